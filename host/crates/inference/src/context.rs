@@ -1,0 +1,238 @@
+//! The one context of a request: it lives in the store, travels in every frame to a worker, and chained
+//! calls between components inherit it.
+
+use crate::Account;
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+/// Names one request in answers and logs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct RequestId(Arc<str>);
+
+impl RequestId {
+    /// A new id, sortable by time.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(uuid::Uuid::now_v7().simple().to_string().into())
+    }
+
+    /// As text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Default for RequestId {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A W3C `traceparent`, checked for its shape.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TraceParent(String);
+
+impl TraceParent {
+    /// Reads a header; `None` where it is not of the form `00-<32 hex>-<16 hex>-<2 hex>` or is all zeros.
+    #[must_use]
+    pub fn parse(header: &str) -> Option<Self> {
+        let mut fields = header.trim().split('-');
+        let (version, trace, span, flags) = (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+        let hex = |field: &str, len: usize| {
+            field.len() == len && field.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+        };
+        let nonzero = |field: &str| field.bytes().any(|byte| byte != b'0');
+        let sound = hex(version, 2) && hex(trace, 32) && hex(span, 16) && hex(flags, 2);
+        let known = version != "ff" && (version != "00" || fields.next().is_none());
+        (sound && known && nonzero(trace) && nonzero(span)).then(|| Self(header.trim().to_owned()))
+    }
+
+    /// A new trace that starts here.
+    #[must_use]
+    pub fn start() -> Self {
+        let trace = uuid::Uuid::now_v7().simple().to_string();
+        let span: String = uuid::Uuid::now_v7().simple().to_string().chars().rev().take(16).collect();
+        Self(format!("00-{trace}-{span}-00"))
+    }
+
+    /// As a header.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// When a request must be over.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadlines {
+    /// From here on a compute answers `timeout`, so that the guest can still say so.
+    pub soft: Instant,
+    /// Here the store is dropped.
+    pub hard: Instant,
+}
+
+impl Deadlines {
+    /// Deadlines counted from now.
+    #[must_use]
+    pub fn after(soft: Duration, grace: Duration) -> Self {
+        let now = Instant::now();
+        Self { soft: now + soft, hard: now + soft + grace }
+    }
+
+    /// Time left until the soft deadline.
+    #[must_use]
+    pub fn remaining(&self) -> Duration {
+        self.soft.saturating_duration_since(Instant::now())
+    }
+}
+
+/// Why a request ended before its answer did. The first cause wins: what follows from it is noise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cause {
+    /// The client closed its connection.
+    ClientGone,
+    /// The hard deadline passed.
+    DeadlineExceeded,
+    /// The guest used more CPU than its budget.
+    CpuBudgetExceeded,
+    /// The guest trapped: its message.
+    GuestTrapped(String),
+    /// The guest returned an error or ended without an answer: its message.
+    GuestFailed(String),
+    /// The host is stopping and the bound of its drain has passed.
+    HostStopping,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ClientGone => f.write_str("the client closed its connection"),
+            Self::DeadlineExceeded => f.write_str("the request's deadline passed"),
+            Self::CpuBudgetExceeded => f.write_str("the component used more CPU than its budget"),
+            Self::GuestTrapped(message) => write!(f, "the component trapped: {message}"),
+            Self::GuestFailed(message) => write!(f, "the component failed: {message}"),
+            Self::HostStopping => f.write_str("the host is stopping"),
+        }
+    }
+}
+
+/// Holds the first cause of a request's end.
+#[derive(Debug, Default)]
+pub struct CauseSlot(OnceLock<Cause>);
+
+impl CauseSlot {
+    /// Records a cause unless there is one.
+    pub fn set(&self, cause: Cause) {
+        // A later cause is a consequence of the first; losing it is the point.
+        let _ = self.0.set(cause);
+    }
+
+    /// The first cause.
+    #[must_use]
+    pub fn get(&self) -> Option<&Cause> {
+        self.0.get()
+    }
+}
+
+/// The bundle versions that a request used, in the order of first use.
+#[derive(Debug, Default)]
+pub struct BundleLog(Mutex<Vec<Arc<str>>>);
+
+impl BundleLog {
+    /// Notes a use of `name@version`.
+    pub fn note(&self, bundle: &Arc<str>) {
+        let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !used.contains(bundle) {
+            used.push(Arc::clone(bundle));
+        }
+    }
+
+    /// `name@version, name@version`, or `None` where no model was used.
+    #[must_use]
+    pub fn header(&self) -> Option<String> {
+        let used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (!used.is_empty()).then(|| used.join(", "))
+    }
+}
+
+/// Everything that belongs to one request.
+#[derive(Debug)]
+pub struct RequestContext {
+    /// Names the request.
+    pub id: RequestId,
+    /// The trace that the request is part of.
+    pub trace: TraceParent,
+    /// Id of the trigger that admitted it.
+    pub trigger: Arc<str>,
+    /// Who asks, where the host knows.
+    pub principal: Option<Arc<str>>,
+    /// What splits and sharing by client go by.
+    pub sticky_key: Option<Arc<str>>,
+    /// When it must be over.
+    pub deadlines: Deadlines,
+    /// Bytes that the host holds for it.
+    pub account: Account,
+    /// Fired once, when nobody wants the answer any more.
+    pub cancel: CancellationToken,
+    /// Why it ended early.
+    pub cause: CauseSlot,
+    /// The versions it used.
+    pub bundles: BundleLog,
+}
+
+impl RequestContext {
+    /// Ends the request: notes why, and cancels everything that works for it.
+    pub fn end(&self, cause: Cause) {
+        self.cause.set(cause);
+        self.cancel.cancel();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traceparents_are_checked() {
+        let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        assert_eq!(TraceParent::parse(good).unwrap().as_str(), good);
+        for bad in [
+            "",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+            "00-4BF92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+            "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+            "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-more",
+        ] {
+            assert_eq!(TraceParent::parse(bad), None, "{bad}");
+        }
+        assert!(TraceParent::parse(TraceParent::start().as_str()).is_some());
+    }
+
+    #[test]
+    fn the_first_cause_wins() {
+        let slot = CauseSlot::default();
+        slot.set(Cause::ClientGone);
+        slot.set(Cause::DeadlineExceeded);
+        assert_eq!(slot.get(), Some(&Cause::ClientGone));
+    }
+
+    #[test]
+    fn bundles_are_listed_once_in_order() {
+        let log = BundleLog::default();
+        assert_eq!(log.header(), None);
+        for bundle in ["b@1.0.0", "a@2.0.0", "b@1.0.0"] {
+            log.note(&bundle.into());
+        }
+        assert_eq!(log.header().unwrap(), "b@1.0.0, a@2.0.0");
+    }
+}

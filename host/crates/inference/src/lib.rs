@@ -1,0 +1,33 @@
+//! The vocabulary that host and worker speak: graphs and sessions, requests and answers, options,
+//! errors, records, and the wire protocol between the two processes.
+//!
+//! This crate does no inference and opens no file. The worker implements [`Graph`] and [`Session`] on the
+//! host's side of its socket; releases hand graphs out; the sandbox's wasi-nn calls them; metering, and
+//! later shadowing and guards, wrap them.
+
+#![forbid(unsafe_code)]
+
+mod account;
+mod context;
+mod error;
+mod graph;
+mod metered;
+mod options;
+mod output;
+mod record;
+mod stop;
+mod utf8;
+pub mod wire;
+mod work;
+
+pub use account::{Account, Charge, OverAccount};
+pub use context::{BundleLog, Cause, CauseSlot, Deadlines, RequestContext, RequestId, TraceParent};
+pub use error::{ErrorKind, InferenceError, Reason};
+pub use graph::{Graph, GraphInfo, GraphKind, Priority, Scope, Session};
+pub use metered::{Meter, Metered};
+pub use options::{Constraint, Options, OptionsPatch, Sampling, StopList};
+pub use output::{Embeddings, FinishReason, Generated, Metadata, Output, TokenLogprob, Usage};
+pub use record::{InferenceRecord, Recorder, Timings};
+pub use stop::StopFilter;
+pub use utf8::Utf8Assembler;
+pub use work::{Prompt, Work};

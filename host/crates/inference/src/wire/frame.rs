@@ -1,0 +1,125 @@
+//! Frames: a length, then a message.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::io::{self, Read, Write};
+
+/// The most bytes of one message. A peer that announces more is broken, and is not read from again.
+pub const MAX_FRAME: usize = 16 << 20;
+
+/// A frame that cannot be written or read.
+#[derive(Debug, thiserror::Error)]
+pub enum FrameError {
+    /// The socket failed or ended.
+    #[error("the socket between host and worker failed: {0}")]
+    Io(#[from] io::Error),
+    /// A message does not encode or decode.
+    #[error("a message between host and worker does not decode: {0}")]
+    Message(#[from] postcard::Error),
+    /// A frame over [`MAX_FRAME`].
+    #[error("a frame between host and worker has {0} bytes; at most {MAX_FRAME} are allowed")]
+    TooLarge(usize),
+}
+
+/// Encodes a message, without its length.
+///
+/// # Errors
+/// When it is over [`MAX_FRAME`].
+pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, FrameError> {
+    let bytes = postcard::to_stdvec(message)?;
+    if bytes.len() > MAX_FRAME {
+        return Err(FrameError::TooLarge(bytes.len()));
+    }
+    Ok(bytes)
+}
+
+/// Decodes a message, all of it.
+///
+/// # Errors
+/// When the bytes are no such message, or more follows it.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, FrameError> {
+    let (message, rest) = postcard::take_from_bytes(bytes)?;
+    if !rest.is_empty() {
+        return Err(FrameError::Message(postcard::Error::DeserializeBadEncoding));
+    }
+    Ok(message)
+}
+
+/// Reads one message; `None` at a clean end between two frames.
+///
+/// # Errors
+/// When the socket fails, ends inside a frame, or the frame is unsound.
+pub fn read_frame<T: DeserializeOwned>(reader: &mut impl Read) -> Result<Option<T>, FrameError> {
+    let mut length = [0; 4];
+    let mut filled = 0;
+    while filled < length.len() {
+        let (_, empty) = length.split_at_mut(filled);
+        match reader.read(empty) {
+            Ok(0) if filled == 0 => return Ok(None),
+            Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+            Ok(n) => filled += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let length = u32::from_le_bytes(length) as usize;
+    if length > MAX_FRAME {
+        return Err(FrameError::TooLarge(length));
+    }
+    let mut bytes = vec![0; length];
+    reader.read_exact(&mut bytes)?;
+    decode(&bytes).map(Some)
+}
+
+/// Writes one message in one write, so that a reader never waits for the second half of a length.
+///
+/// # Errors
+/// When the message is over [`MAX_FRAME`] or the socket fails.
+pub fn write_frame<T: Serialize>(writer: &mut impl Write, message: &T) -> Result<(), FrameError> {
+    let body = encode(message)?;
+    let Ok(length) = u32::try_from(body.len()) else { return Err(FrameError::TooLarge(body.len())) };
+    let mut frame = Vec::with_capacity(body.len() + 4);
+    frame.extend_from_slice(&length.to_le_bytes());
+    frame.extend_from_slice(&body);
+    writer.write_all(&frame)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{FromWorker, ToWorker};
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_frame_survives_the_way() {
+        let mut bytes = Vec::new();
+        write_frame(&mut bytes, &ToWorker::Close { session: 7 }).unwrap();
+        let mut reader = bytes.as_slice();
+        assert_eq!(read_frame(&mut reader).unwrap(), Some(ToWorker::Close { session: 7 }));
+        assert_eq!(read_frame::<ToWorker>(&mut reader).unwrap(), None);
+    }
+
+    #[test]
+    fn a_frame_cut_short_is_an_error_and_no_end() {
+        let mut bytes = Vec::new();
+        write_frame(&mut bytes, &ToWorker::Close { session: 7 }).unwrap();
+        for len in 1..bytes.len() {
+            assert!(read_frame::<ToWorker>(&mut bytes.split_at(len).0).is_err(), "{len}");
+        }
+    }
+
+    #[test]
+    fn a_length_over_the_bound_is_refused_before_it_is_allocated() {
+        let bytes = u32::MAX.to_le_bytes();
+        assert!(matches!(read_frame::<ToWorker>(&mut bytes.as_slice()), Err(FrameError::TooLarge(_))));
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..256)) {
+            let _ = decode::<ToWorker>(&bytes);
+            let _ = decode::<FromWorker>(&bytes);
+        }
+    }
+}

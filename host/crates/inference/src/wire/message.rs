@@ -1,0 +1,228 @@
+//! The messages of the protocol.
+
+use crate::{FinishReason, GraphKind, InferenceError, Priority, Scope, TokenLogprob, Usage, Work};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+
+/// Names a session between one host and one worker; never used twice.
+pub type SessionId = u64;
+
+/// Names one compute; never used twice.
+pub type CallId = u64;
+
+/// The first frame in each direction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Greeting {
+    /// [`super::PROTOCOL_VERSION`].
+    pub protocol: u32,
+    /// [`super::BUILD_ID`].
+    pub build: String,
+}
+
+impl Greeting {
+    /// What this build says.
+    #[must_use]
+    pub fn ours() -> Self {
+        Self { protocol: super::PROTOCOL_VERSION, build: super::BUILD_ID.to_owned() }
+    }
+}
+
+/// What to load, and how to prove that it works.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LoadSpec {
+    /// `name@version`.
+    pub bundle: String,
+    /// What the model does.
+    pub kind: GraphKind,
+    /// The weights: a blob that was verified.
+    pub weights: PathBuf,
+    /// The most tokens that one session holds.
+    pub context: u32,
+    /// The most sequences decoded at once.
+    pub parallel: u32,
+    /// Compute threads.
+    pub threads: u32,
+    /// Overrides the chat template of the GGUF.
+    pub chat_template: Option<String>,
+    /// A prefix that all scopes share.
+    pub prefix: Option<String>,
+    /// Prompts computed before the worker says that it is ready.
+    pub warm_up: Vec<String>,
+    /// Sequences with recorded log-probabilities.
+    pub fingerprint: Vec<Reference>,
+    /// How far a log-probability may be from its record.
+    pub tolerance: f32,
+}
+
+/// One sequence of the fingerprint.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reference {
+    /// The whole sequence.
+    pub tokens: Vec<i32>,
+    /// log p(tokens[i] | tokens[..i]) for i >= 1.
+    pub logprobs: Vec<f32>,
+}
+
+/// What every compute carries of its request.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CallContext {
+    /// The request, for the worker's log.
+    pub request: String,
+    /// W3C trace parent.
+    pub trace: String,
+    /// Milliseconds until the soft deadline, at the moment of sending: clocks need not agree.
+    pub remaining_ms: u64,
+    /// Bytes that the request's account can still hold; an answer over it is refused, not sent.
+    pub account: u64,
+    /// What goes first.
+    pub priority: Priority,
+    /// Who may share prefixes.
+    pub scope: Scope,
+}
+
+/// Host to worker.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum ToWorker {
+    /// First frame.
+    Hello(Greeting),
+    /// Second frame.
+    Load(LoadSpec),
+    /// Start a compute; the session begins with its first one.
+    Compute {
+        /// The session.
+        session: SessionId,
+        /// The compute.
+        call: CallId,
+        /// Of its request.
+        context: CallContext,
+        /// Tokens that may be sent before the reader asks for more.
+        credit: u32,
+        /// What to do.
+        work: Work,
+    },
+    /// The reader took so many tokens of a compute.
+    Credit {
+        /// The compute.
+        call: CallId,
+        /// Tokens taken.
+        tokens: u32,
+    },
+    /// Nobody waits for this compute any more; its session's history ends where it is.
+    Cancel {
+        /// The compute.
+        call: CallId,
+    },
+    /// The session is over; cancels its compute too.
+    Close {
+        /// The session.
+        session: SessionId,
+    },
+}
+
+/// How far loading is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Weights are being read.
+    Loading,
+    /// Warm-up prompts and fingerprint.
+    Warming,
+}
+
+/// What the worker found when it loaded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Loaded {
+    /// Tokens in the vocabulary.
+    pub vocabulary: u32,
+    /// Tokens of the context that the model was trained with.
+    pub trained_context: u32,
+    /// Key-value cells, shared by all sequences.
+    pub cells: u32,
+    /// Largest difference from the fingerprint; `None` where the bundle has none.
+    pub deviation: Option<f32>,
+    /// llama.cpp's account of the CPU features it uses.
+    pub system: String,
+    /// The rules of the cage: name, and why it does not hold where it does not.
+    pub cage: Vec<(String, Option<String>)>,
+}
+
+/// What a worker is doing, sent after a step that changed it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct WorkerStats {
+    /// Sequences that hold cells, running or idle.
+    pub sequences: u32,
+    /// Sequences being computed.
+    pub running: u32,
+    /// Computes that wait for cells.
+    pub waiting: u32,
+    /// Sequences paused because their reader is slow.
+    pub paused: u32,
+    /// Cells reserved.
+    pub cells_reserved: u32,
+    /// Cells in all.
+    pub cells: u32,
+    /// Steps since the start.
+    pub steps: u64,
+    /// Computes ended because their session or request was given up.
+    pub cancelled: u64,
+    /// `decode` found no room although cells were reserved: a bug.
+    pub overcommits: u64,
+}
+
+/// Worker to host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum FromWorker {
+    /// First frame.
+    Hello(Greeting),
+    /// Loading goes on.
+    Progress(Phase),
+    /// Loading failed, for this reason; the worker exits.
+    LoadFailed {
+        /// What, where, why, and the next step.
+        message: String,
+    },
+    /// Computes may come.
+    Ready(Loaded),
+    /// New text of a generation.
+    Piece {
+        /// The compute.
+        call: CallId,
+        /// Whole characters, no part of a stop string; may be empty while either is held back.
+        text: String,
+        /// Tokens so far.
+        usage: Usage,
+        /// Of the tokens in this piece, when asked for.
+        logprobs: Vec<TokenLogprob>,
+        /// Present in the last piece.
+        finish: Option<FinishReason>,
+    },
+    /// Logits or scores.
+    Values {
+        /// The compute.
+        call: CallId,
+        /// FP32.
+        values: Vec<f32>,
+        /// Tokens.
+        usage: Usage,
+    },
+    /// Vectors.
+    Embeddings {
+        /// The compute.
+        call: CallId,
+        /// FP32, row by row.
+        values: Vec<f32>,
+        /// Length of a row.
+        dimensions: u32,
+        /// Tokens.
+        usage: Usage,
+    },
+    /// The compute failed.
+    Failed {
+        /// The compute.
+        call: CallId,
+        /// Why.
+        error: InferenceError,
+    },
+    /// What the worker is doing.
+    Stats(WorkerStats),
+}
