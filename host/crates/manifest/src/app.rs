@@ -1,0 +1,134 @@
+//! The checked application: what the host starts from.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::component::Component;
+use crate::config::BobbinConfig;
+use crate::document::Document;
+use crate::errors::{ManifestErrors, Problem, ProblemKind};
+use crate::files;
+use crate::names::{ComponentId, GraphName, TriggerId, VariableName};
+use crate::place::Place;
+use crate::releases::{DeclaredRelease, ReleaseDoc};
+use crate::trigger::{self, OtherTrigger, Trigger};
+use crate::variables::Variable;
+
+/// An application whose manifest is right and whose files are there.
+#[derive(Debug, Clone)]
+pub struct App {
+    /// Its name.
+    pub name: String,
+    /// Its version; empty when the manifest has none.
+    pub version: String,
+    /// What it is, for people.
+    pub description: String,
+    /// Who made it.
+    pub authors: Vec<String>,
+    /// The Spin environments that its components must run in, as written.
+    pub targets: Vec<toml::Value>,
+    /// The manifest, as it was given.
+    pub manifest: PathBuf,
+    /// The manifest's folder, absolute: what relative paths are relative to.
+    pub root: PathBuf,
+    /// The triggers that Bobbin serves, in the order of the manifest.
+    pub triggers: Vec<Trigger>,
+    /// The triggers of other types.
+    pub other_triggers: Vec<OtherTrigger>,
+    /// `[application.trigger.<type>]` of every other type, as written.
+    pub trigger_settings: BTreeMap<String, toml::Table>,
+    /// The components, inline ones included.
+    pub components: BTreeMap<ComponentId, Component>,
+    /// `[variables]`.
+    pub variables: BTreeMap<VariableName, Variable>,
+    /// `[application.trigger.bobbin]`.
+    pub bobbin: BobbinConfig,
+    /// `[application.tool]`, which belongs to the tools.
+    pub tool: BTreeMap<String, toml::Table>,
+    /// What is allowed and probably not meant.
+    pub warnings: Vec<Problem>,
+}
+
+impl App {
+    /// The component that a trigger runs; none for a fixed response.
+    pub fn component_of(&self, trigger: &Trigger) -> Option<&Component> {
+        self.components.get(trigger.component()?)
+    }
+
+    /// The releases of a trigger: one for every model that its component is granted, its own override where
+    /// there is one, the application's otherwise. Each has its [`digest`](DeclaredRelease::digest).
+    pub fn releases_of(&self, trigger: &Trigger) -> BTreeMap<GraphName, DeclaredRelease> {
+        let own = self.bobbin.overrides.get(&trigger.id);
+        let resolve = |model: &GraphName| {
+            let release = own.and_then(|own| own.get(model)).or_else(|| self.bobbin.releases.get(model))?;
+            Some((model.clone(), release.clone()))
+        };
+        let models = self.component_of(trigger).map(|component| component.ai_models.as_slice());
+        models.unwrap_or_default().iter().filter_map(resolve).collect()
+    }
+
+    /// What the manifest rightly asks for and this version of Bobbin cannot do: trigger types that it does not
+    /// serve, the Wagi executor, middleware, composition with dependencies.
+    ///
+    /// # Errors
+    /// When there is any such thing; a host that starts all the same would serve another application.
+    pub fn check_supported(&self) -> Result<(), ManifestErrors> {
+        let file: Arc<Path> = Arc::from(self.manifest.as_path());
+        let mut problems: Vec<(Place, Problem)> = self.triggers.iter().flat_map(trigger::unsupported).collect();
+        for other in &self.other_triggers {
+            let what = format!("triggers of the type {:?} are not supported yet", other.kind);
+            let help = "remove the trigger, or serve the component with [[trigger.http]]";
+            problems.push((other.place, Problem::new(ProblemKind::Unsupported, what, help)));
+        }
+        for component in self.components.values() {
+            if let Some((name, first)) = component.dependencies.first() {
+                let what = format!("composing components is not supported yet: {:?} depends on {name:?}", component.id);
+                let help = "compose them when they are built, for example with `wac plug`, and remove `dependencies`";
+                problems.push((first.place, Problem::new(ProblemKind::Unsupported, what, help)));
+            }
+        }
+        ManifestErrors::unless_empty(
+            problems.into_iter().map(|(place, problem)| problem.located(&file, Some(place))).collect(),
+        )
+    }
+
+    /// A problem that shows at a place of this manifest, found after it was read: a release whose bundle is
+    /// missing, a component that is none.
+    pub fn problem_at(&self, place: Place, problem: Problem) -> ManifestErrors {
+        ManifestErrors::one(problem.located(&Arc::from(self.manifest.as_path()), Some(place)))
+    }
+
+    /// Makes the application. Nothing is wrong in the document any more, so nothing is left out.
+    pub(crate) fn assemble(document: Document, file: &Path, root: PathBuf, warnings: Vec<Problem>) -> Self {
+        let application = document.application;
+        let config = application.bobbin;
+        let bobbin = BobbinConfig {
+            repository: files::absolute(&root, config.repository()),
+            limits: config.limits,
+            releases: declared(config.releases),
+            overrides: config.overrides.into_iter().map(|(id, (_, own))| (TriggerId::new(id), declared(own))).collect(),
+        };
+        Self {
+            name: application.name,
+            version: application.version,
+            description: application.description,
+            authors: application.authors,
+            targets: application.targets,
+            manifest: file.to_owned(),
+            triggers: document.triggers.into_iter().filter_map(trigger::TriggerDoc::checked).collect(),
+            other_triggers: document.others.into_iter().map(|(other, _)| other).collect(),
+            trigger_settings: application.settings,
+            components: document.components.into_iter().map(|(id, doc)| (id, doc.component)).collect(),
+            variables: document.variables,
+            bobbin,
+            tool: application.tool,
+            root,
+            warnings,
+        }
+    }
+}
+
+fn declared(releases: BTreeMap<GraphName, ReleaseDoc>) -> BTreeMap<GraphName, DeclaredRelease> {
+    releases.into_iter().filter_map(|(name, release)| Some((name, release.declared?))).collect()
+}

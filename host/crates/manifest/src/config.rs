@@ -1,0 +1,141 @@
+//! `[application.trigger.bobbin]`: what a manifest says to Bobbin alone.
+//!
+//! Spin ignores the table and carries it along, also into locked applications and OCI images.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::names::{GraphName, TriggerId};
+use crate::place::{At, Place};
+use crate::reader::Table;
+use crate::releases::{self, DeclaredRelease, ReleaseDoc};
+
+/// The bundle repository where the manifest does not say, relative to it.
+const DEFAULT_REPOSITORY: &str = "models";
+
+/// The checked `[application.trigger.bobbin]`.
+#[derive(Debug, Clone)]
+pub struct BobbinConfig {
+    /// The bundle repository: an absolute path.
+    pub repository: std::path::PathBuf,
+    /// The bounds of requests and guests.
+    pub limits: Limits,
+    /// The releases of every trigger whose component is granted the name.
+    pub releases: BTreeMap<GraphName, DeclaredRelease>,
+    /// Releases that replace those for one trigger.
+    pub overrides: BTreeMap<TriggerId, BTreeMap<GraphName, DeclaredRelease>>,
+}
+
+/// The bounds of requests and guests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Requests at once; more are refused with 503. Default 64.
+    pub max_in_flight: u32,
+    /// The soft deadline of a request, after which computes answer `timeout`. Default 120 s.
+    pub request: Duration,
+    /// From the soft to the hard deadline, at which the guest is dropped. Default 5 s.
+    pub grace: Duration,
+    /// The longest request body, in bytes. Default 1 MiB.
+    pub body_bytes: u64,
+    /// The linear memory of one instance, in bytes. Default 128 MiB, at most 4 GiB.
+    pub guest_memory_bytes: u64,
+    /// What the host holds for one request (tensors, queues, table entries), in bytes. Default 64 MiB.
+    pub account_bytes: u64,
+    /// The CPU time of one guest. Default 30 s.
+    pub guest_cpu: Duration,
+    /// How long a graceful stop waits for requests in flight. Default 30 s.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_in_flight: 64,
+            request: Duration::from_secs(120),
+            grace: Duration::from_secs(5),
+            body_bytes: 1 << 20,
+            guest_memory_bytes: 128 << 20,
+            account_bytes: 64 << 20,
+            guest_cpu: Duration::from_secs(30),
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// The table as it was read, with the places that later checks point at.
+#[derive(Debug, Default)]
+pub(crate) struct ConfigDoc {
+    pub(crate) repository: Option<String>,
+    pub(crate) limits: Limits,
+    pub(crate) releases: BTreeMap<GraphName, ReleaseDoc>,
+    /// By trigger id, with the place of the id.
+    pub(crate) overrides: BTreeMap<String, (Place, BTreeMap<GraphName, ReleaseDoc>)>,
+}
+
+impl ConfigDoc {
+    /// The repository's path, relative to the manifest.
+    pub(crate) fn repository(&self) -> &str {
+        self.repository.as_deref().unwrap_or(DEFAULT_REPOSITORY)
+    }
+}
+
+pub(crate) fn read(mut table: Table<'_>) -> ConfigDoc {
+    let repository = table.string("repository").and_then(|path| repository(&table, path));
+    let limits = table.table("limits").map(limits).unwrap_or_default();
+    let releases = table.table("releases").map(|table| releases::read(&table)).unwrap_or_default();
+    let overrides = table.table("triggers").map(|table| overrides(&table)).unwrap_or_default();
+    table.finish();
+    ConfigDoc { repository, limits, releases, overrides }
+}
+
+fn repository(table: &Table<'_>, path: At<String>) -> Option<String> {
+    if path.value.is_empty() {
+        let help = "name the folder that holds the bundles, such as \"models\", or remove the line";
+        table.found.schema(path.place, "`repository` is empty", help);
+        return None;
+    }
+    Some(path.value)
+}
+
+fn overrides(table: &Table<'_>) -> BTreeMap<String, (Place, BTreeMap<GraphName, ReleaseDoc>)> {
+    let mut overrides = BTreeMap::new();
+    for (id, node) in table.entries() {
+        let Some(mut trigger) = node.table() else { continue };
+        let releases = trigger.table("releases").map(|table| releases::read(&table)).unwrap_or_default();
+        trigger.finish();
+        overrides.insert(id.value.to_owned(), (id.place, releases));
+    }
+    overrides
+}
+
+fn limits(mut table: Table<'_>) -> Limits {
+    const DAY: u64 = 24 * 60 * 60;
+    const GIB: u64 = 1 << 30;
+    let default = Limits::default();
+    let t = &mut table;
+    let in_flight = number(t, "max_in_flight", 1, 65_536);
+    let limits = Limits {
+        max_in_flight: in_flight.and_then(|n| u32::try_from(n).ok()).unwrap_or(default.max_in_flight),
+        request: number(t, "request_seconds", 1, DAY).map_or(default.request, Duration::from_secs),
+        grace: number(t, "grace_seconds", 0, DAY).map_or(default.grace, Duration::from_secs),
+        body_bytes: number(t, "body_bytes", 0, 4 * GIB).unwrap_or(default.body_bytes),
+        guest_memory_bytes: number(t, "guest_memory_bytes", 1 << 16, 4 * GIB).unwrap_or(default.guest_memory_bytes),
+        account_bytes: number(t, "account_bytes", 1 << 16, 64 * GIB).unwrap_or(default.account_bytes),
+        guest_cpu: number(t, "guest_cpu_seconds", 1, DAY).map_or(default.guest_cpu, Duration::from_secs),
+        drain: number(t, "drain_seconds", 0, DAY).map_or(default.drain, Duration::from_secs),
+    };
+    table.finish();
+    limits
+}
+
+/// A whole number within its bounds; none where it is not written or an error was reported.
+fn number(table: &mut Table<'_>, key: &'static str, least: u64, most: u64) -> Option<u64> {
+    let node = table.get(key)?;
+    let written = node.integer()?;
+    let value = u64::try_from(written.value).ok().filter(|value| (least..=most).contains(value));
+    if value.is_none() {
+        let what = format!("`{}` is {}, outside of what is possible", node.name, written.value);
+        table.found.schema(written.place, what, format!("write a whole number from {least} to {most}"));
+    }
+    value
+}

@@ -1,0 +1,52 @@
+//! Reads `spin.toml` into a checked application.
+//!
+//! The format is Spin's manifest version 2, complete, with Bobbin's own table `[application.trigger.bobbin]`.
+//! A manifest goes through four rooms: `reader` walks the TOML and reports keys and types that do not fit,
+//! `document` and its parts say which keys there are, `checks` and `grants` hold one part against
+//! another, `files` looks up what the manifest names. All of them go on after a problem, so that one run
+//! shows everything; an [`App`] exists only when nothing was found.
+
+#![forbid(unsafe_code)]
+
+mod app;
+mod build;
+mod checks;
+mod component;
+mod config;
+mod dependencies;
+mod document;
+mod errors;
+mod files;
+mod grants;
+mod hosts;
+mod http;
+mod load;
+mod mounts;
+mod names;
+mod place;
+mod reader;
+mod releases;
+mod routes;
+mod source;
+mod suggest;
+mod template;
+mod trigger;
+mod variables;
+
+pub use app::App;
+pub use build::Build;
+pub use component::Component;
+pub use config::{BobbinConfig, Limits};
+pub use dependencies::{Dependency, DependencySource, Inherit};
+pub use errors::{ManifestErrors, Problem, ProblemKind};
+pub use hosts::{AllowedHost, HostError};
+pub use http::{Executor, StaticResponse};
+pub use load::{Manifest, load, load_profile, parse};
+pub use mounts::FileMount;
+pub use names::{ComponentId, GraphName, NameError, TriggerId, VariableName};
+pub use place::Place;
+pub use releases::{BundleRef, BundleRefError, DEFAULT_DRAIN, DeclarationDigest, DeclaredRelease};
+pub use routes::Route;
+pub use template::{Template, TemplateError};
+pub use trigger::{Handler, OtherTrigger, Trigger, TriggerKind};
+pub use variables::Variable;

@@ -1,0 +1,233 @@
+//! Declared releases: which bundle version a graph name starts with.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use semver::Version;
+use sha2::{Digest, Sha256};
+
+use crate::errors::{Problem, ProblemKind};
+use crate::names::GraphName;
+use crate::place::{At, Place};
+use crate::reader::{Node, Table};
+
+/// How long a version may drain where its release does not say.
+pub const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
+
+/// The longest drain that a release may declare: a day, in seconds.
+const LONGEST_DRAIN: i64 = 24 * 60 * 60;
+
+/// The longest bundle name and the longest version, in bytes, as in the bundle format.
+const LONGEST_NAME: usize = 64;
+const LONGEST_VERSION: usize = 64;
+
+/// A bundle version: `name@version`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BundleRef {
+    /// The bundle's name, which is a folder of the repository.
+    pub name: String,
+    /// Its version, which is a folder below.
+    pub version: Version,
+}
+
+/// Why a text is no bundle reference.
+#[derive(Debug, thiserror::Error)]
+pub enum BundleRefError {
+    /// There is no `@`.
+    #[error("it has no `@` between name and version")]
+    NoVersion,
+    /// The name is empty, too long, or has other characters than a bundle's name may have.
+    #[error(
+        "the name {0:?} is not made of at most {LONGEST_NAME} lower-case letters and digits, with single \
+         hyphens between them"
+    )]
+    Name(String),
+    /// The version is too long.
+    #[error("the version {0:?} is longer than {LONGEST_VERSION} characters")]
+    LongVersion(String),
+    /// The version is no semantic version.
+    #[error("{text:?} is no semantic version: {source}")]
+    Version {
+        /// The version as it was written.
+        text: String,
+        /// What is wrong with it.
+        #[source]
+        source: semver::Error,
+    },
+}
+
+impl std::str::FromStr for BundleRef {
+    type Err = BundleRefError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (name, version) = text.split_once('@').ok_or(BundleRefError::NoVersion)?;
+        // The rule of the bundle format, so that a name which is accepted here can be a bundle's.
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        let good = |group: &str| !group.is_empty() && group.bytes().all(plain);
+        if name.len() > LONGEST_NAME || !name.split('-').all(good) {
+            return Err(BundleRefError::Name(name.to_owned()));
+        }
+        let version =
+            Version::parse(version).map_err(|source| BundleRefError::Version { text: version.to_owned(), source })?;
+        Ok(Self { name: name.to_owned(), version })
+    }
+}
+
+impl fmt::Display for BundleRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.name, self.version)
+    }
+}
+
+/// What the manifest declares for one graph name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeclaredRelease {
+    /// The version that answers.
+    pub stable: BundleRef,
+    /// How long a replaced version may finish its requests, where the declaration says.
+    pub drain: Option<Duration>,
+    /// Where it is declared.
+    pub place: Place,
+}
+
+impl DeclaredRelease {
+    /// How long a replaced version may finish its requests.
+    pub fn drain(&self) -> Duration {
+        self.drain.unwrap_or(DEFAULT_DRAIN)
+    }
+
+    /// The digest of what is declared. It changes exactly when the declaration's meaning does: neither the
+    /// place nor the spelling (short or long form) enters, and what is not written does not enter either, so
+    /// that a later default resets no release.
+    pub fn digest(&self) -> DeclarationDigest {
+        let mut canonical = format!("bobbin-release 1\nstable {}\n", self.stable);
+        if let Some(drain) = self.drain {
+            canonical.push_str(&format!("drain_seconds {}\n", drain.as_secs()));
+        }
+        DeclarationDigest(Sha256::digest(canonical.as_bytes()).into())
+    }
+}
+
+/// The sha256 of a declaration in its canonical form, version 1.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct DeclarationDigest([u8; 32]);
+
+impl DeclarationDigest {
+    /// The digest's bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Display for DeclarationDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{}", hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for DeclarationDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// A release as it was read: the name is known even where its value is wrong.
+#[derive(Debug)]
+pub(crate) struct ReleaseDoc {
+    pub(crate) name_place: Place,
+    /// None where an error was reported.
+    pub(crate) declared: Option<DeclaredRelease>,
+}
+
+/// Reads a table of releases, by graph name.
+pub(crate) fn read(table: &Table<'_>) -> BTreeMap<GraphName, ReleaseDoc> {
+    let release = |(name, node): (At<&str>, Node<'_>)| {
+        let doc = ReleaseDoc { name_place: name.place, declared: declared(&node) };
+        (GraphName::new(name.value), doc)
+    };
+    table.entries().into_iter().map(release).collect()
+}
+
+fn declared(node: &Node<'_>) -> Option<DeclaredRelease> {
+    let place = node.place;
+    if node.is_string() {
+        let stable = bundle(node)?;
+        return Some(DeclaredRelease { stable, drain: None, place });
+    }
+    if !node.is_table() {
+        return node.wrong_type("a bundle such as \"storyteller@1.0.0\", or a table with `stable`");
+    }
+    let mut table = node.table()?;
+    let stable = table.required("stable", "stable = \"storyteller@1.0.0\"").and_then(|node| bundle(&node));
+    let drain = table.get("drain_seconds").map(|node| drain(&node));
+    table.finish();
+    let drain = match drain {
+        Some(drain) => Some(drain?),
+        None => None,
+    };
+    Some(DeclaredRelease { stable: stable?, drain, place })
+}
+
+fn bundle(node: &Node<'_>) -> Option<BundleRef> {
+    let text = node.string()?;
+    match text.value.parse() {
+        Ok(bundle) => Some(bundle),
+        Err(cause) => {
+            let cause: BundleRefError = cause;
+            let what = format!("{:?} is no bundle reference", text.value);
+            let help = "write `name@version` with a full version, such as \"storyteller@1.0.0\"";
+            node.found.error(text.place, Problem::new(ProblemKind::Release, what, help).caused_by(cause));
+            None
+        }
+    }
+}
+
+fn drain(node: &Node<'_>) -> Option<Duration> {
+    let seconds = node.integer()?;
+    match u64::try_from(seconds.value) {
+        Ok(value) if seconds.value <= LONGEST_DRAIN => Some(Duration::from_secs(value)),
+        _ => {
+            let what = format!("`{}` is {}", node.name, seconds.value);
+            let help = format!("write whole seconds, from 0 to {LONGEST_DRAIN}");
+            node.found.schema(seconds.place, what, help);
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn release(stable: &str, drain: Option<u64>, line: usize) -> DeclaredRelease {
+        let place = Place { line, column: 1 };
+        DeclaredRelease { stable: stable.parse().unwrap(), drain: drain.map(Duration::from_secs), place }
+    }
+
+    #[test]
+    fn the_digest_follows_the_declaration_and_not_its_place() {
+        let digest = release("story@1.0.0", None, 1).digest();
+        assert_eq!(digest, release("story@1.0.0", None, 99).digest());
+        assert_ne!(digest, release("story@1.0.1", None, 1).digest());
+        assert_ne!(digest, release("story@1.0.0", Some(30), 1).digest());
+    }
+
+    #[test]
+    fn the_canonical_form_has_not_changed() {
+        // State folders keep this digest: another value resets every running release.
+        let digest = release("storyteller@1.0.0", Some(30), 1).digest().to_string();
+        let canonical = b"bobbin-release 1\nstable storyteller@1.0.0\ndrain_seconds 30\n";
+        assert_eq!(digest, format!("sha256:{}", hex::encode(Sha256::digest(canonical))));
+    }
+
+    #[test]
+    fn bundle_references_need_a_name_and_a_full_version() {
+        assert!("storyteller@1.0.0-rc.1+cpu".parse::<BundleRef>().is_ok());
+        assert!(matches!("storyteller".parse::<BundleRef>(), Err(BundleRefError::NoVersion)));
+        assert!(matches!("../up@1.0.0".parse::<BundleRef>(), Err(BundleRefError::Name(_))));
+        assert!(matches!("two--hyphens@1.0.0".parse::<BundleRef>(), Err(BundleRefError::Name(_))));
+        assert!(matches!("@1.0.0".parse::<BundleRef>(), Err(BundleRefError::Name(_))));
+        assert!(matches!("story@1.0".parse::<BundleRef>(), Err(BundleRefError::Version { .. })));
+    }
+}

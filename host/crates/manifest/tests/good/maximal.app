@@ -1,0 +1,800 @@
+App {
+    name: "maximal",
+    version: "1.2",
+    description: "Everything that a manifest can say",
+    authors: [
+        "a@example.com",
+        "b@example.com",
+    ],
+    targets: [
+        String(
+            "spin-up:3.3",
+        ),
+        Table(
+            {
+                "url": String(
+                    "https://example.com/environment.toml",
+                ),
+            },
+        ),
+        Table(
+            {
+                "path": String(
+                    "environment.toml",
+                ),
+            },
+        ),
+    ],
+    manifest: "tests/good/maximal.toml",
+    root: "<root>",
+    triggers: [
+        Trigger {
+            id: "http:/story/...:storyteller",
+            kind: Http,
+            route: Path(
+                "/story/...",
+            ),
+            handler: Component(
+                "storyteller",
+            ),
+            executor: Http,
+            components: {},
+            middleware: [],
+            place: Place {
+                line: 46,
+                column: 1,
+            },
+        },
+        Trigger {
+            id: "bobbin:/v2/story/...:storyteller",
+            kind: Bobbin,
+            route: Path(
+                "/v2/story/...",
+            ),
+            handler: Component(
+                "storyteller",
+            ),
+            executor: Http,
+            components: {},
+            middleware: [],
+            place: Place {
+                line: 51,
+                column: 1,
+            },
+        },
+        Trigger {
+            id: "named",
+            kind: Http,
+            route: Path(
+                "/tale/:name",
+            ),
+            handler: Component(
+                "storyteller",
+            ),
+            executor: Http,
+            components: {},
+            middleware: [],
+            place: Place {
+                line: 56,
+                column: 1,
+            },
+        },
+        Trigger {
+            id: "http:private:storyteller",
+            kind: Http,
+            route: Private,
+            handler: Component(
+                "storyteller",
+            ),
+            executor: Http,
+            components: {},
+            middleware: [],
+            place: Place {
+                line: 61,
+                column: 1,
+            },
+        },
+        Trigger {
+            id: "http:/inline:inline-inline",
+            kind: Http,
+            route: Path(
+                "/inline",
+            ),
+            handler: Component(
+                "inline-inline",
+            ),
+            executor: Http,
+            components: {},
+            middleware: [],
+            place: Place {
+                line: 65,
+                column: 1,
+            },
+        },
+        Trigger {
+            id: "http:/v1/inline.d/...:inline-v1-inline-d-h0269f8e3",
+            kind: Http,
+            route: Path(
+                "/v1/inline.d/...",
+            ),
+            handler: Component(
+                "inline-v1-inline-d-h0269f8e3",
+            ),
+            executor: Http,
+            components: {},
+            middleware: [],
+            place: Place {
+                line: 69,
+                column: 1,
+            },
+        },
+        Trigger {
+            id: "with-id",
+            kind: Http,
+            route: Path(
+                "/no-slash/",
+            ),
+            handler: Component(
+                "with-id-component",
+            ),
+            executor: Http,
+            components: {},
+            middleware: [],
+            place: Place {
+                line: 73,
+                column: 1,
+            },
+        },
+        Trigger {
+            id: "http:/teapot:static",
+            kind: Http,
+            route: Path(
+                "/teapot",
+            ),
+            handler: Static(
+                StaticResponse {
+                    status: 418,
+                    headers: {
+                        "content-type": "text/plain",
+                    },
+                    body: Some(
+                        "short and stout",
+                    ),
+                },
+            ),
+            executor: Http,
+            components: {},
+            middleware: [],
+            place: Place {
+                line: 78,
+                column: 1,
+            },
+        },
+        Trigger {
+            id: "http:/legacy:legacy",
+            kind: Http,
+            route: Path(
+                "/legacy",
+            ),
+            handler: Component(
+                "legacy",
+            ),
+            executor: Wagi {
+                argv: Some(
+                    "a b",
+                ),
+                entrypoint: None,
+            },
+            components: {
+                "helper": [
+                    "part",
+                ],
+                "helpers": [
+                    "part",
+                    "inline-legacy-haf01133f",
+                ],
+            },
+            middleware: [
+                Dependency {
+                    from: Component(
+                        "part",
+                    ),
+                    export: None,
+                    inherit: None,
+                    place: Place {
+                        line: 86,
+                        column: 28,
+                    },
+                },
+                Dependency {
+                    from: Local(
+                        "files/app.wasm",
+                    ),
+                    export: None,
+                    inherit: Some(
+                        All(
+                            true,
+                        ),
+                    ),
+                    place: Place {
+                        line: 86,
+                        column: 52,
+                    },
+                },
+            ],
+            place: Place {
+                line: 82,
+                column: 1,
+            },
+        },
+    ],
+    other_triggers: [
+        OtherTrigger {
+            id: "redis:h230c31b9:legacy",
+            kind: "redis",
+            component: Some(
+                "legacy",
+            ),
+            settings: {
+                "channel": String(
+                    "orders",
+                ),
+            },
+            place: Place {
+                line: 89,
+                column: 1,
+            },
+        },
+    ],
+    trigger_settings: {
+        "http": {
+            "base": String(
+                "/",
+            ),
+        },
+        "redis": {
+            "address": String(
+                "redis://localhost:6379",
+            ),
+        },
+    },
+    components: {
+        "chained": Component {
+            id: "chained",
+            place: Place {
+                line: 134,
+                column: 12,
+            },
+            source: "<root>/files/app.wasm",
+            description: "",
+            ai_models: [],
+            allowed_outbound_hosts: [],
+            key_value_stores: [],
+            sqlite_databases: [],
+            environment: {},
+            variables: {},
+            files: [],
+            exclude_files: [],
+            build: None,
+            targets: None,
+            dependencies: [],
+            dependencies_inherit_configuration: None,
+            tool: {},
+            profiles: [],
+        },
+        "inline-inline": Component {
+            id: "inline-inline",
+            place: Place {
+                line: 67,
+                column: 13,
+            },
+            source: "<root>/files/app.wasm",
+            description: "written in place",
+            ai_models: [],
+            allowed_outbound_hosts: [],
+            key_value_stores: [],
+            sqlite_databases: [],
+            environment: {},
+            variables: {},
+            files: [],
+            exclude_files: [],
+            build: None,
+            targets: None,
+            dependencies: [],
+            dependencies_inherit_configuration: None,
+            tool: {},
+            profiles: [],
+        },
+        "inline-legacy-haf01133f": Component {
+            id: "inline-legacy-haf01133f",
+            place: Place {
+                line: 87,
+                column: 52,
+            },
+            source: "<root>/files/app.wasm",
+            description: "",
+            ai_models: [],
+            allowed_outbound_hosts: [],
+            key_value_stores: [],
+            sqlite_databases: [],
+            environment: {},
+            variables: {},
+            files: [],
+            exclude_files: [],
+            build: None,
+            targets: None,
+            dependencies: [],
+            dependencies_inherit_configuration: None,
+            tool: {},
+            profiles: [],
+        },
+        "inline-v1-inline-d-h0269f8e3": Component {
+            id: "inline-v1-inline-d-h0269f8e3",
+            place: Place {
+                line: 71,
+                column: 13,
+            },
+            source: "<root>/files/app.wasm",
+            description: "",
+            ai_models: [],
+            allowed_outbound_hosts: [],
+            key_value_stores: [],
+            sqlite_databases: [],
+            environment: {},
+            variables: {},
+            files: [],
+            exclude_files: [],
+            build: None,
+            targets: None,
+            dependencies: [],
+            dependencies_inherit_configuration: None,
+            tool: {},
+            profiles: [],
+        },
+        "legacy": Component {
+            id: "legacy",
+            place: Place {
+                line: 130,
+                column: 12,
+            },
+            source: "<root>/files/app.wasm",
+            description: "",
+            ai_models: [],
+            allowed_outbound_hosts: [
+                "http://example.com:8080",
+                "https://example.com:8080",
+            ],
+            key_value_stores: [],
+            sqlite_databases: [],
+            environment: {},
+            variables: {},
+            files: [],
+            exclude_files: [],
+            build: None,
+            targets: None,
+            dependencies: [],
+            dependencies_inherit_configuration: None,
+            tool: {},
+            profiles: [],
+        },
+        "lonely": Component {
+            id: "lonely",
+            place: Place {
+                line: 137,
+                column: 12,
+            },
+            source: "<root>/files/app.wasm",
+            description: "",
+            ai_models: [],
+            allowed_outbound_hosts: [],
+            key_value_stores: [],
+            sqlite_databases: [],
+            environment: {},
+            variables: {},
+            files: [],
+            exclude_files: [],
+            build: Some(
+                Build {
+                    commands: [
+                        "make",
+                        "make strip",
+                    ],
+                    workdir: None,
+                    watch: [],
+                },
+            ),
+            targets: None,
+            dependencies: [],
+            dependencies_inherit_configuration: None,
+            tool: {},
+            profiles: [],
+        },
+        "part": Component {
+            id: "part",
+            place: Place {
+                line: 127,
+                column: 12,
+            },
+            source: "<root>/files/app.wasm",
+            description: "",
+            ai_models: [],
+            allowed_outbound_hosts: [],
+            key_value_stores: [],
+            sqlite_databases: [],
+            environment: {},
+            variables: {},
+            files: [],
+            exclude_files: [],
+            build: None,
+            targets: None,
+            dependencies: [],
+            dependencies_inherit_configuration: None,
+            tool: {},
+            profiles: [],
+        },
+        "storyteller": Component {
+            id: "storyteller",
+            place: Place {
+                line: 93,
+                column: 12,
+            },
+            source: "<root>/files/app.wasm",
+            description: "Tells stories",
+            ai_models: [
+                "story",
+                "tale",
+            ],
+            allowed_outbound_hosts: [
+                "https://{{ api_host }}:443",
+                "redis://cache:6379",
+                "http://chained.spin.internal",
+            ],
+            key_value_stores: [
+                "default",
+                "my_store",
+            ],
+            sqlite_databases: [
+                "default",
+            ],
+            environment: {
+                "KEPT": "yes",
+                "LEVEL": "info",
+            },
+            variables: {
+                "url": "https://{{ api_host }}/?t={{ token }}",
+            },
+            files: [
+                Pattern(
+                    "files/assets",
+                ),
+                Pattern(
+                    "files/assets/*.png",
+                ),
+                Placement {
+                    source: "files/assets",
+                    destination: "/assets",
+                },
+            ],
+            exclude_files: [
+                "**/*.secret",
+            ],
+            build: Some(
+                Build {
+                    commands: [
+                        "cargo build --release",
+                    ],
+                    workdir: Some(
+                        "guest-components/storyteller",
+                    ),
+                    watch: [
+                        "src/**/*.rs",
+                    ],
+                },
+            ),
+            targets: Some(
+                [
+                    String(
+                        "spin-up:3.3",
+                    ),
+                ],
+            ),
+            dependencies: [
+                (
+                    "a:b/c",
+                    Dependency {
+                        from: Package {
+                            package: Some(
+                                "a:b",
+                            ),
+                            version: VersionReq {
+                                comparators: [
+                                    Comparator {
+                                        op: Caret,
+                                        major: 1,
+                                        minor: Some(
+                                            2,
+                                        ),
+                                        patch: Some(
+                                            3,
+                                        ),
+                                        pre: Prerelease(""),
+                                    },
+                                ],
+                            },
+                            registry: Some(
+                                "example.com",
+                            ),
+                        },
+                        export: Some(
+                            "foo",
+                        ),
+                        inherit: None,
+                        place: Place {
+                            line: 121,
+                            column: 1,
+                        },
+                    },
+                ),
+                (
+                    "f:g/h@0.1.0",
+                    Dependency {
+                        from: Local(
+                            "files/app.wasm",
+                        ),
+                        export: None,
+                        inherit: None,
+                        place: Place {
+                            line: 122,
+                            column: 1,
+                        },
+                    },
+                ),
+                (
+                    "p:q",
+                    Dependency {
+                        from: Package {
+                            package: None,
+                            version: VersionReq {
+                                comparators: [
+                                    Comparator {
+                                        op: GreaterEq,
+                                        major: 0,
+                                        minor: Some(
+                                            1,
+                                        ),
+                                        patch: Some(
+                                            0,
+                                        ),
+                                        pre: Prerelease(""),
+                                    },
+                                ],
+                            },
+                            registry: None,
+                        },
+                        export: None,
+                        inherit: None,
+                        place: Place {
+                            line: 123,
+                            column: 1,
+                        },
+                    },
+                ),
+                (
+                    "r:s",
+                    Dependency {
+                        from: Component(
+                            "part",
+                        ),
+                        export: None,
+                        inherit: None,
+                        place: Place {
+                            line: 124,
+                            column: 1,
+                        },
+                    },
+                ),
+                (
+                    "t:u",
+                    Dependency {
+                        from: Remote {
+                            url: "https://example.com/u.wasm",
+                            digest: "sha256:abcd1234abcd1234abcd1234abcd1234abcd1234abcd1234abcd1234abcd1234",
+                        },
+                        export: None,
+                        inherit: None,
+                        place: Place {
+                            line: 125,
+                            column: 1,
+                        },
+                    },
+                ),
+            ],
+            dependencies_inherit_configuration: Some(
+                false,
+            ),
+            tool: {
+                "clean": {
+                    "command": String(
+                        "cargo clean",
+                    ),
+                },
+            },
+            profiles: [
+                "debug",
+            ],
+        },
+        "with-id-component": Component {
+            id: "with-id-component",
+            place: Place {
+                line: 76,
+                column: 13,
+            },
+            source: "<root>/files/app.wasm",
+            description: "",
+            ai_models: [],
+            allowed_outbound_hosts: [],
+            key_value_stores: [],
+            sqlite_databases: [],
+            environment: {},
+            variables: {},
+            files: [],
+            exclude_files: [],
+            build: None,
+            targets: None,
+            dependencies: [],
+            dependencies_inherit_configuration: None,
+            tool: {},
+            profiles: [],
+        },
+    },
+    variables: {
+        "api_host": Variable {
+            description: Some(
+                "Where the service is",
+            ),
+            default: Some(
+                "example.com",
+            ),
+            secret: false,
+            place: Place {
+                line: 43,
+                column: 1,
+            },
+        },
+        "token": Variable {
+            description: None,
+            default: None,
+            secret: true,
+            place: Place {
+                line: 44,
+                column: 1,
+            },
+        },
+    },
+    bobbin: BobbinConfig {
+        repository: "<root>/bundles",
+        limits: Limits {
+            max_in_flight: 16,
+            request: 60s,
+            grace: 0ns,
+            body_bytes: 65536,
+            guest_memory_bytes: 67108864,
+            account_bytes: 1048576,
+            guest_cpu: 10s,
+            drain: 5s,
+        },
+        releases: {
+            "story": DeclaredRelease {
+                stable: BundleRef {
+                    name: "storyteller",
+                    version: Version {
+                        major: 1,
+                        minor: 0,
+                        patch: 0,
+                    },
+                },
+                drain: None,
+                place: Place {
+                    line: 33,
+                    column: 9,
+                },
+            },
+            "tale": DeclaredRelease {
+                stable: BundleRef {
+                    name: "storyteller",
+                    version: Version {
+                        major: 1,
+                        minor: 0,
+                        patch: 0,
+                        pre: Prerelease("rc.1"),
+                        build: BuildMetadata("cpu"),
+                    },
+                },
+                drain: Some(
+                    90s,
+                ),
+                place: Place {
+                    line: 34,
+                    column: 8,
+                },
+            },
+        },
+        overrides: {
+            "bobbin:/v2/story/...:storyteller": {
+                "story": DeclaredRelease {
+                    stable: BundleRef {
+                        name: "storyteller",
+                        version: Version {
+                            major: 1,
+                            minor: 1,
+                            patch: 0,
+                        },
+                    },
+                    drain: None,
+                    place: Place {
+                        line: 37,
+                        column: 9,
+                    },
+                },
+            },
+            "named": {
+                "tale": DeclaredRelease {
+                    stable: BundleRef {
+                        name: "storyteller",
+                        version: Version {
+                            major: 2,
+                            minor: 0,
+                            patch: 0,
+                        },
+                    },
+                    drain: None,
+                    place: Place {
+                        line: 40,
+                        column: 8,
+                    },
+                },
+            },
+        },
+    },
+    tool: {
+        "lint": {
+            "level": Integer(
+                3,
+            ),
+        },
+    },
+    warnings: [],
+}
+
+releases: [
+    "http:/story/...:storyteller story storyteller@1.0.0 sha256:8913084044196b0d4d497987655049b94d449cd709d3ff7beaba1477055146ff",
+    "http:/story/...:storyteller tale storyteller@1.0.0-rc.1+cpu sha256:4101fa0912368ab060195c70d50f016f3c9a8aa84d0430deee09df05f413d0c1",
+    "bobbin:/v2/story/...:storyteller story storyteller@1.1.0 sha256:3aa7b12e4bd18af1e7371fb0ede4ab187a6990c295aa3a8252183dd478f958f1",
+    "bobbin:/v2/story/...:storyteller tale storyteller@1.0.0-rc.1+cpu sha256:4101fa0912368ab060195c70d50f016f3c9a8aa84d0430deee09df05f413d0c1",
+    "named story storyteller@1.0.0 sha256:8913084044196b0d4d497987655049b94d449cd709d3ff7beaba1477055146ff",
+    "named tale storyteller@2.0.0 sha256:0205d0616780670f42ec7b0f1f3ba9323f2e0e3b57d3fe937d618ee3ffe05819",
+    "http:private:storyteller story storyteller@1.0.0 sha256:8913084044196b0d4d497987655049b94d449cd709d3ff7beaba1477055146ff",
+    "http:private:storyteller tale storyteller@1.0.0-rc.1+cpu sha256:4101fa0912368ab060195c70d50f016f3c9a8aa84d0430deee09df05f413d0c1",
+]
+
+warnings:
+tests/good/maximal.toml:5:11: the application's version "1.2" is no semantic version
+  help: write three numbers, such as 1.0.0
+tests/good/maximal.toml:96:31: the model "story" is granted twice
+  help: remove one of the two
+tests/good/maximal.toml:132:23: `allowed_http_hosts` is the older form of `allowed_outbound_hosts`: "example.com:8080"
+  help: write in `allowed_outbound_hosts`: "http://example.com:8080", "https://example.com:8080"
+tests/good/maximal.toml:137:12: no trigger leads to the component "lonely"
+  help: name it in a trigger, or remove it
+
+supported:
+tests/good/maximal.toml:82:1: the executor `wagi` is not supported yet: trigger "http:/legacy:legacy" asks for it
+  help: build the component for wasi:http, and remove `executor`
+tests/good/maximal.toml:82:1: further components are not supported yet: trigger "http:/legacy:legacy" has some
+  help: remove `components`; a trigger's own component is named by `component`
+tests/good/maximal.toml:86:28: middleware is not supported yet: trigger "http:/legacy:legacy" has some
+  help: compose the component with its middleware when it is built, and remove `dependencies.middleware`
+tests/good/maximal.toml:89:1: triggers of the type "redis" are not supported yet
+  help: remove the trigger, or serve the component with [[trigger.http]]
+tests/good/maximal.toml:121:1: composing components is not supported yet: "storyteller" depends on "a:b/c"
+  help: compose them when they are built, for example with `wac plug`, and remove `dependencies`
