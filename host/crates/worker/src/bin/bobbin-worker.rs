@@ -1,0 +1,7 @@
+//! The worker as an executable of its own: what a node with a GPU installs beside the host.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    bobbin_worker::child::run()
+}

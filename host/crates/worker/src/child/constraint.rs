@@ -1,0 +1,263 @@
+//! Answers that obey a grammar.
+//!
+//! A grammar comes from a request, and a small one can make llama.cpp work for very long: when it compiles,
+//! and again at any token. So each constrained compute has a thread of its own, which compiles the grammar
+//! and then chooses the tokens; the engine goes on with everybody else meanwhile, and the compute's deadline
+//! bounds the rest. Size and depth are checked first, since the C++ recurses.
+//!
+//! A token is chosen without the grammar first, and only when the grammar refuses it among those it allows:
+//! looking at one token is cheap, looking at the whole vocabulary is not. What ends an answer is never
+//! accepted into the grammar, and a grammar that refused a token it had allowed is not asked again:
+//! llama.cpp aborts on both.
+
+use super::event::Event;
+use super::sampler::{self, Sampler, Scratch};
+use super::schedule::Token;
+use bobbin_inference::wire::CallId;
+use bobbin_inference::{Constraint, InferenceError, Reason};
+use llama_cpp_2::model::LlamaModel;
+use llama_cpp_2::sampling::LlamaSampler;
+use llama_cpp_2::token::LlamaToken;
+use llama_cpp_2::token::data::LlamaTokenData;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
+
+/// Constrained computes at once, those whose thread has not come back included.
+const MOST: usize = 16;
+/// The C++ recurses over nesting and over rules.
+const STACK: usize = 16 << 20;
+/// Nested groups of a grammar, nested values of a schema.
+const MOST_NESTED: usize = 64;
+/// Bytes of a grammar that a schema becomes.
+const MOST_BYTES: usize = 1 << 20;
+
+/// Starts constrained samplers, a bounded number at a time.
+pub(super) struct Constraints {
+    model: &'static LlamaModel,
+    events: SyncSender<Event>,
+    alive: Arc<AtomicUsize>,
+}
+
+/// The engine's end of one constrained sampler.
+pub(super) struct Constrained(Sender<Request>);
+
+struct Request {
+    logits: Vec<f32>,
+}
+
+/// Counts a thread until it ends.
+struct Alive(Arc<AtomicUsize>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Constraints {
+    /// For a loaded model.
+    pub(super) fn new(model: &'static LlamaModel, events: SyncSender<Event>) -> Self {
+        Self { model, events, alive: Arc::new(AtomicUsize::new(0)) }
+    }
+
+    /// Starts compiling; [`Event::Compiled`] says how it went, and then logits may be sent.
+    ///
+    /// # Errors
+    /// `invalid_grammar` over the bounds, `queue_full` when too many constrained computes run.
+    pub(super) fn start(
+        &self,
+        call: CallId,
+        constraint: Constraint,
+        sampler: Sampler,
+    ) -> Result<Constrained, InferenceError> {
+        check_depth(&constraint)?;
+        if self.alive.fetch_add(1, Ordering::AcqRel) >= MOST {
+            self.alive.fetch_sub(1, Ordering::AcqRel);
+            return Err(InferenceError::new(
+                Reason::QueueFull,
+                format!("{MOST} computes with a grammar run already; try again later"),
+            ));
+        }
+        let alive = Alive(Arc::clone(&self.alive));
+        let (requests, inbox) = channel();
+        let (model, events) = (self.model, self.events.clone());
+        let run = move || {
+            let _alive = alive;
+            run(model, call, constraint, sampler, &inbox, &events);
+        };
+        let thread = std::thread::Builder::new().name("grammar".into()).stack_size(STACK).spawn(run);
+        thread.map_err(|error| {
+            InferenceError::new(Reason::BackendFailed, format!("the worker cannot start a thread: {error}"))
+        })?;
+        Ok(Constrained(requests))
+    }
+}
+
+impl Constrained {
+    /// Asks for the next token; the answer comes as [`Event::Chosen`].
+    pub(super) fn choose(&self, logits: &[f32]) {
+        // A thread that is gone has said why.
+        let _ = self.0.send(Request { logits: logits.to_vec() });
+    }
+}
+
+fn run(
+    model: &LlamaModel,
+    call: CallId,
+    constraint: Constraint,
+    sampler: Sampler,
+    inbox: &Receiver<Request>,
+    events: &SyncSender<Event>,
+) {
+    let grammar = match compile(model, constraint) {
+        Ok(grammar) => grammar,
+        Err(error) => {
+            let _ = events.send(Event::Compiled(call, Err(error)));
+            return;
+        }
+    };
+    let mut guided = Guided { model, grammar, sampler, scratch: sampler::scratch() };
+    if events.send(Event::Compiled(call, Ok(()))).is_err() {
+        return;
+    }
+    while let Ok(request) = inbox.recv() {
+        let chosen = guided.choose(&request.logits);
+        let over = !matches!(chosen, Ok(Some(_)));
+        if events.send(Event::Chosen(call, chosen)).is_err() || over {
+            return;
+        }
+    }
+}
+
+struct Guided<'a> {
+    model: &'a LlamaModel,
+    grammar: LlamaSampler,
+    sampler: Sampler,
+    scratch: Scratch,
+}
+
+impl Guided<'_> {
+    /// `None` when the grammar allows nothing more.
+    fn choose(&mut self, logits: &[f32]) -> Result<Option<Token>, InferenceError> {
+        let mut token = self.sampler.choose(logits, &mut self.scratch)?;
+        if !self.allows(token) {
+            sampler::fill(&mut self.scratch, logits);
+            self.grammar.apply(&mut self.scratch);
+            if !self.scratch.data.iter().any(|candidate| candidate.logit().is_finite()) {
+                return Ok(None);
+            }
+            token = self.sampler.choose_among(&mut self.scratch)?;
+            if !self.allows(token) {
+                return Ok(None);
+            }
+        }
+        if self.model.vocab().is_eog(LlamaToken::new(token)) {
+            return Ok(Some(token));
+        }
+        self.grammar.try_accept(LlamaToken::new(token)).map_err(|error| {
+            InferenceError::new(
+                Reason::InvalidGrammar,
+                format!("the grammar failed at a token that it had allowed: {error}; simplify the grammar"),
+            )
+        })?;
+        self.sampler.accept(token);
+        Ok(Some(token))
+    }
+
+    fn allows(&mut self, token: Token) -> bool {
+        let alone = LlamaTokenData::new(LlamaToken::new(token), 1.0, 0.0);
+        let mut alone = Scratch::new(vec![alone], false);
+        self.grammar.apply(&mut alone);
+        alone.data.first().is_some_and(|candidate| candidate.logit().is_finite())
+    }
+}
+
+fn compile(model: &LlamaModel, constraint: Constraint) -> Result<LlamaSampler, InferenceError> {
+    let invalid = |message: String| InferenceError::new(Reason::InvalidGrammar, message);
+    let grammar = match constraint {
+        Constraint::Grammar(grammar) => grammar,
+        Constraint::JsonSchema(schema) => llama_cpp_2::json_schema_to_grammar(&schema)
+            .map_err(|error| invalid(format!("the JSON schema does not become a grammar: {error}")))?,
+    };
+    if grammar.len() > MOST_BYTES {
+        return Err(invalid(format!(
+            "the JSON schema becomes a grammar of {} bytes; at most {MOST_BYTES} are allowed; simplify it",
+            grammar.len()
+        )));
+    }
+    LlamaSampler::grammar(model, &grammar, "root").map_err(|error| {
+        invalid(format!("the grammar does not compile: {error}; it must be GBNF with a rule named \"root\""))
+    })
+}
+
+fn check_depth(constraint: &Constraint) -> Result<(), InferenceError> {
+    let (what, depth) = match constraint {
+        Constraint::Grammar(text) => ("grammar", grammar_depth(text)),
+        Constraint::JsonSchema(text) => ("JSON schema", schema_depth(text)?),
+    };
+    if depth <= MOST_NESTED {
+        return Ok(());
+    }
+    Err(InferenceError::new(
+        Reason::InvalidGrammar,
+        format!("the {what} is nested {depth} deep; at most {MOST_NESTED} are allowed; simplify it"),
+    ))
+}
+
+/// Open parentheses, wherever they are: too deep inside a string is refused too.
+fn grammar_depth(text: &str) -> usize {
+    let (mut depth, mut most) = (0_usize, 0);
+    for byte in text.bytes() {
+        match byte {
+            b'(' => depth += 1,
+            b')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        most = most.max(depth);
+    }
+    most
+}
+
+fn schema_depth(text: &str) -> Result<usize, InferenceError> {
+    fn depth(value: &serde_json::Value) -> usize {
+        match value {
+            serde_json::Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+            serde_json::Value::Object(fields) => {
+                // A pattern is a regular expression, which nests by its parentheses.
+                let pattern = fields.get("pattern").and_then(serde_json::Value::as_str).map_or(0, grammar_depth);
+                1 + pattern + fields.values().map(depth).max().unwrap_or(0)
+            }
+            _ => 0,
+        }
+    }
+    let value: serde_json::Value = serde_json::from_str(text)
+        .map_err(|error| InferenceError::new(Reason::InvalidGrammar, format!("the JSON schema is no JSON: {error}")))?;
+    Ok(depth(&value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_overflow_a_stack_is_refused_first() {
+        let deep = Constraint::Grammar(format!("root ::= {}\"a\"{}", "(".repeat(65), ")".repeat(65)));
+        let error = check_depth(&deep).unwrap_err();
+        assert_eq!(error.reason, Reason::InvalidGrammar);
+        assert!(error.message.contains("65 deep"), "{}", error.message);
+        let nested = format!("{}{}", "{\"items\":".repeat(70), "{}") + &"}".repeat(70);
+        assert!(check_depth(&Constraint::JsonSchema(nested)).is_err());
+        let endless = Constraint::JsonSchema("[".repeat(100_000));
+        assert_eq!(check_depth(&endless).unwrap_err().reason, Reason::InvalidGrammar);
+        let pattern = Constraint::JsonSchema(format!(r#"{{"type":"string","pattern":"^{}$"}}"#, "(".repeat(70)));
+        assert!(check_depth(&pattern).is_err());
+    }
+
+    #[test]
+    fn ordinary_ones_pass() {
+        let schema = r#"{"type":"object","properties":{"a":{"type":"array","items":{"type":"string"}}}}"#;
+        check_depth(&Constraint::JsonSchema(schema.into())).unwrap();
+        check_depth(&Constraint::Grammar("root ::= (\"a\" | (\"b\"))*".into())).unwrap();
+    }
+}

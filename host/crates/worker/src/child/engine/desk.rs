@@ -1,0 +1,323 @@
+//! The computes in hand, and what becomes of them: everything of generation but the context itself.
+
+use super::super::constraint::{Constrained, Constraints};
+use super::super::generate::{Generation, Verdict, usage_of};
+use super::super::link::Outbox;
+use super::super::sampler::{self, Sampler, Scratch};
+use super::super::schedule::{Key, Outputs, Placement, Request, Row, Schedule, Token};
+use super::super::vocabulary::Vocabulary;
+use super::{past_deadline, send, send_values};
+use bobbin_inference::wire::{CallId, FromWorker, SessionId};
+use bobbin_inference::{FinishReason, InferenceError, Options, Priority, Reason};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// One compute.
+pub(super) struct Call {
+    pub(super) session: SessionId,
+    pub(super) deadline: Instant,
+    pub(super) account: u64,
+    pub(super) route: Arc<str>,
+    pub(super) priority: Priority,
+    pub(super) credit: u32,
+    pub(super) stage: Stage,
+}
+
+/// How far a compute is.
+pub(super) enum Stage {
+    /// Its prompt is becoming tokens.
+    Preparing(Box<Options>, Placement),
+    /// Its grammar is compiling.
+    Compiling(Box<Generating>, Vec<Token>, Placement),
+    /// It waits for cells, or generates.
+    Generating(Box<Generating>),
+    /// It wants the logits after its tokens.
+    Logits(Vec<Token>),
+    /// It wants the log-probability of each of its tokens.
+    Score(Vec<Token>, Vec<f32>),
+}
+
+/// A generation.
+pub(super) struct Generating {
+    generation: Generation,
+    most: u32,
+    chooser: Chooser,
+    /// Logits that a choice elsewhere is made from, while log-probabilities are reported.
+    kept: Vec<f32>,
+}
+
+enum Chooser {
+    Here(Sampler),
+    There(Constrained),
+}
+
+/// All computes.
+pub(super) struct Desk {
+    pub(super) schedule: Schedule,
+    pub(super) vocabulary: Arc<Vocabulary>,
+    pub(super) constraints: Constraints,
+    pub(super) context: u32,
+    pub(super) calls: HashMap<CallId, Call>,
+    pub(super) cancelled: u64,
+    pub(super) scratch: Scratch,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Desk {
+    /// Whether a session has a compute in hand.
+    pub(super) fn is_busy(&self, session: SessionId) -> bool {
+        self.calls.values().any(|call| call.session == session)
+    }
+
+    /// Ends a compute with an error.
+    pub(super) fn fail(&mut self, call: CallId, error: InferenceError, out: &mut Outbox) {
+        self.schedule.end(call);
+        if self.calls.remove(&call).is_some() {
+            send(out, &FromWorker::Failed { call, error });
+        }
+    }
+
+    /// Ends a compute that nobody waits for.
+    pub(super) fn cancel(&mut self, call: CallId) {
+        self.schedule.end(call);
+        if self.calls.remove(&call).is_some() {
+            self.cancelled += 1;
+        }
+    }
+
+    /// Ends a session, and what it computes.
+    pub(super) fn close(&mut self, session: SessionId) {
+        let calls: Vec<CallId> =
+            self.calls.iter().filter(|(_, call)| call.session == session).map(|(id, _)| *id).collect();
+        calls.into_iter().for_each(|call| self.cancel(call));
+        self.schedule.close(Key::Session(session));
+    }
+
+    /// The reader took tokens.
+    pub(super) fn credit(&mut self, call: CallId, tokens: u32) {
+        self.schedule.credit(call, tokens);
+        // Before it is scheduled, its credit is here.
+        if let Some(call) = self.calls.get_mut(&call) {
+            call.credit = call.credit.saturating_add(tokens);
+        }
+    }
+
+    /// Fails what is past its deadline; returns the next one.
+    pub(super) fn expire(&mut self, now: Instant, out: &mut Outbox) -> Option<Instant> {
+        let late: Vec<CallId> = self.calls.iter().filter(|(_, call)| call.deadline <= now).map(|(id, _)| *id).collect();
+        for call in late {
+            let doing = match self.calls.get(&call).map(|call| &call.stage) {
+                Some(Stage::Preparing(..)) => "being tokenised",
+                Some(Stage::Compiling(..)) => "waiting for its grammar to compile",
+                _ if self.schedule.running().any(|running| running == call) => "running",
+                _ => "waiting for room in the model's worker",
+            };
+            self.fail(call, past_deadline(doing), out);
+        }
+        self.calls.values().map(|call| call.deadline).min()
+    }
+
+    /// A prompt's tokens are there: the compute gets its sampler, and waits for cells or for its grammar.
+    pub(super) fn prepared(&mut self, id: CallId, tokens: Vec<Token>, out: &mut Outbox) {
+        let Some(call) = self.calls.get(&id) else { return };
+        let Stage::Preparing(options, placement) = &call.stage else { return };
+        let (placement, key) = (*placement, Key::Session(call.session));
+        let mut seen = match placement {
+            Placement::Append => self.schedule.history(key).to_vec(),
+            Placement::Replace => Vec::new(),
+        };
+        seen.extend_from_slice(&tokens);
+        let input = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
+        let generation = Generation::new(options, input);
+        let sampler = Sampler::new(&options.sampling, self.vocabulary.size(), self.context, &seen);
+        let compiling = options.constraint.is_some();
+        let chooser = sampler.and_then(|sampler| match options.constraint.clone() {
+            None => Ok(Chooser::Here(sampler)),
+            Some(constraint) => self.constraints.start(id, constraint, sampler).map(Chooser::There),
+        });
+        let generating = match chooser {
+            Ok(chooser) => Box::new(Generating { generation, most: options.max_tokens, chooser, kept: Vec::new() }),
+            Err(error) => return self.fail(id, error, out),
+        };
+        if compiling {
+            if let Some(call) = self.calls.get_mut(&id) {
+                call.stage = Stage::Compiling(generating, tokens, placement);
+            }
+        } else {
+            self.enqueue(id, generating, tokens, placement, out);
+        }
+    }
+
+    /// A grammar compiled: the compute waits for cells.
+    pub(super) fn compiled(&mut self, id: CallId, out: &mut Outbox) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        // The stage is put back by `enqueue`; between the two nothing looks at it.
+        let stage = std::mem::replace(&mut call.stage, Stage::Logits(Vec::new()));
+        match stage {
+            Stage::Compiling(generating, tokens, placement) => self.enqueue(id, generating, tokens, placement, out),
+            other => call.stage = other,
+        }
+    }
+
+    fn enqueue(
+        &mut self,
+        id: CallId,
+        generating: Box<Generating>,
+        tokens: Vec<Token>,
+        placement: Placement,
+        out: &mut Outbox,
+    ) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let extra = generating.most;
+        let (key, credit) = (Key::Session(call.session), call.credit);
+        call.stage = Stage::Generating(generating);
+        self.submit(id, key, tokens, placement, extra, Outputs::Last, credit, out);
+    }
+
+    /// Puts a compute without text into the queue.
+    pub(super) fn enqueue_values(&mut self, id: CallId, out: &mut Outbox) {
+        let Some(call) = self.calls.get(&id) else { return };
+        match &call.stage {
+            Stage::Logits(tokens) => {
+                let (key, tokens) = (Key::Session(call.session), tokens.clone());
+                self.submit(id, key, tokens, Placement::Append, 0, Outputs::Last, 1, out);
+            }
+            Stage::Score(tokens, _) => {
+                // The last token's own successor is not asked for, so it is not computed.
+                let given = tokens.split_last().map(|(_, given)| given.to_vec()).unwrap_or_default();
+                self.submit(id, Key::Score(id), given, Placement::Append, 0, Outputs::All, 1, out);
+            }
+            Stage::Preparing(..) | Stage::Compiling(..) | Stage::Generating(_) => {}
+        }
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "each is one field of the request, and named there")]
+    fn submit(
+        &mut self,
+        call: CallId,
+        key: Key,
+        tokens: Vec<Token>,
+        placement: Placement,
+        extra: u32,
+        outputs: Outputs,
+        credit: u32,
+        out: &mut Outbox,
+    ) {
+        let Some(in_hand) = self.calls.get(&call) else { return };
+        let (route, priority) = (Arc::clone(&in_hand.route), in_hand.priority);
+        let request = Request { call, key, tokens, placement, extra, outputs, route, priority, credit };
+        if let Err(error) = self.schedule.submit(request)
+            && self.calls.remove(&call).is_some()
+        {
+            send(out, &FromWorker::Failed { call, error });
+        }
+    }
+
+    /// A compute runs now; so many of its tokens were computed before.
+    pub(super) fn admitted(&mut self, id: CallId, cached: u32) {
+        if let Some(Call { stage: Stage::Generating(generating), .. }) = self.calls.get_mut(&id) {
+            generating.generation.cached(cached);
+        }
+    }
+
+    /// Logits of a row that wanted them.
+    pub(super) fn output(&mut self, row: &Row, logits: &[f32], out: &mut Outbox) {
+        let Some(call) = self.calls.get_mut(&row.call) else { return };
+        match &mut call.stage {
+            Stage::Generating(generating) => match &mut generating.chooser {
+                Chooser::Here(sampler) => {
+                    let chosen = sampler.choose(logits, &mut self.scratch);
+                    if let Ok(token) = &chosen {
+                        sampler.accept(*token);
+                    }
+                    self.chosen(row.call, chosen.map(Some), logits, out);
+                }
+                Chooser::There(constrained) => {
+                    if generating.generation.logprobs().is_some() {
+                        generating.kept = logits.to_vec();
+                    }
+                    constrained.choose(logits);
+                }
+            },
+            Stage::Logits(tokens) => {
+                let (usage, account) = (usage_of(tokens), call.account);
+                let message = FromWorker::Values { call: row.call, values: logits.to_vec(), usage };
+                send_values(out, row.call, account, size_of_val(logits), &message);
+                self.calls.remove(&row.call);
+                self.schedule.end(row.call);
+            }
+            Stage::Score(tokens, values) => {
+                if let Some(next) = tokens.get(row.pos as usize + 1) {
+                    values.push(sampler::log_probability(logits, *next));
+                }
+                if values.len() + 1 >= tokens.len() {
+                    let (usage, account, values) = (usage_of(tokens), call.account, std::mem::take(values));
+                    let bytes = size_of_val(values.as_slice());
+                    let message = FromWorker::Values { call: row.call, values, usage };
+                    send_values(out, row.call, account, bytes, &message);
+                    self.calls.remove(&row.call);
+                    self.schedule.end(row.call);
+                }
+            }
+            Stage::Preparing(..) | Stage::Compiling(..) => {}
+        }
+    }
+
+    /// A choice was made on another thread.
+    pub(super) fn chosen_there(&mut self, id: CallId, chosen: Result<Option<Token>, InferenceError>, out: &mut Outbox) {
+        let Some(Call { stage: Stage::Generating(generating), .. }) = self.calls.get_mut(&id) else { return };
+        let kept = std::mem::take(&mut generating.kept);
+        self.chosen(id, chosen, &kept, out);
+    }
+
+    /// The next token of an answer is known; `None` where nothing may follow.
+    fn chosen(&mut self, id: CallId, chosen: Result<Option<Token>, InferenceError>, logits: &[f32], out: &mut Outbox) {
+        let token = match chosen {
+            Ok(Some(token)) if !self.vocabulary.is_end(token) => token,
+            Ok(_) => return self.finish(id, FinishReason::Stop, out),
+            Err(error) => return self.fail(id, error, out),
+        };
+        let Some(Call { stage: Stage::Generating(generating), account, .. }) = self.calls.get_mut(&id) else { return };
+        let generation = &mut generating.generation;
+        self.bytes.clear();
+        self.vocabulary.bytes(token, &mut self.bytes);
+        let logprob = generation.logprobs().map(|top| {
+            let bytes = |token| {
+                let mut bytes = Vec::new();
+                self.vocabulary.bytes(token, &mut bytes);
+                bytes
+            };
+            sampler::logprob(logits, token, top, bytes)
+        });
+        let verdict = generation.push(&self.bytes, logprob);
+        let held = generation.bytes();
+        if held > *account {
+            let error = InferenceError::new(
+                Reason::LimitExceeded,
+                format!("the answer has {held} bytes so far, more than the request may hold; ask for fewer tokens"),
+            );
+            return self.fail(id, error, out);
+        }
+        let full = self.schedule.chosen(id, token);
+        match verdict {
+            Verdict::Finish(reason) => self.finish(id, reason, out),
+            Verdict::Continue if full => self.finish(id, FinishReason::Length, out),
+            Verdict::Continue => {
+                let credit_is_out = self.schedule.credit_left(id) <= 0;
+                if let Some(Call { stage: Stage::Generating(generating), .. }) = self.calls.get_mut(&id)
+                    && generating.generation.has_piece(credit_is_out)
+                {
+                    send(out, &generating.generation.piece(id, None));
+                }
+            }
+        }
+    }
+
+    fn finish(&mut self, id: CallId, reason: FinishReason, out: &mut Outbox) {
+        self.schedule.end(id);
+        if let Some(Call { stage: Stage::Generating(mut generating), .. }) = self.calls.remove(&id) {
+            send(out, &generating.generation.piece(id, Some(reason)));
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Generation: the context, and the steps that the scheduler plans.
+
+use super::super::chat::ChatTemplate;
+use super::super::constraint::Constraints;
+use super::super::event::Event;
+use super::super::link::Outbox;
+use super::super::model::{Decoder, Model, StepError};
+use super::super::prepare::{Preparer, Text};
+use super::super::sampler;
+use super::super::schedule::{Key, Limits, Op, Placement, Row, Schedule, Token};
+use super::desk::{Call, Desk, Stage};
+use super::pace::Pace;
+use super::{Machine, send, too_many, unsupported};
+use bobbin_inference::wire::{CallContext, CallId, FromWorker, LoadSpec, SessionId, ToWorker, WorkerStats};
+use bobbin_inference::{InferenceError, Prompt, Reason, Work};
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
+use std::time::{Duration, Instant};
+
+/// Computes in the worker, in whatever state.
+const MOST_CALLS: usize = 1024;
+/// Computes that wait for cells.
+const QUEUE: usize = 512;
+/// Sessions whose history is kept.
+const SESSIONS: usize = 4096;
+
+/// The engine of a model that generates.
+pub(in super::super) struct Generator {
+    decoder: Decoder,
+    desk: Desk,
+    preparer: Preparer,
+    pace: Pace,
+    steps: u64,
+    overcommits: u64,
+}
+
+impl Generator {
+    /// Puts the engine together. `prefix` is computed in its sequence already.
+    ///
+    /// # Errors
+    /// When a thread cannot be started.
+    pub(in super::super) fn new(
+        model: &Model,
+        decoder: Decoder,
+        spec: &LoadSpec,
+        prefix: Vec<Token>,
+        template: Option<ChatTemplate>,
+        events: SyncSender<Event>,
+    ) -> io::Result<Self> {
+        let vocabulary = Arc::clone(&model.vocabulary);
+        let cells = decoder.cells() - u32::try_from(prefix.len()).unwrap_or(0);
+        let limits = Limits {
+            cells,
+            context: spec.context,
+            parallel: decoder.parallel(),
+            slots: decoder.slots(),
+            batch: decoder.batch_rows(),
+            outputs: decoder.outputs(),
+            queue: QUEUE,
+            sessions: SESSIONS,
+        };
+        let preparer = Preparer::start(Arc::clone(&vocabulary), template, spec.context, events.clone())?;
+        let desk = Desk {
+            schedule: Schedule::new(limits, prefix),
+            vocabulary,
+            constraints: Constraints::new(model.model, events),
+            context: spec.context,
+            calls: HashMap::new(),
+            cancelled: 0,
+            scratch: sampler::scratch(),
+            bytes: Vec::new(),
+        };
+        Ok(Self { pace: Pace::new(decoder.batch_rows()), decoder, desk, preparer, steps: 0, overcommits: 0 })
+    }
+
+    fn compute(
+        &mut self,
+        session: SessionId,
+        call: CallId,
+        context: CallContext,
+        credit: u32,
+        work: Work,
+        out: &mut Outbox,
+    ) {
+        match self.accept(session, call, context, credit, work) {
+            Ok(None) => {}
+            Ok(Some(text)) => self.preparer.submit(call, text),
+            Err(error) => send(out, &FromWorker::Failed { call, error }),
+        }
+        self.desk.enqueue_values(call, out);
+    }
+
+    /// Takes a compute in hand; what it says in text is to be prepared.
+    fn accept(
+        &mut self,
+        session: SessionId,
+        id: CallId,
+        context: CallContext,
+        credit: u32,
+        work: Work,
+    ) -> Result<Option<Text>, InferenceError> {
+        if self.desk.calls.len() >= MOST_CALLS {
+            return Err(too_many(MOST_CALLS));
+        }
+        if self.desk.calls.contains_key(&id) || self.desk.is_busy(session) {
+            return Err(InferenceError::new(
+                Reason::InvalidState,
+                "the session is computing already; wait for the end of that answer",
+            ));
+        }
+        let mut account = context.account;
+        let (stage, text) = match work {
+            Work::Generate { prompt, options } => {
+                if options.stream {
+                    // The reader's window bounds what is held of a stream; the account counts what it takes.
+                    account = u64::MAX;
+                }
+                let start = !self.desk.schedule.has_history(Key::Session(session));
+                let placement = match &prompt {
+                    Prompt::Chat { .. } => Placement::Replace,
+                    Prompt::Text(_) | Prompt::Tokens(_) => Placement::Append,
+                };
+                (Stage::Preparing(Box::new(options), placement), Some(Text::Prompt { prompt, start }))
+            }
+            Work::Logits { tokens } => {
+                self.desk.vocabulary.check(&tokens)?;
+                (Stage::Logits(tokens), None)
+            }
+            Work::Score { tokens } => {
+                self.desk.vocabulary.check(&tokens)?;
+                if tokens.len() < 2 {
+                    return Err(InferenceError::new(
+                        Reason::InvalidInput,
+                        format!("{} tokens have no log-probability to report; pass at least 2", tokens.len()),
+                    ));
+                }
+                (Stage::Score(tokens, Vec::new()), None)
+            }
+            Work::Embed { .. } => return Err(unsupported("embedding", "generates text")),
+        };
+        let deadline = Instant::now() + Duration::from_millis(context.remaining_ms.min(MOST_MILLISECONDS));
+        let route = Arc::from(context.scope.route);
+        let call = Call { session, deadline, account, route, priority: context.priority, credit, stage };
+        self.desk.calls.insert(id, call);
+        Ok(text)
+    }
+
+    /// Lets waiting computes start, and brings the cache in the state that the scheduler assumes.
+    fn admit(&mut self) {
+        let admission = self.desk.schedule.admit();
+        let mut lost = HashSet::new();
+        for op in admission.ops {
+            let (slot, done) = match op {
+                Op::Trim { slot, keep } => (slot, self.decoder.trim(slot, keep)),
+                Op::Share { slot, len } => (slot, self.decoder.share(slot, len)),
+            };
+            if !done {
+                lost.extend(self.desk.schedule.lost(slot));
+            }
+        }
+        for (call, cached) in admission.admitted {
+            self.desk.admitted(call, if lost.contains(&call) { 0 } else { cached });
+        }
+    }
+
+    /// A step failed: what it was for fails, or waits again; everybody else goes on.
+    fn failed(&mut self, rows: &[Row], error: &StepError, out: &mut Outbox) {
+        tracing::error!("{error}");
+        if *error == StepError::NoRoom {
+            self.overcommits += 1;
+            let running: Vec<CallId> = self.desk.schedule.running().collect();
+            if let [_, .., newest] = running.as_slice() {
+                self.desk.schedule.requeue(*newest);
+                return;
+            }
+        }
+        let slots: HashSet<u32> = rows.iter().map(|row| row.slot).collect();
+        for slot in slots {
+            self.decoder.trim(slot, 0);
+            self.desk.schedule.lost(slot);
+        }
+        let calls: HashSet<CallId> = rows.iter().map(|row| row.call).collect();
+        for call in calls {
+            let message = format!("the model's backend failed: {error}; the session may be used again");
+            self.desk.fail(call, InferenceError::new(Reason::BackendFailed, message), out);
+        }
+    }
+}
+
+/// A year: a deadline beyond it is none.
+const MOST_MILLISECONDS: u64 = 365 * 24 * 3600 * 1000;
+
+impl Machine for Generator {
+    fn receive(&mut self, event: Event, out: &mut Outbox) {
+        match event {
+            Event::Host(ToWorker::Compute { session, call, context, credit, work }) => {
+                self.compute(session, call, context, credit, work, out);
+            }
+            Event::Host(ToWorker::Credit { call, tokens }) => self.desk.credit(call, tokens),
+            Event::Host(ToWorker::Cancel { call }) => self.desk.cancel(call),
+            Event::Host(ToWorker::Close { session }) => self.desk.close(session),
+            // The reader ends the process on these.
+            Event::Host(ToWorker::Hello(_) | ToWorker::Load(_)) => {}
+            Event::Prepared(call, Ok(mut texts)) => {
+                self.desk.prepared(call, texts.pop().unwrap_or_default(), out);
+            }
+            Event::Compiled(call, Ok(())) => self.desk.compiled(call, out),
+            Event::Prepared(call, Err(error)) | Event::Compiled(call, Err(error)) => self.desk.fail(call, error, out),
+            Event::Chosen(call, chosen) => self.desk.chosen_there(call, chosen, out),
+        }
+    }
+
+    fn expire(&mut self, now: Instant, out: &mut Outbox) -> Option<Instant> {
+        self.desk.expire(now, out)
+    }
+
+    fn step(&mut self, out: &mut Outbox) -> bool {
+        self.admit();
+        let rows = self.desk.schedule.plan(self.pace.budget());
+        if rows.is_empty() {
+            return false;
+        }
+        let started = Instant::now();
+        self.steps += 1;
+        if let Err(error) = self.decoder.step(&rows) {
+            self.failed(&rows, &error, out);
+            return true;
+        }
+        self.pace.measured(rows.len(), started.elapsed());
+        self.desk.schedule.commit(&rows);
+        for (at, row) in rows.iter().enumerate() {
+            if let Some(logits) = self.decoder.logits(at) {
+                self.desk.output(row, logits, out);
+            }
+        }
+        true
+    }
+
+    fn stats(&self) -> WorkerStats {
+        let counts = self.desk.schedule.counts();
+        WorkerStats {
+            sequences: counts.sequences,
+            running: counts.running,
+            waiting: counts.waiting,
+            paused: counts.paused,
+            cells_reserved: counts.reserved,
+            cells: self.decoder.cells(),
+            steps: self.steps,
+            cancelled: self.desk.cancelled,
+            overcommits: self.overcommits,
+        }
+    }
+}

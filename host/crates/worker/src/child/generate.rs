@@ -1,0 +1,193 @@
+//! One answer being generated: tokens in, pieces out.
+
+use super::schedule::Token;
+use bobbin_inference::wire::{CallId, FromWorker};
+use bobbin_inference::{FinishReason, Options, StopFilter, TokenLogprob, Usage, Utf8Assembler};
+
+/// What a token did to the answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// More may come.
+    Continue,
+    /// It ended, for this reason.
+    Finish(FinishReason),
+}
+
+/// The state of one answer.
+#[derive(Debug)]
+pub(super) struct Generation {
+    characters: Utf8Assembler,
+    stops: StopFilter,
+    most: u32,
+    logprobs: Option<u8>,
+    usage: Usage,
+    /// Ready, not sent.
+    text: String,
+    reported: Vec<TokenLogprob>,
+    unsent: u32,
+    /// Of the text so far.
+    bytes: u64,
+}
+
+impl Generation {
+    /// An answer to a prompt of so many tokens.
+    pub(super) fn new(options: &Options, input_tokens: u32) -> Self {
+        Self {
+            characters: Utf8Assembler::default(),
+            stops: StopFilter::new(options.stop.clone()),
+            most: options.max_tokens,
+            logprobs: options.logprobs,
+            usage: Usage { input_tokens, ..Usage::default() },
+            text: String::new(),
+            reported: Vec::new(),
+            unsent: 0,
+            bytes: 0,
+        }
+    }
+
+    /// Bytes that the answer's text has so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Alternatives to report for each token; `None` without log-probabilities.
+    pub(super) fn logprobs(&self) -> Option<u8> {
+        self.logprobs
+    }
+
+    /// So many tokens of the prompt were computed before.
+    pub(super) fn cached(&mut self, tokens: u32) {
+        self.usage.cached_tokens = tokens.min(self.usage.input_tokens);
+    }
+
+    /// A token of the answer, its bytes, and its log-probability where that was asked for.
+    pub(super) fn push(&mut self, bytes: &[u8], logprob: Option<TokenLogprob>) -> Verdict {
+        self.usage.output_tokens += 1;
+        self.unsent += 1;
+        self.bytes += u64::try_from(bytes.len()).unwrap_or(0);
+        self.reported.extend(logprob);
+        let characters = self.characters.push(bytes);
+        self.text.push_str(&self.stops.push(&characters));
+        if self.stops.stopped() {
+            Verdict::Finish(FinishReason::Stop)
+        } else if self.usage.output_tokens >= self.most {
+            Verdict::Finish(FinishReason::Length)
+        } else {
+            Verdict::Continue
+        }
+    }
+
+    /// Whether there is something to send: text, log-probabilities, or, when the reader must learn of tokens
+    /// whose text is held back before it can give more credit, those.
+    pub(super) fn has_piece(&self, credit_is_out: bool) -> bool {
+        !self.text.is_empty() || !self.reported.is_empty() || (credit_is_out && self.unsent > 0)
+    }
+
+    /// What is ready. The last piece also holds what was held back.
+    pub(super) fn piece(&mut self, call: CallId, finish: Option<FinishReason>) -> FromWorker {
+        if finish.is_some() && !self.stops.stopped() {
+            let rest = self.characters.finish();
+            self.text.push_str(&self.stops.push(&rest));
+            if !self.stops.stopped() {
+                self.text.push_str(&self.stops.finish());
+            }
+        }
+        self.unsent = 0;
+        FromWorker::Piece {
+            call,
+            text: std::mem::take(&mut self.text),
+            usage: self.usage,
+            logprobs: std::mem::take(&mut self.reported),
+            finish,
+        }
+    }
+}
+
+/// Tokens of a compute that makes no text.
+pub(super) fn usage_of(tokens: &[Token]) -> Usage {
+    Usage { input_tokens: u32::try_from(tokens.len()).unwrap_or(u32::MAX), ..Usage::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bobbin_inference::Sampling;
+
+    fn options(most: u32, stop: &[&str]) -> Options {
+        Options {
+            max_tokens: most,
+            sampling: Sampling {
+                temperature: 0.0,
+                top_k: 0,
+                top_p: 1.0,
+                min_p: 0.0,
+                repeat_penalty: 1.0,
+                repeat_last_n: 0,
+                presence_penalty: 0.0,
+                frequency_penalty: 0.0,
+                logit_bias: Vec::new(),
+                seed: None,
+            },
+            stop: stop.iter().map(|stop| (*stop).to_owned()).collect(),
+            constraint: None,
+            logprobs: None,
+            stream: true,
+        }
+    }
+
+    fn run(options: &Options, tokens: &[&[u8]]) -> (Vec<String>, Option<FinishReason>, u32) {
+        let mut generation = Generation::new(options, 1);
+        let mut texts = Vec::new();
+        let mut finish = None;
+        for token in tokens {
+            if let Verdict::Finish(reason) = generation.push(token, None) {
+                finish = Some(reason);
+                break;
+            }
+            if generation.has_piece(false) {
+                let FromWorker::Piece { text, .. } = generation.piece(1, None) else { unreachable!() };
+                texts.push(text);
+            }
+        }
+        let FromWorker::Piece { text, usage, .. } = generation.piece(1, finish.or(Some(FinishReason::Stop))) else {
+            unreachable!()
+        };
+        texts.push(text);
+        (texts, finish, usage.output_tokens)
+    }
+
+    #[test]
+    fn a_character_over_two_tokens_makes_one_piece() {
+        let (texts, finish, tokens) = run(&options(9, &[]), &[b"a", b"\xc3", b"\xa9", b"b"]);
+        assert_eq!((texts.concat().as_str(), texts.len(), finish, tokens), ("aéb", 4, None, 4));
+    }
+
+    #[test]
+    fn a_stop_string_whose_character_is_split_over_tokens_is_found() {
+        let (texts, finish, _) = run(&options(9, &["é!"]), &[b"x", b"\xc3", b"\xa9", b"!", b"y"]);
+        assert_eq!((texts.concat().as_str(), finish), ("x", Some(FinishReason::Stop)));
+    }
+
+    #[test]
+    fn a_held_back_beginning_comes_with_the_end() {
+        let (texts, finish, _) = run(&options(2, &["END"]), &[b"x", b"EN"]);
+        assert_eq!((texts.concat().as_str(), finish), ("xEN", Some(FinishReason::Length)));
+    }
+
+    #[test]
+    fn a_cut_character_at_the_end_is_replaced_and_may_complete_no_stop() {
+        let (texts, _, _) = run(&options(2, &["END"]), &[b"x", b"\xc3"]);
+        assert_eq!(texts.concat(), "x\u{fffd}");
+    }
+
+    #[test]
+    fn tokens_without_text_are_told_of_only_when_the_reader_must_know() {
+        let mut generation = Generation::new(&options(9, &["ab"]), 1);
+        generation.push(b"a", None);
+        assert!(!generation.has_piece(false));
+        assert!(generation.has_piece(true));
+        let FromWorker::Piece { text, usage, .. } = generation.piece(1, None) else { unreachable!() };
+        assert_eq!((text.as_str(), usage.output_tokens), ("", 1));
+        assert!(!generation.has_piece(true));
+    }
+}

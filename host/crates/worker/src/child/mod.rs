@@ -1,0 +1,172 @@
+//! Inside the worker process.
+//!
+//! One process runs one bundle version. Its end of the link is its standard input; its log is standard error.
+//! What happens, in order: the process hardens itself, greets the host and hears what to load, closes the
+//! cage, maps the weights, proves that they work, says that it is ready, and then computes until the host is
+//! gone.
+
+mod cage;
+mod chat;
+mod constraint;
+mod engine;
+mod event;
+mod generate;
+mod link;
+mod log;
+mod model;
+mod prepare;
+mod process;
+mod proof;
+mod sampler;
+mod schedule;
+mod specials;
+mod vocabulary;
+
+use bobbin_inference::GraphKind;
+use bobbin_inference::wire::{FromWorker, LoadSpec, Loaded, Phase};
+use cage::Cage;
+use chat::ChatTemplate;
+use engine::{EmbedEngine, Generator};
+use event::Event;
+use link::{Link, Outbox};
+use model::Model;
+use std::process::ExitCode;
+use std::sync::mpsc::{Receiver, SyncSender};
+
+/// The worker could not be set up, or the host broke the protocol before anything was loaded.
+const NOT_STARTED: u8 = 2;
+/// Loading failed; the host was told why.
+const NOT_LOADED: u8 = 1;
+
+/// Runs a worker until its host is gone. Called by the hidden subcommand and by the worker's own executable;
+/// the supervisor may pass `--parent PID`.
+#[must_use]
+pub fn run() -> ExitCode {
+    log::start();
+    let mut link = match process::harden().and_then(|()| Link::new(process::take_link()?)) {
+        Ok(link) => link,
+        Err(error) => {
+            tracing::error!("a worker is started by the host, with a socket as its standard input: {error}");
+            return ExitCode::from(NOT_STARTED);
+        }
+    };
+    let spec = match link.greet() {
+        Ok(Some(spec)) => spec,
+        Ok(None) => return ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            return ExitCode::from(NOT_STARTED);
+        }
+    };
+    let cage = Cage::close(&spec.weights);
+    match link.start() {
+        Ok((events, inbox, out)) => work(&spec, cage, events, &inbox, out),
+        Err(error) => {
+            tracing::error!("the worker cannot start its threads: {error}");
+            ExitCode::from(NOT_STARTED)
+        }
+    }
+}
+
+fn work(spec: &LoadSpec, cage: Cage, events: SyncSender<Event>, inbox: &Receiver<Event>, mut out: Outbox) -> ExitCode {
+    let result = match spec.kind {
+        GraphKind::Generate => generate(spec, cage, events, inbox, &mut out),
+        GraphKind::Embed => embed(spec, cage, events, inbox, &mut out),
+    };
+    let code = match result {
+        Ok(()) => 0,
+        Err(message) => {
+            tracing::error!("{message}");
+            tell(&mut out, &FromWorker::LoadFailed { message });
+            NOT_LOADED
+        }
+    };
+    out.close();
+    // Leaving through main would run destructors of llama.cpp under threads that may still use it.
+    process::exit_now(code.into())
+}
+
+fn generate(
+    spec: &LoadSpec,
+    mut cage: Cage,
+    events: SyncSender<Event>,
+    inbox: &Receiver<Event>,
+    out: &mut Outbox,
+) -> Result<(), String> {
+    tell(out, &FromWorker::Progress(Phase::Loading));
+    let model = Model::load(spec)?;
+    let template = match spec.chat_template.clone().or_else(|| model.chat_template()) {
+        Some(source) => {
+            let (bos, eos) = model.vocabulary.bos_eos_texts();
+            Some(ChatTemplate::new(&source, bos, eos)?)
+        }
+        None => None,
+    };
+    let prefix = match &spec.prefix {
+        Some(prefix) if model.cells_are_independent() => model.vocabulary.text(prefix, true),
+        _ => Vec::new(),
+    };
+    if prefix.len() >= spec.context as usize {
+        return Err(format!(
+            "the prefix of {} has {} tokens; its context is {} tokens; shorten the prefix",
+            spec.bundle,
+            prefix.len(),
+            spec.context
+        ));
+    }
+    let mut decoder = model.decoder(spec, u32::try_from(prefix.len()).unwrap_or(u32::MAX))?;
+    tell(out, &FromWorker::Progress(Phase::Warming));
+    proof::warm_up(&mut decoder, &model.vocabulary, spec)?;
+    let deviation = proof::fingerprint(&mut decoder, &model.vocabulary, spec)?;
+    if !prefix.is_empty() {
+        proof::prefix(&mut decoder, &prefix)?;
+    }
+    let cells = decoder.cells();
+    let started = Generator::new(&model, decoder, spec, prefix, template, events);
+    let mut engine = started.map_err(|error| format!("the worker cannot start its threads: {error}"))?;
+    cage.tighten();
+    ready(out, &model, cells, deviation, cage);
+    engine::serve(&mut engine, inbox, out);
+    Ok(())
+}
+
+fn embed(
+    spec: &LoadSpec,
+    mut cage: Cage,
+    events: SyncSender<Event>,
+    inbox: &Receiver<Event>,
+    out: &mut Outbox,
+) -> Result<(), String> {
+    tell(out, &FromWorker::Progress(Phase::Loading));
+    let model = Model::load(spec)?;
+    let mut embedder = model.embedder(spec)?;
+    tell(out, &FromWorker::Progress(Phase::Warming));
+    proof::warm_up_embedder(&mut embedder, &model.vocabulary, spec)?;
+    let vocabulary = std::sync::Arc::clone(&model.vocabulary);
+    let started = EmbedEngine::new(embedder, vocabulary, model.dimensions(), spec, events);
+    let mut engine = started.map_err(|error| format!("the worker cannot start its threads: {error}"))?;
+    cage.tighten();
+    ready(out, &model, 0, None, cage);
+    engine::serve(&mut engine, inbox, out);
+    Ok(())
+}
+
+fn ready(out: &mut Outbox, model: &Model, cells: u32, deviation: Option<f32>, cage: Cage) {
+    let loaded = Loaded {
+        vocabulary: u32::try_from(model.vocabulary.size()).unwrap_or(0),
+        trained_context: model.trained_context(),
+        cells,
+        deviation,
+        system: process::system_info(),
+        cage: cage.into_rules(),
+    };
+    tell(out, &FromWorker::Ready(loaded));
+}
+
+/// Sends one frame at once.
+fn tell(out: &mut Outbox, message: &FromWorker) {
+    if let Err(error) = out.push(message) {
+        tracing::error!("a frame was not sent: {error}");
+    }
+    out.flush();
+}

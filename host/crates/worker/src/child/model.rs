@@ -1,0 +1,403 @@
+//! The loaded model, and the only way to its context: every invariant that llama.cpp asserts is checked here
+//! before it is called.
+
+use super::log;
+use super::schedule::{Row, Token};
+use super::vocabulary::Vocabulary;
+use bobbin_inference::wire::LoadSpec;
+use llama_cpp_2::DecodeError;
+use llama_cpp_2::context::LlamaContext;
+use llama_cpp_2::context::params::{LlamaContextParams, LlamaPoolingType};
+use llama_cpp_2::llama_backend::LlamaBackend;
+use llama_cpp_2::llama_batch::LlamaBatch;
+use llama_cpp_2::model::LlamaModel;
+use llama_cpp_2::model::params::LlamaModelParams;
+use llama_cpp_2::token::LlamaToken;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+
+/// llama.cpp's bound on sequences in one context.
+pub(super) const MOST_SEQUENCES: u32 = 256;
+/// Rows of one step; bounds how long a cancelled compute may go on.
+const BATCH: u32 = 512;
+/// Memory for key-value cells, unless one full context needs more.
+const CELL_BUDGET: u64 = 256 << 20;
+/// Memory for the attention scores of one step.
+const SCORE_BUDGET: u64 = 256 << 20;
+/// llama.cpp's names for whether attention is fused: never, or where the backend has it.
+const FUSED_NEVER: i32 = 0;
+const FUSED_AUTO: i32 = -1;
+/// Memory for the logits of one step.
+const OUTPUT_BUDGET: usize = 32 << 20;
+
+/// A model whose weights are mapped. It lives as long as the process.
+pub(super) struct Model {
+    /// Weights and metadata.
+    pub(super) model: &'static LlamaModel,
+    /// Its vocabulary.
+    pub(super) vocabulary: Arc<Vocabulary>,
+    backend: &'static LlamaBackend,
+}
+
+/// Why a step failed.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum StepError {
+    /// No free cells: the reservation was wrong.
+    #[error("llama.cpp found no free key-value cells")]
+    NoRoom,
+    /// llama.cpp reported a failure.
+    #[error("llama.cpp failed: {0}")]
+    Backend(String),
+    /// A row that llama.cpp would have aborted on; a bug of ours.
+    #[error("a step was refused before llama.cpp saw it: {0}")]
+    Refused(String),
+}
+
+impl Model {
+    /// Maps the weights.
+    ///
+    /// # Errors
+    /// What llama.cpp logged, or what does not fit the request to load.
+    pub(super) fn load(spec: &LoadSpec) -> Result<Self, String> {
+        let path = spec.weights.display();
+        if let Err(error) = std::fs::File::open(&spec.weights) {
+            return Err(format!("the weights of {} cannot be opened at {path}: {error}", spec.bundle));
+        }
+        let backend = LlamaBackend::init().map_err(|error| error.to_string())?;
+        // One model for each process, until its end: leaking it lets helper threads use the vocabulary freely.
+        let backend: &'static LlamaBackend = Box::leak(Box::new(backend));
+        let model =
+            LlamaModel::load_from_file(backend, &spec.weights, &LlamaModelParams::default()).map_err(|error| {
+                format!("llama.cpp refuses the weights of {}: {error}: {}", spec.bundle, log::last_lines())
+            })?;
+        let model: &'static LlamaModel = Box::leak(Box::new(model));
+        let trained = model.n_ctx_train();
+        if spec.context == 0 || spec.context > trained {
+            return Err(format!(
+                "the bundle {} declares a context of {} tokens; its model was trained with {trained}: declare from 1 to \
+                 {trained}",
+                spec.bundle, spec.context
+            ));
+        }
+        Ok(Self { model, vocabulary: Arc::new(Vocabulary::new(model)), backend })
+    }
+
+    /// Tokens of the context that the model was trained with.
+    pub(super) fn trained_context(&self) -> u32 {
+        self.model.n_ctx_train()
+    }
+
+    /// The chat template of the GGUF.
+    pub(super) fn chat_template(&self) -> Option<String> {
+        self.model.chat_template(None).ok()?.to_string().ok()
+    }
+
+    /// Whether cells can be shared between sequences and cut at any position: not with a recurrent state.
+    pub(super) fn cells_are_independent(&self) -> bool {
+        !self.model.is_recurrent() && !self.model.is_hybrid()
+    }
+
+    /// Metadata under the architecture's name, as a number.
+    fn number(&self, key: &str) -> Option<u64> {
+        let architecture = self.model.meta_val_str("general.architecture").ok()?;
+        self.model.meta_val_str(&format!("{architecture}.{key}")).ok()?.parse().ok()
+    }
+
+    /// Bytes of one key-value cell over all layers, in 16-bit floats.
+    fn cell_bytes(&self) -> u64 {
+        let head = u64::try_from(self.model.n_embd()).unwrap_or(0) / u64::from(self.model.n_head()).max(1);
+        let key = self.number("attention.key_length").unwrap_or(head);
+        let value = self.number("attention.value_length").unwrap_or(head);
+        let cell = u64::from(self.model.n_layer()) * u64::from(self.model.n_head_kv()) * (key + value) * 2;
+        cell.max(1)
+    }
+
+    /// Cells for all sequences: as many as `parallel` full contexts, but no more than the budget allows, and
+    /// at least one full context with the shared prefix beside it.
+    fn cells(&self, spec: &LoadSpec, prefix: u32) -> u32 {
+        let all = u64::from(spec.context) * u64::from(spec.parallel.max(1));
+        let affordable = CELL_BUDGET / self.cell_bytes();
+        let cells = all.min(affordable.max(u64::from(spec.context))) + u64::from(prefix);
+        u32::try_from(cells.next_multiple_of(256)).unwrap_or(u32::MAX - 255)
+    }
+
+    fn params(&self, spec: &LoadSpec) -> LlamaContextParams {
+        let threads = i32::try_from(spec.threads.max(1)).unwrap_or(i32::MAX);
+        LlamaContextParams::default().with_n_threads(threads).with_n_threads_batch(threads).with_no_perf(true)
+    }
+
+    /// Fused attention rounds more: near-ties come out differently from a reference. So the plain one is used
+    /// while its scores, which the fused one never writes down, fit their budget; never on a GPU.
+    fn attention(&self, cells: u32) -> i32 {
+        let scores = u64::from(cells) * u64::from(BATCH) * u64::from(self.model.n_head()) * 4;
+        if scores <= SCORE_BUDGET && !self.backend.supports_gpu_offload() { FUSED_NEVER } else { FUSED_AUTO }
+    }
+
+    /// A context for generation. `prefix` tokens get cells and a sequence of their own.
+    ///
+    /// # Errors
+    /// What llama.cpp logged.
+    pub(super) fn decoder(&self, spec: &LoadSpec, prefix: u32) -> Result<Decoder, String> {
+        let parallel = spec.parallel.clamp(1, MOST_SEQUENCES - 1);
+        // Twice as many sequences as compute at once, so that finished sessions may keep their cells.
+        let slots = (parallel * 2).min(MOST_SEQUENCES - 1);
+        let cells = self.cells(spec, prefix);
+        let params = self
+            .params(spec)
+            .with_flash_attention_policy(self.attention(cells))
+            .with_n_ctx(NonZeroU32::new(cells))
+            .with_n_batch(BATCH)
+            .with_n_ubatch(BATCH)
+            .with_n_seq_max(slots + 1)
+            .with_kv_unified(true);
+        let context = self.context(params)?;
+        let batch_rows = context.n_batch() as usize;
+        let size = usize::try_from(self.vocabulary.size()).unwrap_or(1).max(1);
+        let outputs = (OUTPUT_BUDGET / (size * size_of::<f32>())).clamp(parallel as usize, batch_rows);
+        Ok(Decoder {
+            cells: context.n_ctx(),
+            context,
+            batch: LlamaBatch::new(batch_rows, 1),
+            batch_rows,
+            outputs,
+            parallel: parallel as usize,
+            slots,
+            vocabulary: self.vocabulary.size(),
+            filled: vec![0; slots as usize + 1],
+            wanted: Vec::new(),
+        })
+    }
+
+    /// A context for embeddings: one text must fit into one batch.
+    ///
+    /// # Errors
+    /// What llama.cpp logged; a model that ranks instead of embedding.
+    pub(super) fn embedder(&self, spec: &LoadSpec) -> Result<Embedder, String> {
+        let pooling = match self.number("pooling_type") {
+            Some(4) => {
+                return Err(format!(
+                    "the model of {} ranks texts and makes no vectors; use an embedding model",
+                    spec.bundle
+                ));
+            }
+            Some(1..=3) => LlamaPoolingType::Unspecified,
+            _ => LlamaPoolingType::Mean,
+        };
+        let rows = spec.context.max(BATCH);
+        let texts = spec.parallel.clamp(1, MOST_SEQUENCES).max(16);
+        let params = self
+            .params(spec)
+            .with_n_ctx(NonZeroU32::new(rows))
+            .with_n_batch(rows)
+            .with_n_ubatch(rows)
+            .with_n_seq_max(texts)
+            .with_kv_unified(true)
+            .with_embeddings(true)
+            .with_pooling_type(pooling);
+        let context = self.context(params)?;
+        let rows = context.n_ubatch().min(context.n_batch()) as usize;
+        Ok(Embedder {
+            context,
+            batch: LlamaBatch::new(rows, 1),
+            rows,
+            texts: texts as usize,
+            vocabulary: self.vocabulary.size(),
+        })
+    }
+
+    fn context(&self, params: LlamaContextParams) -> Result<LlamaContext<'static>, String> {
+        self.model
+            .new_context(self.backend, params)
+            .map_err(|error| format!("llama.cpp makes no context: {error}: {}", log::last_lines()))
+    }
+
+    /// Length of an embedding.
+    pub(super) fn dimensions(&self) -> u32 {
+        u32::try_from(self.model.n_embd_out()).unwrap_or(0)
+    }
+}
+
+/// A context for generation.
+pub(super) struct Decoder {
+    context: LlamaContext<'static>,
+    batch: LlamaBatch<'static>,
+    batch_rows: usize,
+    outputs: usize,
+    parallel: usize,
+    slots: u32,
+    cells: u32,
+    vocabulary: Token,
+    /// Cells of each sequence.
+    filled: Vec<u32>,
+    /// Which rows of the last step have logits.
+    wanted: Vec<bool>,
+}
+
+impl Decoder {
+    /// Key-value cells in all.
+    pub(super) fn cells(&self) -> u32 {
+        self.cells
+    }
+
+    /// Sequence ids for sessions; the next one is the prefix's.
+    pub(super) fn slots(&self) -> u32 {
+        self.slots
+    }
+
+    /// The most sequences computing at once.
+    pub(super) fn parallel(&self) -> usize {
+        self.parallel
+    }
+
+    /// The most rows of a step.
+    pub(super) fn batch_rows(&self) -> usize {
+        self.batch_rows
+    }
+
+    /// The most rows of a step with logits.
+    pub(super) fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Computes one step.
+    ///
+    /// # Errors
+    /// See [`StepError`]. After `Backend` the sequences of the rows must be emptied.
+    pub(super) fn step(&mut self, rows: &[Row]) -> Result<(), StepError> {
+        self.wanted.clear();
+        self.check(rows).map_err(StepError::Refused)?;
+        self.batch.clear();
+        for row in rows {
+            let (Ok(pos), Ok(slot)) = (i32::try_from(row.pos), i32::try_from(row.slot)) else {
+                return Err(StepError::Refused(format!("row {row:?}")));
+            };
+            self.batch
+                .add(LlamaToken::new(row.token), pos, &[slot], row.output)
+                .map_err(|error| StepError::Refused(error.to_string()))?;
+        }
+        match self.context.decode(&mut self.batch) {
+            Ok(()) => {}
+            Err(DecodeError::NoKvCacheSlot) => return Err(StepError::NoRoom),
+            Err(error) => return Err(StepError::Backend(format!("{error}: {}", log::last_lines()))),
+        }
+        for row in rows {
+            if let Some(filled) = self.filled.get_mut(row.slot as usize) {
+                *filled = row.pos + 1;
+            }
+        }
+        self.wanted.extend(rows.iter().map(|row| row.output));
+        Ok(())
+    }
+
+    fn check(&self, rows: &[Row]) -> Result<(), String> {
+        if rows.is_empty() || rows.len() > self.batch_rows {
+            return Err(format!("{} rows; a step has 1 to {}", rows.len(), self.batch_rows));
+        }
+        let mut next = self.filled.clone();
+        for row in rows {
+            if !(0..self.vocabulary).contains(&row.token) {
+                return Err(format!("token {} is not in the vocabulary", row.token));
+            }
+            match next.get_mut(row.slot as usize) {
+                None => return Err(format!("sequence {} of {}", row.slot, self.filled.len())),
+                Some(next) if *next != row.pos => {
+                    return Err(format!("position {} of sequence {} where {next} follows", row.pos, row.slot));
+                }
+                Some(next) => *next += 1,
+            }
+        }
+        let used: u64 = next.iter().copied().map(u64::from).sum();
+        // Shared prefixes are counted once for each sequence here, so this is no exact bound of llama.cpp's,
+        // but no sequence may be longer than the whole cache.
+        match next.iter().find(|length| **length > self.cells) {
+            Some(length) => Err(format!("{length} tokens in one sequence, {used} in all, of {} cells", self.cells)),
+            None => Ok(()),
+        }
+    }
+
+    /// Logits after a row of the last step; `None` where they were not asked for.
+    pub(super) fn logits(&self, row: usize) -> Option<&[f32]> {
+        let wanted = self.wanted.get(row).copied().unwrap_or(false);
+        let index = i32::try_from(row).ok()?;
+        wanted.then(|| self.context.get_logits_ith(index))
+    }
+
+    /// Keeps the first cells of a sequence. Returns false when llama.cpp could not: the sequence is empty then.
+    pub(super) fn trim(&mut self, slot: u32, keep: u32) -> bool {
+        let kept = keep > 0
+            && matches!(self.context.clear_kv_cache_seq(Some(slot), Some(keep), None), Ok(true))
+            // A sliding window may have dropped the beginning, which a shorter sequence needs again.
+            && i32::try_from(slot).is_ok_and(|slot| self.context.kv_cache_seq_pos_min(slot) == 0);
+        if !kept && let Err(error) = self.context.clear_kv_cache_seq(Some(slot), None, None) {
+            tracing::error!("sequence {slot} cannot be emptied: {error}");
+        }
+        if let Some(filled) = self.filled.get_mut(slot as usize) {
+            *filled = if kept { keep } else { 0 };
+        }
+        kept || keep == 0
+    }
+
+    /// Lets an empty sequence share the first cells of the prefix. Returns false when that is impossible.
+    pub(super) fn share(&mut self, slot: u32, len: u32) -> bool {
+        let (Ok(from), Ok(to)) = (i32::try_from(self.slots), i32::try_from(slot)) else { return false };
+        let whole = self.context.kv_cache_seq_pos_min(from) == 0;
+        if !whole || self.context.copy_kv_cache_seq(from, to, Some(0), Some(len)).is_err() {
+            return false;
+        }
+        if let Some(filled) = self.filled.get_mut(slot as usize) {
+            *filled = len;
+        }
+        true
+    }
+}
+
+/// A context for embeddings.
+pub(super) struct Embedder {
+    context: LlamaContext<'static>,
+    batch: LlamaBatch<'static>,
+    rows: usize,
+    texts: usize,
+    vocabulary: Token,
+}
+
+impl Embedder {
+    /// The most tokens of one batch.
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The most texts of one batch.
+    pub(super) fn texts(&self) -> usize {
+        self.texts
+    }
+
+    /// Embeds texts, one vector each, not normalised.
+    ///
+    /// # Errors
+    /// See [`StepError`].
+    pub(super) fn embed(&mut self, texts: &[&[Token]]) -> Result<Vec<Vec<f32>>, StepError> {
+        let rows: usize = texts.iter().map(|text| text.len()).sum();
+        let sound = |text: &&[Token]| !text.is_empty() && text.iter().all(|token| (0..self.vocabulary).contains(token));
+        if texts.is_empty() || texts.len() > self.texts || rows > self.rows || !texts.iter().all(sound) {
+            return Err(StepError::Refused(format!("{} texts with {rows} tokens", texts.len())));
+        }
+        self.batch.clear();
+        for (slot, text) in (0..).zip(texts) {
+            for (pos, token) in (0..).zip(*text) {
+                let added = self.batch.add(LlamaToken::new(*token), pos, &[slot], true);
+                added.map_err(|error| StepError::Refused(error.to_string()))?;
+            }
+        }
+        let result = self.context.decode(&mut self.batch);
+        let vectors =
+            result.map_err(|error| StepError::Backend(format!("{error}: {}", log::last_lines()))).and_then(|()| {
+                let vector = |(slot, _)| {
+                    let vector = self.context.embeddings_seq_ith(slot);
+                    vector.map(<[f32]>::to_vec).map_err(|error| StepError::Backend(error.to_string()))
+                };
+                (0..).zip(texts).map(vector).collect()
+            });
+        self.context.clear_kv_cache();
+        vectors
+    }
+}

@@ -1,0 +1,81 @@
+//! What the next step computes.
+
+use super::{Outputs, Row, Running, Schedule, Session, len32};
+use bobbin_inference::Priority;
+use std::collections::BTreeMap;
+
+impl Schedule {
+    /// Rows of the next step: one for each sequence that waits for its next token, then at most
+    /// `prompt_budget` of prompts; never more than the batch holds.
+    pub(crate) fn plan(&self, prompt_budget: usize) -> Vec<Row> {
+        let mut rows = Vec::new();
+        let mut outputs = self.limits.outputs;
+        let ready = |running: &&Running| running.credit > 0 && !running.choosing;
+        for running in self.running.iter().filter(ready) {
+            let Some(session) = self.sessions.get(&running.key) else { continue };
+            if pending(session) == 1 && rows.len() < self.limits.batch && outputs > 0 {
+                rows.extend(rows_of(running, session, 1));
+                outputs -= 1;
+            }
+        }
+        let mut budget = prompt_budget.min(self.limits.batch - rows.len());
+        for priority in [Priority::Request, Priority::Shadow] {
+            let mut routes: BTreeMap<&str, Vec<(&Running, &Session)>> = BTreeMap::new();
+            for running in self.running.iter().filter(ready).filter(|running| running.priority == priority) {
+                let Some(session) = self.sessions.get(&running.key) else { continue };
+                if pending(session) > 1 {
+                    routes.entry(&running.route).or_default().push((running, session));
+                }
+            }
+            let mut routes: Vec<_> = routes.into_values().collect();
+            // Small ones first, so that what they leave over goes to the large ones.
+            routes.sort_by_key(|prompts| prompts.iter().map(|(_, session)| pending(session)).sum::<usize>());
+            let mut left = routes.len();
+            for prompts in routes {
+                let mut share = budget.div_ceil(left.max(1));
+                left -= 1;
+                for (running, session) in prompts {
+                    let most = if running.outputs == Outputs::All { share.min(outputs) } else { share };
+                    let last = running.outputs == Outputs::Last && outputs > 0;
+                    // Without an output to spare, a prompt stops one token short of the one that needs it.
+                    let wanted =
+                        if last || running.outputs == Outputs::All { pending(session) } else { pending(session) - 1 };
+                    let chunk = rows_of(running, session, most.min(wanted));
+                    share -= chunk.len();
+                    budget -= chunk.len();
+                    outputs -= chunk.iter().filter(|row| row.output).count();
+                    rows.extend(chunk);
+                }
+            }
+        }
+        rows
+    }
+
+    /// A step was computed.
+    pub(crate) fn commit(&mut self, rows: &[Row]) {
+        for row in rows {
+            let Some(running) = self.running.iter_mut().find(|running| running.call == row.call) else { continue };
+            let Some(session) = self.sessions.get_mut(&running.key) else { continue };
+            session.computed = row.pos + 1;
+            if pending(session) == 0 {
+                running.choosing = true;
+            }
+        }
+    }
+}
+
+fn pending(session: &Session) -> usize {
+    session.tokens.len() - session.computed as usize
+}
+
+fn rows_of(running: &Running, session: &Session, count: usize) -> Vec<Row> {
+    let Some(slot) = session.slot else { return Vec::new() };
+    let last = len32(&session.tokens).saturating_sub(1);
+    let tokens = session.tokens.iter().enumerate().skip(session.computed as usize).take(count);
+    let row = |(at, token): (usize, &i32)| {
+        let pos = u32::try_from(at).unwrap_or(u32::MAX);
+        let output = running.outputs == Outputs::All || pos == last;
+        Row { call: running.call, slot, token: *token, pos, output }
+    };
+    tokens.map(row).collect()
+}

@@ -1,0 +1,130 @@
+//! The host's end of a worker process.
+//!
+//! A [`Supervisor`] starts a process per verified bundle, greets it, has it load, and holds it as a
+//! [`Worker`]: a [`Graph`](bobbin_inference::Graph) whose sessions compute in that process. When the process
+//! dies, its computes fail with the reason, and it is started again, with growing pauses, until it has died
+//! too often: then it is quarantined, visibly.
+//!
+//! From the outside in: `worker` is the handle, `supervise` the task behind it (with the policy of `restart`),
+//! `connect` the beginning of a conversation, `link` the rest of it, `call` one compute, `session` what the
+//! sandbox holds, `process`, `spawner` and `tail` the operating system's part.
+
+mod call;
+mod connect;
+mod cpu;
+mod frames;
+mod link;
+mod process;
+mod restart;
+mod session;
+mod spawner;
+mod spec;
+mod state;
+mod supervise;
+mod tail;
+#[cfg(test)]
+mod tests;
+mod worker;
+
+pub use cpu::{CpuBudget, CpuShare};
+pub use process::WorkerCommand;
+pub use restart::RestartLimits;
+pub use spec::{SpecError, WorkerSpec};
+pub use state::{StartPhase, WorkerFailure, WorkerState};
+pub use worker::Worker;
+
+use connect::Patience;
+use process::{Launch, Launcher};
+use spawner::Spawner;
+use state::Shared;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+use supervise::Job;
+use tokio::sync::watch;
+use worker::Keep;
+
+/// How workers are started and watched.
+#[derive(Debug, Clone)]
+pub struct SupervisorConfig {
+    /// Which executable is a worker.
+    pub command: WorkerCommand,
+    /// Cores that workers compute with.
+    pub cores: u32,
+    /// How long a process may take to greet.
+    pub greeting_timeout: Duration,
+    /// How long a load may take, warm-up and fingerprint included.
+    pub load_timeout: Duration,
+    /// How long a worker may take to end that is stopped because nobody holds it any more.
+    pub stop_grace: Duration,
+    /// When dead workers are started again.
+    pub restart: RestartLimits,
+}
+
+impl Default for SupervisorConfig {
+    /// This executable, all cores, 10 s for a greeting, 10 minutes for a load, 5 s for an end.
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().try_into().unwrap_or(u32::MAX));
+        Self {
+            command: WorkerCommand::default(),
+            cores,
+            greeting_timeout: Duration::from_secs(10),
+            load_timeout: Duration::from_secs(600),
+            stop_grace: Duration::from_secs(5),
+            restart: RestartLimits::default(),
+        }
+    }
+}
+
+/// Starts workers. One lives as long as the host.
+pub struct Supervisor {
+    launcher: Arc<dyn Launch>,
+    cpu: CpuBudget,
+    patience: Patience,
+    stop_grace: Duration,
+    restart: RestartLimits,
+}
+
+impl Supervisor {
+    /// A supervisor, with the thread that its workers are children of.
+    ///
+    /// # Errors
+    /// When the thread cannot be started.
+    pub fn new(config: SupervisorConfig) -> io::Result<Self> {
+        let spawner = Spawner::start()?;
+        Ok(Self::with_launcher(config, |command| Arc::new(Launcher { spawner, command })))
+    }
+
+    fn with_launcher(config: SupervisorConfig, launcher: impl FnOnce(WorkerCommand) -> Arc<dyn Launch>) -> Self {
+        let SupervisorConfig { command, cores, greeting_timeout, load_timeout, stop_grace, restart } = config;
+        Self {
+            launcher: launcher(command),
+            cpu: CpuBudget::new(cores),
+            patience: Patience { greeting: greeting_timeout, load: load_timeout },
+            stop_grace,
+            restart,
+        }
+    }
+
+    /// Begins to start a worker; [`Worker::ready`] waits for it. Sessions may be opened at once.
+    ///
+    /// Must be called within a tokio runtime that has its I/O and time drivers enabled.
+    #[must_use]
+    pub fn start(&self, spec: WorkerSpec) -> Arc<Worker> {
+        let (info, load) = spec.into_parts();
+        let shared = Shared::new(info);
+        let (stop, stopping) = watch::channel(None);
+        let job = Job {
+            shared: Arc::clone(&shared),
+            launcher: Arc::clone(&self.launcher),
+            load,
+            share: self.cpu.join(),
+            patience: self.patience,
+            restart: self.restart,
+            stop: stopping,
+            grace: self.stop_grace,
+        };
+        tokio::spawn(job.run());
+        Worker::new(Keep::new(shared, stop, self.stop_grace))
+    }
+}

@@ -1,0 +1,224 @@
+//! From a verified bundle to what a worker is told: the only way to a worker.
+
+use bobbin_bundle::{Digest, Kind, Manifest, VerifiedBundle};
+use bobbin_inference::wire::{LoadSpec, Reference};
+use bobbin_inference::{GraphInfo, GraphKind, InferenceError, OptionsPatch};
+use std::num::TryFromIntError;
+use std::path::Path;
+
+/// What a worker is started with. There is no other way to make one than from a [`VerifiedBundle`], so no
+/// process ever reads weights that were not verified.
+#[derive(Debug, Clone)]
+pub struct WorkerSpec {
+    info: GraphInfo,
+    load: LoadSpec,
+}
+
+/// A sound bundle that no worker can serve.
+#[derive(Debug, thiserror::Error)]
+pub enum SpecError {
+    /// Its kind is not served.
+    #[error("bundle {bundle} is of the kind \"{kind}\", which no worker serves; use one that generates or embeds")]
+    Kind {
+        /// `name@version`.
+        bundle: String,
+        /// The kind.
+        kind: Kind,
+    },
+    /// Its default options are not those of this host.
+    #[error("bundle {bundle} has default options that this host does not know: {source}; publish a corrected version")]
+    UnknownDefaults {
+        /// `name@version`.
+        bundle: String,
+        /// Which.
+        source: serde_json::Error,
+    },
+    /// A default option is out of its range.
+    #[error("bundle {bundle} has default options out of range: {source}; publish a corrected version")]
+    Defaults {
+        /// `name@version`.
+        bundle: String,
+        /// Which.
+        source: InferenceError,
+    },
+    /// Its fingerprint names a token that no vocabulary has.
+    #[error("bundle {bundle} has the token {token} in its fingerprint: {source}; publish a corrected version")]
+    Token {
+        /// `name@version`.
+        bundle: String,
+        /// The token.
+        token: u32,
+        /// Why.
+        source: TryFromIntError,
+    },
+}
+
+impl WorkerSpec {
+    /// What a worker needs to know of a bundle.
+    ///
+    /// # Errors
+    /// When no worker can serve it.
+    pub fn new(bundle: &VerifiedBundle) -> Result<Self, SpecError> {
+        Self::of_verified(bundle.manifest(), bundle.digest(), bundle.weights(), bundle.template())
+    }
+
+    fn of_verified(
+        manifest: &Manifest,
+        digest: Digest,
+        weights: &Path,
+        template: Option<&str>,
+    ) -> Result<Self, SpecError> {
+        let bundle = manifest.id();
+        let kind = match manifest.kind {
+            Kind::Generate => GraphKind::Generate,
+            Kind::Embed => GraphKind::Embed,
+            kind @ (Kind::Classify | Kind::Adapter) => return Err(SpecError::Kind { bundle, kind }),
+        };
+        let limits = manifest.limits;
+        let info = GraphInfo {
+            bundle: bundle.as_str().into(),
+            digest: digest.to_string().into(),
+            kind,
+            context: limits.context,
+            defaults: defaults(manifest)?,
+        };
+        let load = LoadSpec {
+            kind,
+            weights: weights.to_owned(),
+            context: limits.context,
+            parallel: limits.parallel,
+            // Decided when a process is started: it depends on how many are alive then.
+            threads: 1,
+            chat_template: template.map(str::to_owned),
+            prefix: manifest.prompt.prefix.clone(),
+            warm_up: manifest.warm_up.prompts.clone(),
+            fingerprint: references(manifest)?,
+            tolerance: manifest.fingerprint.as_ref().map_or(0.0, |fingerprint| fingerprint.tolerance),
+            bundle,
+        };
+        Ok(Self { info, load })
+    }
+
+    pub(super) fn into_parts(self) -> (GraphInfo, LoadSpec) {
+        (self.info, self.load)
+    }
+
+    #[cfg(test)]
+    pub(super) fn of_parts(info: GraphInfo, load: LoadSpec) -> Self {
+        Self { info, load }
+    }
+}
+
+/// The bundle's default options in the contract's own type, each in its range.
+fn defaults(manifest: &Manifest) -> Result<OptionsPatch, SpecError> {
+    let unknown = |source| SpecError::UnknownDefaults { bundle: manifest.id(), source };
+    let json = serde_json::to_value(&manifest.defaults).map_err(unknown)?;
+    let defaults: OptionsPatch = serde_json::from_value(json).map_err(unknown)?;
+    OptionsPatch::default()
+        .resolve(&defaults)
+        .map_err(|source| SpecError::Defaults { bundle: manifest.id(), source })?;
+    Ok(defaults)
+}
+
+fn references(manifest: &Manifest) -> Result<Vec<Reference>, SpecError> {
+    let id = |token: &u32| {
+        i32::try_from(*token).map_err(|source| SpecError::Token { bundle: manifest.id(), token: *token, source })
+    };
+    let sequences = manifest.fingerprint.iter().flat_map(|fingerprint| &fingerprint.sequences);
+    sequences
+        .map(|sequence| {
+            let tokens = sequence.tokens.iter().map(id).collect::<Result<_, _>>()?;
+            Ok(Reference { tokens, logprobs: sequence.logprobs.clone() })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bobbin_inference::StopList;
+
+    fn spec(kind: &str) -> Result<WorkerSpec, SpecError> {
+        let text = MANIFEST.replace("KIND", kind);
+        let manifest = Manifest::parse(&text, Path::new("bundle.toml")).unwrap();
+        WorkerSpec::of_verified(&manifest, Digest::of(b"x"), Path::new("/blobs/weights"), Some("{{ messages }}"))
+    }
+
+    const MANIFEST: &str = r#"
+format = 1
+name = "storyteller"
+version = "1.2.3"
+kind = "KIND"
+encoding = "ggml"
+
+[[files]]
+path = "model.gguf"
+role = "weights"
+sha256 = "0000000000000000000000000000000000000000000000000000000000000000"
+size = 1000
+
+[limits]
+context = 256
+parallel = 8
+
+[defaults]
+temperature = 0.7
+max_tokens = 80
+stop = ["THE END"]
+
+[prompt]
+prefix = "Once"
+
+[warm_up]
+prompts = ["There was"]
+
+[fingerprint]
+tolerance = 0.25
+
+[[fingerprint.sequences]]
+tokens = [1, 5, 9]
+logprobs = [-0.5, -1.5]
+
+[card]
+licence = "Apache-2.0"
+languages = ["en"]
+base_model = "none"
+data = "a story grammar"
+intended_use = "stories"
+limits = "no facts"
+"#;
+
+    #[test]
+    fn a_manifest_becomes_what_a_worker_is_told() {
+        let (info, load) = spec("generate").unwrap().into_parts();
+        assert_eq!((&*info.bundle, info.kind, info.context), ("storyteller@1.2.3", GraphKind::Generate, 256));
+        assert_eq!(&*info.digest, Digest::of(b"x").to_string());
+        let expected = OptionsPatch {
+            temperature: Some(0.7),
+            max_tokens: Some(80),
+            stop: Some(StopList::Many(vec!["THE END".into()])),
+            ..OptionsPatch::default()
+        };
+        assert_eq!(info.defaults, expected);
+        let expected = LoadSpec {
+            bundle: "storyteller@1.2.3".into(),
+            kind: GraphKind::Generate,
+            weights: "/blobs/weights".into(),
+            context: 256,
+            parallel: 8,
+            threads: 1,
+            chat_template: Some("{{ messages }}".into()),
+            prefix: Some("Once".into()),
+            warm_up: vec!["There was".into()],
+            fingerprint: vec![Reference { tokens: vec![1, 5, 9], logprobs: vec![-0.5, -1.5] }],
+            tolerance: 0.25,
+        };
+        assert_eq!(load, expected);
+    }
+
+    #[test]
+    fn a_kind_that_no_worker_serves_is_refused_by_name() {
+        let error = spec("classify").unwrap_err().to_string();
+        assert!(error.contains("storyteller@1.2.3") && error.contains("\"classify\""), "{error}");
+    }
+}

@@ -1,0 +1,146 @@
+//! What a worker is doing, for whoever asks: people, metrics, and sessions that need its process.
+
+use super::link::Link;
+use bobbin_inference::wire::{Loaded, Phase};
+use bobbin_inference::{GraphInfo, InferenceError, Reason, RequestContext};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::SystemTime;
+use tokio::sync::watch;
+
+/// How far a start is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartPhase {
+    /// The process is being started and greeted.
+    Spawning,
+    /// Weights are being read.
+    Loading,
+    /// Warm-up prompts and fingerprint.
+    Warming,
+}
+
+impl From<Phase> for StartPhase {
+    fn from(phase: Phase) -> Self {
+        match phase {
+            Phase::Loading => Self::Loading,
+            Phase::Warming => Self::Warming,
+        }
+    }
+}
+
+/// What a worker is doing.
+#[derive(Debug, Clone, PartialEq)]
+pub enum WorkerState {
+    /// A process is being made ready, for the first time or again.
+    Starting {
+        /// How far it is.
+        phase: StartPhase,
+    },
+    /// It computes.
+    Ready {
+        /// Its process.
+        pid: u32,
+        /// What it found when it loaded.
+        loaded: Arc<Loaded>,
+        /// Since when.
+        since: SystemTime,
+    },
+    /// It died, and will be started again.
+    Restarting {
+        /// Why it died.
+        reason: Arc<str>,
+        /// Restarts in a row, this one included.
+        attempt: u32,
+        /// When it will be started.
+        at: SystemTime,
+    },
+    /// It will not be started again: its first load failed, or it kept dying.
+    Failed {
+        /// Why.
+        reason: Arc<str>,
+    },
+    /// It was told to end.
+    Stopping,
+    /// It was told to end, and has.
+    Stopped,
+}
+
+/// A worker that is not ready and will not be.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct WorkerFailure {
+    /// `name@version`.
+    pub bundle: Arc<str>,
+    /// What, where, why.
+    pub reason: Arc<str>,
+}
+
+/// Whether a session can have a process.
+#[derive(Debug, Clone)]
+pub(super) enum Access {
+    /// Not yet, because of this.
+    Waiting(Arc<str>),
+    /// This one.
+    Live(Arc<Link>),
+    /// Never, because of this.
+    Refused(Arc<str>),
+}
+
+/// What a worker's task, its handles and its sessions share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) info: GraphInfo,
+    pub(super) state: watch::Sender<WorkerState>,
+    pub(super) access: watch::Sender<Access>,
+    pub(super) restarts: AtomicU64,
+}
+
+impl Shared {
+    pub(super) fn new(info: GraphInfo) -> Arc<Self> {
+        let waiting = Access::Waiting(format!("the worker for {} is being started", info.bundle).into());
+        Arc::new(Self {
+            state: watch::Sender::new(WorkerState::Starting { phase: StartPhase::Spawning }),
+            access: watch::Sender::new(waiting),
+            restarts: AtomicU64::new(0),
+            info,
+        })
+    }
+
+    /// The live process, waited for until the request's soft deadline while there is none.
+    ///
+    /// # Errors
+    /// `worker_unavailable` when there will be none, or none in time; `cancelled`.
+    pub(super) async fn link(&self, context: &RequestContext) -> Result<Arc<Link>, InferenceError> {
+        let mut access = self.access.subscribe();
+        let unavailable = |reason: &str| InferenceError::new(Reason::WorkerUnavailable, reason);
+        loop {
+            let reason = match &*access.borrow_and_update() {
+                Access::Live(link) if link.lost().is_none() => return Ok(Arc::clone(link)),
+                Access::Live(_) => format!("the worker for {} has just died", self.info.bundle).into(),
+                Access::Waiting(reason) => Arc::clone(reason),
+                Access::Refused(reason) => return Err(unavailable(reason)),
+            };
+            tokio::select! {
+                biased;
+                () = context.cancel.cancelled() => return Err(InferenceError::cancelled()),
+                () = tokio::time::sleep_until(context.deadlines.soft.into()) => {
+                    return Err(unavailable(&format!(
+                        "{reason}, and it was not ready before the request's deadline; try again later"
+                    )));
+                }
+                changed = access.changed() => {
+                    if let Err(gone) = changed {
+                        return Err(unavailable(&format!("{reason}; its supervision has ended ({gone})")));
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn live(&self) -> Option<Arc<Link>> {
+        match &*self.access.borrow() {
+            Access::Live(link) => Some(Arc::clone(link)),
+            Access::Waiting(_) | Access::Refused(_) => None,
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The life of a worker: start, watch, start again, stop. One task per worker runs it.
+
+use super::connect::{Connected, NotReady, Patience, connect};
+use super::cpu::CpuShare;
+use super::frames::Hangup;
+use super::link::Link;
+use super::process::{Launch, Launched, Process};
+use super::restart::{RestartLimits, RestartPolicy, Verdict};
+use super::state::{Access, Shared, StartPhase, WorkerState};
+use bobbin_inference::wire::{LoadSpec, Loaded};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant, SystemTime};
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinHandle};
+use tokio::time::timeout;
+
+/// How long a process may take to end after its socket has closed.
+const END_AFTER_HANGUP: Duration = Duration::from_secs(5);
+
+/// How long a socket may take to close after its process has ended: what was written before is still read.
+const HANGUP_AFTER_END: Duration = Duration::from_secs(1);
+
+/// Everything that one worker's task needs.
+pub(super) struct Job {
+    pub(super) shared: Arc<Shared>,
+    pub(super) launcher: Arc<dyn Launch>,
+    pub(super) load: LoadSpec,
+    pub(super) share: CpuShare,
+    pub(super) patience: Patience,
+    pub(super) restart: RestartLimits,
+    pub(super) stop: watch::Receiver<Option<Duration>>,
+    /// What a worker gets that nobody told how long it may take.
+    pub(super) grace: Duration,
+}
+
+/// How one process ended.
+enum Life {
+    /// It was told to.
+    Stopped,
+    /// It never became ready.
+    NotReady(String),
+    /// It died after it had served for so long.
+    Died(String, Duration),
+}
+
+impl Job {
+    /// Runs the worker until it is stopped, or will not be started again.
+    pub(super) async fn run(mut self) {
+        let last = self.lives().await;
+        let bundle = &self.shared.info.bundle;
+        let refused = match &last {
+            WorkerState::Failed { reason } => {
+                tracing::error!(%bundle, %reason, "the worker has failed");
+                Arc::clone(reason)
+            }
+            _ => format!("the worker for {bundle} was stopped").into(),
+        };
+        self.shared.access.send_replace(Access::Refused(refused));
+        self.shared.state.send_replace(last);
+    }
+
+    async fn lives(&mut self) -> WorkerState {
+        let mut policy = RestartPolicy::new(self.restart);
+        let mut was_ready = false;
+        loop {
+            let (reason, served) = match self.live().await {
+                Life::Stopped => return WorkerState::Stopped,
+                // What never loaded would not load the next time either: the old version goes on serving.
+                Life::NotReady(reason) if !was_ready => return WorkerState::Failed { reason: reason.into() },
+                Life::NotReady(reason) => (reason, Duration::ZERO),
+                Life::Died(reason, served) => (reason, served),
+            };
+            was_ready = true;
+            match policy.died(Instant::now(), served) {
+                Verdict::Quarantine => {
+                    let RestartLimits { deaths, window, .. } = self.restart;
+                    let window = window.as_secs_f32();
+                    return WorkerState::Failed {
+                        reason: format!("{reason}; it died {deaths} times within {window} s and is quarantined").into(),
+                    };
+                }
+                Verdict::Restart { attempt, delay } => {
+                    if self.rest(reason.into(), attempt, delay).await {
+                        return WorkerState::Stopped;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits before a restart; true when the worker was told to end meanwhile.
+    async fn rest(&mut self, reason: Arc<str>, attempt: u32, delay: Duration) -> bool {
+        let bundle = &self.shared.info.bundle;
+        tracing::warn!(%bundle, %reason, attempt, ?delay, "the worker died and is started again");
+        let waiting = format!("{reason}; it is being started again");
+        self.shared.access.send_replace(Access::Waiting(waiting.into()));
+        self.shared.state.send_replace(WorkerState::Restarting { reason, attempt, at: SystemTime::now() + delay });
+        if timeout(delay, stopped(&mut self.stop, self.grace)).await.is_ok() {
+            return true;
+        }
+        self.shared.restarts.fetch_add(1, Ordering::Relaxed);
+        false
+    }
+
+    /// One process, from its start to its end.
+    async fn live(&mut self) -> Life {
+        self.shared.state.send_replace(WorkerState::Starting { phase: StartPhase::Spawning });
+        let bundle = Arc::clone(&self.shared.info.bundle);
+        let load = LoadSpec { threads: self.share.threads(), ..self.load.clone() };
+        let Launched { stream, mut process } = match self.launcher.launch(&bundle, load.threads).await {
+            Ok(launched) => launched,
+            Err(error) => return Life::NotReady(format!("the worker for {bundle} cannot be started: {error}")),
+        };
+        let state = &self.shared.state;
+        let progress = |phase| {
+            state.send_replace(WorkerState::Starting { phase: StartPhase::from(phase) });
+        };
+        let connected = tokio::select! {
+            connected = connect(stream, load, self.patience, progress) => connected,
+            grace = stopped(&mut self.stop, self.grace) => {
+                self.shared.state.send_replace(WorkerState::Stopping);
+                end(process.as_mut(), grace).await;
+                return Life::Stopped;
+            }
+        };
+        match connected {
+            Ok(connected) => self.serve(process.as_mut(), connected).await,
+            Err(NotReady::Closed) => {
+                let how = end(process.as_mut(), END_AFTER_HANGUP).await;
+                Life::NotReady(format!("the worker for {bundle} {how}, before it was ready"))
+            }
+            Err(NotReady::Refused(why)) => {
+                end(process.as_mut(), Duration::ZERO).await;
+                Life::NotReady(format!("the worker for {bundle} {why}"))
+            }
+        }
+    }
+
+    /// A process that is ready, until it is no more.
+    async fn serve(&mut self, process: &mut dyn Process, connected: Connected) -> Life {
+        let Connected { link, mut reading, loaded } = connected;
+        self.announce(&link, loaded, process.pid());
+        let since = Instant::now();
+        let bundle = Arc::clone(&self.shared.info.bundle);
+        let gone = || {
+            // New sessions wait for the next process from here on, while how this one ended is found out.
+            let reason = format!("the worker for {bundle} has just died");
+            self.shared.access.send_replace(Access::Waiting(reason.into()));
+        };
+        let how = tokio::select! {
+            hangup = &mut reading => {
+                gone();
+                after_hangup(process, hangup).await
+            }
+            how = process.wait() => {
+                gone();
+                // An answer that was finished before the end still counts.
+                let _ = timeout(HANGUP_AFTER_END, &mut reading).await;
+                how
+            }
+            grace = stopped(&mut self.stop, self.grace) => {
+                self.stop_serving(process, &link, reading, grace).await;
+                return Life::Stopped;
+            }
+        };
+        reading.abort();
+        let served = since.elapsed();
+        let reason = format!("the worker for {bundle} {how}");
+        link.lose(&reason.as_str().into());
+        Life::Died(reason, served)
+    }
+
+    fn announce(&self, link: &Arc<Link>, loaded: Loaded, pid: u32) {
+        let bundle = &self.shared.info.bundle;
+        tracing::info!(%bundle, pid, system = %loaded.system, "the worker is ready");
+        self.shared.access.send_replace(Access::Live(Arc::clone(link)));
+        let ready = WorkerState::Ready { pid, loaded: Arc::new(loaded), since: SystemTime::now() };
+        self.shared.state.send_replace(ready);
+    }
+
+    async fn stop_serving(&self, process: &mut dyn Process, link: &Link, reading: JoinHandle<Hangup>, grace: Duration) {
+        let reason: Arc<str> = format!("the worker for {} was stopped", self.shared.info.bundle).into();
+        self.shared.access.send_replace(Access::Refused(Arc::clone(&reason)));
+        self.shared.state.send_replace(WorkerState::Stopping);
+        link.close();
+        end(process, grace).await;
+        reading.abort();
+        link.lose(&reason);
+    }
+}
+
+/// Ends a process that was heard of for the last time, and says how it ended.
+async fn after_hangup(process: &mut dyn Process, hangup: Result<Hangup, JoinError>) -> String {
+    let wrong = match hangup {
+        Ok(Hangup::Closed) => return end(process, END_AFTER_HANGUP).await,
+        Ok(Hangup::Broken(wrong)) => wrong,
+        Err(error) => format!("the task that reads from it failed: {error}"),
+    };
+    end(process, Duration::ZERO).await;
+    format!("was killed, because {wrong}")
+}
+
+/// Waits until the worker is told to end, and says how long it may take.
+async fn stopped(stop: &mut watch::Receiver<Option<Duration>>, otherwise: Duration) -> Duration {
+    // Without a sender nobody holds the worker any more.
+    stop.wait_for(Option::is_some).await.ok().and_then(|grace| *grace).unwrap_or(otherwise)
+}
+
+/// Waits for a process to end by itself for so long, then kills it. Either way it is reaped.
+async fn end(process: &mut dyn Process, patience: Duration) -> String {
+    if let Ok(how) = timeout(patience, process.wait()).await {
+        return how;
+    }
+    process.kill();
+    process.wait().await
+}

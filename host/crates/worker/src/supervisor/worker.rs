@@ -1,0 +1,159 @@
+//! A supervised worker, as the rest of the host holds it.
+
+use super::session::WorkerSession;
+use super::state::{Shared, WorkerFailure, WorkerState};
+use bobbin_inference::wire::{Loaded, WorkerStats};
+use bobbin_inference::{Graph, GraphInfo, Priority, RequestContext, Scope, Session};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// The worker of one bundle version: a process that is started, watched, and started again.
+///
+/// It stops when the last of its handles and sessions is dropped: a lease on it is an `Arc<Worker>`.
+#[derive(Debug)]
+pub struct Worker {
+    keep: Arc<Keep>,
+}
+
+/// Keeps a worker alive; the worker's task holds none.
+#[derive(Debug)]
+pub(super) struct Keep {
+    shared: Arc<Shared>,
+    stop: watch::Sender<Option<Duration>>,
+    grace: Duration,
+}
+
+impl Keep {
+    pub(super) fn new(shared: Arc<Shared>, stop: watch::Sender<Option<Duration>>, grace: Duration) -> Self {
+        Self { shared, stop, grace }
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    fn stop(&self, grace: Duration) {
+        self.stop.send_if_modified(|stop| {
+            let first = stop.is_none();
+            stop.get_or_insert(grace);
+            first
+        });
+    }
+}
+
+impl Drop for Keep {
+    fn drop(&mut self) {
+        self.stop(self.grace);
+    }
+}
+
+impl Worker {
+    pub(super) fn new(keep: Keep) -> Arc<Self> {
+        Arc::new(Self { keep: Arc::new(keep) })
+    }
+
+    /// Waits until the worker computes, and says what it found when it loaded.
+    ///
+    /// # Errors
+    /// When it will not: its load failed, it kept dying, or it was stopped.
+    pub async fn ready(&self) -> Result<Loaded, WorkerFailure> {
+        let mut states = self.watch();
+        let ended = |reason: Arc<str>| WorkerFailure { bundle: Arc::clone(&self.info().bundle), reason };
+        loop {
+            match &*states.borrow_and_update() {
+                WorkerState::Ready { loaded, .. } => return Ok(Loaded::clone(loaded)),
+                WorkerState::Failed { reason } => return Err(ended(Arc::clone(reason))),
+                WorkerState::Stopping | WorkerState::Stopped => {
+                    return Err(ended(format!("the worker for {} was stopped", self.info().bundle).into()));
+                }
+                WorkerState::Starting { .. } | WorkerState::Restarting { .. } => {}
+            }
+            states.changed().await.map_err(|gone| ended(gone.to_string().into()))?;
+        }
+    }
+
+    /// What the worker is doing.
+    #[must_use]
+    pub fn state(&self) -> WorkerState {
+        self.shared().state.borrow().clone()
+    }
+
+    /// Follows what the worker is doing.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<WorkerState> {
+        self.shared().state.subscribe()
+    }
+
+    /// What the process last said of its sequences; zeros while there is none. Its counters begin anew with
+    /// every process.
+    #[must_use]
+    pub fn stats(&self) -> WorkerStats {
+        self.shared().live().map(|link| link.stats()).unwrap_or_default()
+    }
+
+    /// How often the worker was started again.
+    #[must_use]
+    pub fn restarts(&self) -> u64 {
+        self.shared().restarts.load(Ordering::Relaxed)
+    }
+
+    /// The process that computes now.
+    #[must_use]
+    pub fn pid(&self) -> Option<u32> {
+        match &*self.shared().state.borrow() {
+            WorkerState::Ready { pid, .. } => Some(*pid),
+            _ => None,
+        }
+    }
+
+    /// Memory that the process has resident, in bytes, mapped weights included. `None` while there is no
+    /// process that computes. Source: `VmRSS` in `/proc/<pid>/status`.
+    #[must_use]
+    pub fn resident_bytes(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()?)).ok()?;
+        resident(&status)
+    }
+
+    /// Ends the process and returns when it is gone. What it is computing is lost. A process that has not
+    /// ended after `grace` is killed. The first call decides on the grace.
+    pub async fn stop(&self, grace: Duration) {
+        self.keep.stop(grace);
+        let mut states = self.watch();
+        // An error means that the worker's task is gone, and with it the process.
+        let _ = states.wait_for(|state| matches!(state, WorkerState::Stopped | WorkerState::Failed { .. })).await;
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        self.keep.shared()
+    }
+}
+
+impl Graph for Worker {
+    fn info(&self) -> &GraphInfo {
+        &self.shared().info
+    }
+
+    fn open(&self, context: Arc<RequestContext>, scope: Scope, priority: Priority) -> Box<dyn Session> {
+        Box::new(WorkerSession { worker: Arc::clone(&self.keep), context, scope, priority, bound: None, stream: None })
+    }
+}
+
+fn resident(status: &str) -> Option<u64> {
+    let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    kib.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resident_memory_is_read_in_bytes() {
+        assert_eq!(resident("Name:\tbobbin\nVmRSS:\t    2048 kB\nThreads:\t3\n"), Some(2048 * 1024));
+        assert_eq!(resident("Name:\tbobbin\n"), None);
+        let ours = std::fs::read_to_string("/proc/self/status").unwrap();
+        assert!(resident(&ours).unwrap() > 0);
+    }
+}

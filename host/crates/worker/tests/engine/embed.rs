@@ -1,0 +1,86 @@
+//! Embeddings.
+
+use crate::worker::{Worker, goldens, greedy, spec, text};
+use bobbin_inference::wire::LoadSpec;
+use bobbin_inference::{GraphKind, Reason, Work};
+
+fn minilm() -> Option<LoadSpec> {
+    let spec = spec("all-MiniLM-L6-v2-q8_0.gguf")?;
+    Some(LoadSpec { kind: GraphKind::Embed, context: 256, ..spec })
+}
+
+fn embed(texts: &[&str], dimensions: Option<u32>) -> Work {
+    Work::Embed { texts: texts.iter().map(|text| (*text).to_owned()).collect(), dimensions }
+}
+
+fn cosine(a: &[f32], b: &[f32]) -> f32 {
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    dot(a, b) / (dot(a, a) * dot(b, b)).sqrt()
+}
+
+#[test]
+fn embeddings_are_those_of_the_reference() {
+    let Some((spec, goldens)) = minilm().zip(goldens("all-MiniLM-L6-v2")) else { return };
+    let mut worker = Worker::ready(spec);
+    let texts: Vec<&str> = goldens.iter().map(|golden| golden["text"].as_str().unwrap()).collect();
+    let answer = worker.compute(1, embed(&texts, None));
+    assert_eq!(answer.values.len(), texts.len() * 384);
+    for (vector, golden) in answer.values.chunks(384).zip(&goldens) {
+        let length: f32 = vector.iter().map(|x| x * x).sum();
+        assert!((length - 1.0).abs() < 1e-4, "{length}");
+        let field = golden.as_object().unwrap().keys().find(|key| key.starts_with("embedding")).unwrap();
+        let expected: Vec<f32> = golden[field]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|x| x.as_f64().unwrap().to_string().parse().unwrap())
+            .collect();
+        let cosine = cosine(&vector[..expected.len()], &expected);
+        assert!(cosine >= 0.999, "{}: {cosine}", golden["text"]);
+    }
+    let tokens: usize = goldens.iter().map(|golden| golden["ids"].as_array().unwrap().len()).sum();
+    assert_eq!(answer.usage.input_tokens as usize, tokens);
+}
+
+#[test]
+fn many_texts_take_several_batches_and_keep_their_order() {
+    let Some(spec) = minilm() else { return };
+    let mut worker = Worker::ready(spec);
+    let texts: Vec<String> = (0..100).map(|n| format!("story number {n} about a cat and a very long road")).collect();
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let many = worker.start(1, embed(&texts, None));
+    let one = worker.compute(2, embed(&texts[57..58], None)).values;
+    let many = worker.finish(many).values;
+    assert_eq!(many.len(), 100 * 384);
+    assert!(cosine(&many[57 * 384..58 * 384], &one) > 0.999);
+    assert!(cosine(&many[57 * 384..58 * 384], &many[..384]) < 0.9999);
+}
+
+#[test]
+fn shorter_vectors_have_length_one_too() {
+    let Some(spec) = minilm() else { return };
+    let mut worker = Worker::ready(spec);
+    let vector = worker.compute(1, embed(&["a cat"], Some(64))).values;
+    assert_eq!(vector.len(), 64);
+    assert!((vector.iter().map(|x| x * x).sum::<f32>() - 1.0).abs() < 1e-4);
+}
+
+#[test]
+fn wrong_input_is_refused() {
+    let Some(spec) = minilm() else { return };
+    let mut worker = Worker::ready(spec);
+    for (work, reason) in [
+        (embed(&[], None), Reason::InvalidInput),
+        (embed(&["a"], Some(385)), Reason::InvalidOption),
+        (embed(&["a"], Some(0)), Reason::InvalidOption),
+        (embed(&[&"word ".repeat(300)], None), Reason::ContextExceeded),
+        (text("Once", greedy(1)), Reason::UnsupportedByModel),
+        (Work::Logits { tokens: vec![1] }, Reason::UnsupportedByModel),
+    ] {
+        let error = worker.refuse(1, work.clone());
+        assert_eq!(error.reason, reason, "{work:?}: {}", error.message);
+    }
+    let error = worker.refuse(1, embed(&["fine", &"word ".repeat(300)], None));
+    assert!(error.message.contains("text 1") && error.message.contains("256"), "{}", error.message);
+    assert_eq!(worker.compute(1, embed(&["fine"], None)).values.len(), 384);
+}

@@ -1,0 +1,9 @@
+//! The worker process, spoken to over its link as the host does, with real weights.
+//!
+//! The weights are optional test data beside the repository; without them the tests say so and pass, unless
+//! `BOBBIN_REQUIRE_SHARED=1`.
+
+mod embed;
+mod generate;
+mod lifetime;
+mod worker;
