@@ -1,0 +1,154 @@
+//! A bundle version on this host: its state, and who still needs it.
+
+use crate::start::Live;
+use arc_swap::ArcSwap;
+use parking_lot::RwLock;
+use serde::Serialize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::SystemTime;
+
+/// Where a version is on its way to serving, and back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// On disk, and nothing more is known.
+    Available,
+    /// Its files are being hashed and checked.
+    Verifying,
+    /// Its worker reads the weights, or is being started again.
+    Loading,
+    /// Its worker computes warm-up prompts and the fingerprint.
+    Warming,
+    /// It answers.
+    Ready,
+    /// It answers what it began, and takes nothing new.
+    Draining,
+    /// Its worker is ending.
+    Unloading,
+    /// It cannot serve; the status says why.
+    Failed,
+}
+
+impl State {
+    /// The name in metrics and JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Available => "available",
+            Self::Verifying => "verifying",
+            Self::Loading => "loading",
+            Self::Warming => "warming",
+            Self::Ready => "ready",
+            Self::Draining => "draining",
+            Self::Unloading => "unloading",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// A state, since when, and why where that needs saying.
+#[derive(Debug, Clone)]
+pub struct Status {
+    /// The state.
+    pub state: State,
+    /// When it was entered.
+    pub since: SystemTime,
+    /// Why it failed, or why it is being loaded again; what to do about it.
+    pub reason: Option<String>,
+}
+
+impl Status {
+    fn now(state: State, reason: Option<String>) -> Self {
+        Self { state, since: SystemTime::now(), reason }
+    }
+}
+
+/// One bundle version, shared by all releases that name it.
+pub struct Version {
+    bundle: Arc<str>,
+    leases: AtomicUsize,
+    before: ArcSwap<Status>,
+    live: RwLock<Option<Arc<dyn Live>>>,
+}
+
+impl std::fmt::Debug for Version {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Version").field("bundle", &self.bundle).field("leases", &self.leases()).finish_non_exhaustive()
+    }
+}
+
+impl Version {
+    pub(crate) fn new(bundle: Arc<str>) -> Arc<Self> {
+        Arc::new(Self {
+            bundle,
+            leases: AtomicUsize::new(0),
+            before: ArcSwap::from_pointee(Status::now(State::Available, None)),
+            live: RwLock::new(None),
+        })
+    }
+
+    /// `name@version`.
+    #[must_use]
+    pub fn bundle(&self) -> &Arc<str> {
+        &self.bundle
+    }
+
+    /// Requests that hold a lease on it.
+    #[must_use]
+    pub fn leases(&self) -> usize {
+        self.leases.load(Ordering::Acquire)
+    }
+
+    /// Its worker, once there is one.
+    #[must_use]
+    pub fn live(&self) -> Option<Arc<dyn Live>> {
+        self.live.read().clone()
+    }
+
+    /// Where it is. With a worker, the worker's own word counts.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        match self.live() {
+            Some(live) => live.status(),
+            None => Status::clone(&self.before.load()),
+        }
+    }
+
+    pub(crate) fn enter(&self, state: State, reason: Option<String>) {
+        self.before.store(Arc::new(Status::now(state, reason)));
+    }
+
+    pub(crate) fn attach(&self, live: Arc<dyn Live>) {
+        *self.live.write() = Some(live);
+    }
+}
+
+/// Keeps a version's worker alive.
+#[derive(Debug)]
+pub struct Lease(Arc<Version>);
+
+impl Lease {
+    pub(crate) fn take(version: &Arc<Version>) -> Self {
+        version.leases.fetch_add(1, Ordering::AcqRel);
+        Self(Arc::clone(version))
+    }
+
+    /// What is leased.
+    #[must_use]
+    pub fn version(&self) -> &Version {
+        &self.0
+    }
+}
+
+impl Clone for Lease {
+    fn clone(&self) -> Self {
+        Self::take(&self.0)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.0.leases.fetch_sub(1, Ordering::AcqRel);
+    }
+}
