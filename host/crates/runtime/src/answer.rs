@@ -1,0 +1,175 @@
+//! What comes back from a component: an answer that cannot end cleanly unless it is whole.
+
+use crate::handler::CancelGuard;
+use bobbin_inference::Cause;
+use bytes::Bytes;
+use http_body::{Body, Frame};
+use http_body_util::combinators::UnsyncBoxBody;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use tokio::sync::oneshot;
+use wasmtime_wasi_http::WasiBody;
+
+/// Why a request body ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestBodyError {
+    /// Over the limit.
+    #[error("the request body is over the limit of {limit} bytes")]
+    TooLarge {
+        /// The limit, in bytes.
+        limit: u64,
+    },
+    /// The client's connection failed.
+    #[error("the request body could not be read")]
+    Connection(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// What a component reads.
+pub type RequestBody = UnsyncBoxBody<Bytes, RequestBodyError>;
+
+/// An answer broke off after its head was sent. A server that sees this must abort the connection: ending the
+/// body would make a broken answer look whole.
+#[derive(Debug, thiserror::Error)]
+#[error("the answer broke off: {0}")]
+pub struct BrokenAnswer(
+    /// Why.
+    pub Cause,
+);
+
+/// No answer came at all.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// No instance could be made: the pool is exhausted.
+    #[error("no instance of component \"{component}\" could be made: {reason}")]
+    NoInstance {
+        /// The component.
+        component: String,
+        /// Why.
+        reason: String,
+    },
+    /// The request ended before the component answered.
+    #[error("component \"{component}\" gave no answer: {cause}")]
+    NoAnswer {
+        /// The component.
+        component: String,
+        /// Why.
+        cause: Cause,
+    },
+}
+
+/// How a store ended.
+#[derive(Debug)]
+pub(crate) enum Ended {
+    /// The guest did all it meant to do.
+    Whole,
+    /// There was never an instance.
+    NoInstance(String),
+    /// It trapped, ran out of time, or nobody wanted its answer any more.
+    Broken(Cause),
+}
+
+impl Ended {
+    /// The task that drove the store is gone without a word: a panic in the host.
+    pub(crate) fn task_lost() -> Self {
+        Self::Broken(Cause::GuestTrapped("the host lost the task that ran it".into()))
+    }
+}
+
+/// The body of an answer. It ends cleanly only after the store behind it did.
+pub struct AnswerBody {
+    first: Option<Frame<Bytes>>,
+    inner: WasiBody,
+    ended: oneshot::Receiver<Ended>,
+    /// Bytes still owed, where the head said how many there are.
+    owed: Option<u64>,
+    guard: CancelGuard,
+    state: Progress,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Progress {
+    Streaming,
+    /// The guest's stream ended; whether that is the answer's end is the store's to say.
+    Ending,
+    Over,
+}
+
+impl AnswerBody {
+    pub(crate) fn new(
+        first: Option<Frame<Bytes>>,
+        inner: WasiBody,
+        ended: oneshot::Receiver<Ended>,
+        length: Option<u64>,
+        guard: CancelGuard,
+    ) -> Self {
+        let state = if first.is_some() { Progress::Streaming } else { Progress::Over };
+        let mut body = Self { first, inner, ended, owed: length, guard, state };
+        if body.state == Progress::Over {
+            body.guard.disarm();
+        }
+        body
+    }
+
+    fn pass(&mut self, frame: Frame<Bytes>) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
+        if let (Some(owed), Some(data)) = (&mut self.owed, frame.data_ref()) {
+            *owed = owed.saturating_sub(data.len() as u64);
+            if *owed == 0 {
+                // The client has all that the head promised, and hyper will not ask for more.
+                self.guard.disarm();
+            }
+        }
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn break_off(&mut self, cause: Cause) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
+        self.state = Progress::Over;
+        if let Some(context) = &self.guard.0 {
+            context.end(cause.clone());
+        }
+        self.guard.disarm();
+        Poll::Ready(Some(Err(BrokenAnswer(cause))))
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = BrokenAnswer;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
+        if let Some(first) = self.first.take() {
+            return self.pass(first);
+        }
+        if self.state == Progress::Streaming {
+            match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
+                Some(Ok(frame)) => return self.pass(frame),
+                Some(Err(error)) => {
+                    // A store that was dropped also breaks its stream: its own account says why.
+                    let cause = match self.ended.try_recv() {
+                        Ok(Ended::Broken(cause)) => cause,
+                        _ => Cause::GuestFailed(format!("{error:?}")),
+                    };
+                    return self.break_off(cause);
+                }
+                None => self.state = Progress::Ending,
+            }
+        }
+        if self.state == Progress::Ending {
+            match ready!(Pin::new(&mut self.ended).poll(cx)) {
+                Ok(Ended::Whole) => {
+                    self.state = Progress::Over;
+                    self.guard.disarm();
+                }
+                Ok(Ended::Broken(cause)) => return self.break_off(cause),
+                Ok(Ended::NoInstance(reason)) => return self.break_off(Cause::GuestFailed(reason)),
+                Err(_task_lost) => {
+                    return self.break_off(Cause::GuestTrapped("the host lost the task that ran it".into()));
+                }
+            }
+        }
+        Poll::Ready(None)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.first.is_none() && self.state == Progress::Over
+    }
+}

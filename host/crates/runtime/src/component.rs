@@ -1,0 +1,101 @@
+//! From a file to something that can be instantiated for a request.
+
+use crate::state::State;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use wasmtime::Engine;
+use wasmtime::component::{Component, InstancePre, Linker};
+use wasmtime_wasi_http::handler::ProxyPre;
+use wasmtime_wasi_http::{p2, p3};
+
+/// A component, as the host wants it run.
+#[derive(Debug, Clone)]
+pub struct ComponentSpec {
+    /// Its id in the manifest.
+    pub id: String,
+    /// Its file.
+    pub source: PathBuf,
+    /// Its environment variables.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// A component that cannot serve.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// The file cannot be read.
+    #[error("component \"{id}\": {} cannot be read: {reason}; build it first, or correct `source`", path.display())]
+    Unreadable {
+        /// The component.
+        id: String,
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        reason: std::io::Error,
+    },
+    /// The file is no component.
+    #[error(
+        "component \"{id}\": {} is no WebAssembly component: {reason:#}; build it for the target wasm32-wasip2",
+        path.display()
+    )]
+    NoComponent {
+        /// The component.
+        id: String,
+        /// Its file.
+        path: PathBuf,
+        /// wasmtime's account.
+        reason: wasmtime::Error,
+    },
+    /// It imports something that this host does not have.
+    #[error("component \"{id}\": {} cannot be linked: {reason:#}", path.display())]
+    Unlinkable {
+        /// The component.
+        id: String,
+        /// Its file.
+        path: PathBuf,
+        /// wasmtime's account, naming the import.
+        reason: wasmtime::Error,
+    },
+    /// It exports no HTTP handler.
+    #[error(
+        "component \"{id}\": {} answers no HTTP: it exports neither wasi:http/handler@0.3.0 nor \
+         wasi:http/incoming-handler@0.2.x ({reason:#}); give it a handler, or remove its trigger",
+        path.display()
+    )]
+    NoHandler {
+        /// The component.
+        id: String,
+        /// Its file.
+        path: PathBuf,
+        /// wasmtime's account.
+        reason: wasmtime::Error,
+    },
+}
+
+pub(crate) fn link(
+    engine: &Engine,
+    linker: &Linker<State>,
+    spec: &ComponentSpec,
+) -> Result<ProxyPre<State>, LoadError> {
+    let (id, path) = (spec.id.clone(), spec.source.clone());
+    let bytes = match std::fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(reason) => return Err(LoadError::Unreadable { id, path, reason }),
+    };
+    let component = match Component::from_binary(engine, &bytes) {
+        Ok(component) => component,
+        Err(reason) => return Err(LoadError::NoComponent { id, path, reason }),
+    };
+    let pre = match linker.instantiate_pre(&component) {
+        Ok(pre) => pre,
+        Err(reason) => return Err(LoadError::Unlinkable { id, path, reason }),
+    };
+    proxy(pre).map_err(|reason| LoadError::NoHandler { id, path, reason })
+}
+
+/// WASI 0.3 where the component has it, else 0.2.
+fn proxy(pre: InstancePre<State>) -> wasmtime::Result<ProxyPre<State>> {
+    match p3::bindings::ServicePre::new(pre.clone()) {
+        Ok(service) => Ok(ProxyPre::P3(service)),
+        Err(_not_p3) => Ok(ProxyPre::P2(p2::bindings::ProxyPre::new(pre)?)),
+    }
+}

@@ -1,0 +1,131 @@
+//! The engine: one for the host, shared by every component.
+
+use crate::component::{self, ComponentSpec, LoadError};
+use crate::handler::Handler;
+use crate::nn;
+use crate::state::State;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use wasmtime::component::Linker;
+use wasmtime::{Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+/// Guests yield at every epoch, so this bounds how long one of them holds a thread.
+pub(crate) const EPOCH: Duration = Duration::from_millis(10);
+
+/// Core modules of one component: a guest's own, its adapters, and those of what it was composed with.
+const CORE_INSTANCES: u32 = 32;
+/// Memories of one component; more than one where it was composed of several.
+const MEMORIES: u32 = 4;
+const TABLES: u32 = 32;
+/// Fibers of one instance: its entry and the async tasks that it starts.
+const STACKS: u32 = 4;
+
+/// What the engine reserves and bounds.
+#[derive(Debug, Clone)]
+pub struct RuntimeConfig {
+    /// Instances at once. Admission never lets in more requests than this.
+    pub instances: u32,
+    /// Linear memory of one instance, in bytes.
+    pub guest_memory: u64,
+    /// CPU time of one request's guest.
+    pub guest_cpu: Duration,
+    /// Where compiled components are kept between starts; `None` compiles them every time.
+    pub cache: Option<PathBuf>,
+}
+
+/// The engine could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the WebAssembly engine could not be set up: {reason:#}; lower max_in_flight or guest_memory_bytes in \
+         [application.trigger.bobbin.limits] if memory cannot be reserved"
+)]
+pub struct EngineError {
+    reason: wasmtime::Error,
+}
+
+/// Compiles, links and runs components.
+pub struct Runtime {
+    engine: Engine,
+    linker: Linker<State>,
+    config: RuntimeConfig,
+}
+
+impl Runtime {
+    /// Sets up the engine and everything that components may import.
+    ///
+    /// # Errors
+    /// When the pool cannot be reserved or the cache folder cannot be used.
+    pub fn new(config: RuntimeConfig) -> Result<Self, EngineError> {
+        let build = || -> wasmtime::Result<(Engine, Linker<State>)> {
+            let engine = Engine::new(&engine_config(&config)?)?;
+            let linker = linker(&engine)?;
+            Ok((engine, linker))
+        };
+        let (engine, linker) = build().map_err(|reason| EngineError { reason })?;
+        tick(&engine);
+        Ok(Self { engine, linker, config })
+    }
+
+    /// Compiles a component (or takes it from the cache) and links it. Blocking: seconds for a large one.
+    ///
+    /// # Errors
+    /// When it is no component, imports what is not supplied, or does not answer HTTP.
+    pub fn load(&self, spec: &ComponentSpec) -> Result<Handler, LoadError> {
+        let pre = component::link(&self.engine, &self.linker, spec)?;
+        Ok(Handler::new(pre, Arc::new(spec.clone()), &self.config))
+    }
+}
+
+fn engine_config(config: &RuntimeConfig) -> wasmtime::Result<Config> {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(config.instances);
+    pool.total_core_instances(config.instances * CORE_INSTANCES);
+    pool.total_memories(config.instances * MEMORIES);
+    pool.total_tables(config.instances * TABLES);
+    pool.total_stacks(config.instances * STACKS);
+    pool.max_core_instances_per_component(CORE_INSTANCES);
+    pool.max_memories_per_component(MEMORIES);
+    pool.max_tables_per_component(TABLES);
+    pool.max_memory_size(usize::try_from(config.guest_memory)?);
+    // Resetting a page is dearer than clearing it, up to about this much.
+    pool.linear_memory_keep_resident(256 << 10);
+    pool.table_keep_resident(16 << 10);
+
+    let mut engine = Config::new();
+    engine.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    engine.epoch_interruption(true);
+    engine.wasm_component_model_async(true);
+    engine.gc_support(false);
+    if let Some(directory) = &config.cache {
+        let mut cache = CacheConfig::new();
+        cache.with_directory(directory);
+        engine.cache(Some(Cache::new(cache)?));
+    }
+    Ok(engine)
+}
+
+fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi::p3::add_to_linker(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+    nn::add_to_linker(&mut linker)?;
+    Ok(linker)
+}
+
+/// Advances the epoch for as long as the engine lives.
+fn tick(engine: &Engine) {
+    let weak = engine.weak();
+    std::thread::Builder::new()
+        .name("epoch".into())
+        .spawn(move || {
+            while let Some(engine) = weak.upgrade() {
+                engine.increment_epoch();
+                drop(engine);
+                std::thread::sleep(EPOCH);
+            }
+        })
+        .map_or_else(|error| tracing::error!(%error, "no thread for epochs: busy guests will not yield"), drop);
+}

@@ -1,0 +1,23 @@
+//! Runs components: wasmtime, a fresh store for each request, and wasi-nn on top of releases.
+//!
+//! [`Runtime`] compiles and links components once; [`Handler::handle`] runs one request in an instance of its
+//! own. What a guest may reach is in its [`ComponentSpec`] and in the request's pins, nothing else.
+
+#![forbid(unsafe_code)]
+
+mod answer;
+mod component;
+mod cpu;
+mod engine;
+mod handler;
+mod memory;
+mod nn;
+mod outbound;
+mod output_log;
+mod state;
+mod store_task;
+
+pub use answer::{AnswerBody, BrokenAnswer, Failure, RequestBody, RequestBodyError};
+pub use component::{ComponentSpec, LoadError};
+pub use engine::{EngineError, Runtime, RuntimeConfig};
+pub use handler::{Call, Handler};

@@ -1,0 +1,72 @@
+//! wasi-nn on releases: the ggml contract of the design.
+//!
+//! `bindings` are generated from the vendored WIT, with `compute` async on the host so that a waiting guest
+//! holds no thread and can be cancelled. `inputs` and `outputs` translate between tensors and the inference
+//! crate's vocabulary and are pure. Everything a guest makes the host hold is charged to its account.
+
+#![allow(unreachable_pub, reason = "the generated bindings re-export the types of resources")]
+
+mod bindings;
+mod error;
+mod inputs;
+mod outputs;
+mod session;
+mod tensor;
+
+use crate::state::State;
+use bindings::wasi::nn as wit;
+use bobbin_inference::{Charge, InferenceError, OverAccount, Reason, RequestContext};
+use bobbin_release::Pins;
+use std::sync::Arc;
+use wasmtime::component::{HasData, Linker, ResourceTable};
+
+/// What a handle costs the host besides its contents: its slot, its object, and a session's share of the link.
+/// Large enough that a full account is met before a full table, which would trap.
+const ENTRY_BYTES: u64 = 2048;
+
+/// One store's wasi-nn.
+pub(crate) struct Nn {
+    context: Arc<RequestContext>,
+    pins: Pins,
+}
+
+impl Nn {
+    pub(crate) fn new(context: Arc<RequestContext>, pins: Pins) -> Self {
+        Self { context, pins }
+    }
+}
+
+/// What the host functions see of the store.
+pub(crate) struct NnView<'a> {
+    nn: &'a mut Nn,
+    table: &'a mut ResourceTable,
+}
+
+struct HasNn;
+
+impl HasData for HasNn {
+    type Data<'a> = NnView<'a>;
+}
+
+fn view(state: &mut State) -> NnView<'_> {
+    NnView { nn: &mut state.nn, table: &mut state.table }
+}
+
+pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    wit::tensor::add_to_linker::<State, HasNn>(linker, view)?;
+    wit::graph::add_to_linker::<State, HasNn>(linker, view)?;
+    wit::inference::add_to_linker::<State, HasNn>(linker, view)?;
+    wit::errors::add_to_linker::<State, HasNn>(linker, view)
+}
+
+impl NnView<'_> {
+    /// Charges a new handle and what it holds.
+    fn charge(&self, bytes: usize) -> Result<Charge, OverAccount> {
+        self.nn.context.account.charge(ENTRY_BYTES.saturating_add(bytes as u64))
+    }
+}
+
+/// The account is full where the interface has an error to return.
+fn over_account(error: OverAccount) -> InferenceError {
+    InferenceError::new(Reason::LimitExceeded, error.to_string())
+}

@@ -1,0 +1,106 @@
+//! The life of one store: instantiate, run the request, and end for one of a few reasons.
+
+use crate::answer::{Ended, RequestBodyError};
+use crate::cpu::{self, CpuBudgetExceeded};
+use crate::handler::{Call, Inner};
+use crate::state::State;
+use bobbin_inference::Cause;
+use futures::channel::oneshot::Sender as AnswerSender;
+use http_body_util::BodyExt;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+use wasmtime::{AsContextMut, Store};
+use wasmtime_wasi_http::handler::{Prepared, Request, Response};
+use wasmtime_wasi_http::{Error as HttpError, WasiHttpView};
+
+pub(crate) struct StoreTask {
+    pub(crate) handler: Arc<Inner>,
+    pub(crate) call: Call,
+    pub(crate) answer: AnswerSender<wasmtime::Result<Response>>,
+    pub(crate) ended: oneshot::Sender<Ended>,
+}
+
+/// Runs the request to its end. The store is gone, with all that the guest held, before anybody hears of it.
+pub(crate) async fn run(task: StoreTask) {
+    let StoreTask { handler, call, answer, ended } = task;
+    let Call { request, context, pins, permit } = call;
+    let state = State::new(&handler.spec, &context, pins, handler.guest_memory);
+    let mut store = Store::new(handler.engine(), state);
+    store.limiter(|state| &mut state.memory);
+    store.set_hostcall_fuel(usize::try_from(context.account.limit()).unwrap_or(usize::MAX));
+    cpu::limit(&mut store, handler.guest_cpu);
+
+    let hard = tokio::time::Instant::from_std(context.deadlines.hard);
+    let end = tokio::select! {
+        biased;
+        () = context.cancel.cancelled() => {
+            Ended::Broken(context.cause.get().cloned().unwrap_or(Cause::ClientGone))
+        }
+        () = tokio::time::sleep_until(hard) => Ended::Broken(Cause::DeadlineExceeded),
+        end = drive(&handler, &mut store, request, answer) => end,
+    };
+    let end = explain(end, &store);
+    drop(store);
+    drop(permit);
+    if let Ended::Broken(cause) = &end {
+        context.end(cause.clone());
+    }
+    // Nobody listens where the client left before the answer began.
+    let _ = ended.send(end);
+}
+
+/// Instantiates, runs the handler, and waits for what the guest still does after its answer.
+async fn drive(
+    handler: &Inner,
+    store: &mut Store<State>,
+    request: http::Request<crate::RequestBody>,
+    answer: AnswerSender<wasmtime::Result<Response>>,
+) -> Ended {
+    let proxy = match handler.pre.instantiate_async(&mut *store).await {
+        Ok(proxy) => proxy,
+        Err(error) => return Ended::NoInstance(format!("{error:#}")),
+    };
+    let request = adapt(request);
+    let outcome = store
+        .run_concurrent(async |accessor| {
+            let prepared = accessor.with(|mut store| {
+                Prepared::new(store.as_context_mut(), &proxy, request, <State as WasiHttpView>::http, answer)
+            })?;
+            prepared.run(accessor, std::future::pending()).await?;
+            std::future::poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
+            wasmtime::Result::Ok(())
+        })
+        .await;
+    match outcome.and_then(std::convert::identity) {
+        Ok(()) => Ended::Whole,
+        Err(error) if error.downcast_ref::<CpuBudgetExceeded>().is_some() => Ended::Broken(Cause::CpuBudgetExceeded),
+        Err(error) => {
+            // Whoever handles the cause logs it; the guest's stack is for whoever debugs the component.
+            tracing::debug!(component = %handler.spec.id, "the component trapped: {error:#}");
+            Ended::Broken(Cause::GuestTrapped(error.root_cause().to_string()))
+        }
+    }
+}
+
+/// A trap after memory was refused says "unreachable"; what happened is that the guest had no more memory.
+fn explain(end: Ended, store: &Store<State>) -> Ended {
+    match end {
+        Ended::Broken(Cause::GuestTrapped(message)) if store.data().memory.refused() => Ended::Broken(
+            Cause::GuestTrapped(format!("it asked for more memory than guest_memory_bytes allows; then: {message}")),
+        ),
+        end => end,
+    }
+}
+
+/// To wasmtime's types. HTTP/1.0 knows no host, and WASI wants one.
+fn adapt(request: http::Request<crate::RequestBody>) -> Request {
+    let (mut head, body) = request.into_parts();
+    if head.uri.authority().is_none() && !head.headers.contains_key(http::header::HOST) {
+        head.headers.insert(http::header::HOST, http::HeaderValue::from_static("localhost"));
+    }
+    let body = body.map_err(|error| match error {
+        RequestBodyError::TooLarge { limit } => HttpError::HttpRequestBodySize(Some(limit)),
+        RequestBodyError::Connection(_) => HttpError::ConnectionTerminated,
+    });
+    http::Request::from_parts(head, body.boxed_unsync())
+}
