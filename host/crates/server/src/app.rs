@@ -1,0 +1,227 @@
+//! A request to the application becomes an answer: routed, admitted, given its context and its pins, handed to
+//! its component, and watched to its end.
+
+use crate::admission::{Admission, Permit};
+use crate::body::{AnswerBody, Limited, Watched, content_length, discard, promised};
+use crate::connection::Connection;
+use crate::exchange::{Exchange, InFlight};
+use crate::handle::Handle;
+use crate::limits::Limits;
+use crate::metrics::{Metrics, NO_ROUTE};
+use crate::problem::{Problem, REQUEST_ID};
+use crate::routes::{RouteTable, Target, WELL_KNOWN};
+use crate::server::AppInfo;
+use crate::spin_headers;
+use bobbin_inference::{Account, BundleLog, Cause, CauseSlot, Deadlines, RequestContext, RequestId, TraceParent};
+use bobbin_release::Releases;
+use bobbin_runtime::{Call, Failure};
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, EXPECT, HeaderValue};
+use http::{Request, Response, Version, request};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// What the application's listener serves.
+pub(crate) struct App<H> {
+    pub(crate) info: AppInfo,
+    pub(crate) table: RouteTable<H>,
+    pub(crate) releases: Arc<Releases>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) admission: Arc<Admission>,
+    pub(crate) limits: Limits,
+    pub(crate) in_flight: Arc<InFlight>,
+    /// Parent of every request's cancel token.
+    pub(crate) cancel: CancellationToken,
+    /// Connections, and what outlives them for a moment.
+    pub(crate) tasks: TaskTracker,
+}
+
+type Answer<H> = Response<AnswerBody<<H as Handle>::Body>>;
+
+/// A request that has just arrived, as far as it is known.
+struct Arrived {
+    id: RequestId,
+    started: Instant,
+    /// Id of the trigger that takes it, once one does.
+    route: Arc<str>,
+}
+
+/// A request that may go to its component.
+struct Ticket<'app, H> {
+    target: &'app Target<H>,
+    head: request::Parts,
+    context: Arc<RequestContext>,
+    permit: Permit,
+    exchange: Exchange,
+}
+
+enum Admitted<'app, H> {
+    /// The host answers itself.
+    Own(Response<Full<Bytes>>),
+    Component(Box<Ticket<'app, H>>),
+}
+
+impl<H: Handle> App<H> {
+    /// Answers one request. Every answer names the request.
+    pub(crate) async fn answer(self: Arc<Self>, connection: Arc<Connection>, request: Request<Incoming>) -> Answer<H> {
+        connection.begin();
+        let mut arrived = Arrived { id: RequestId::new(), started: Instant::now(), route: Arc::from(NO_ROUTE) };
+        let (head, body) = request.into_parts();
+        let waits_for_continue = head.headers.contains_key(EXPECT);
+        let mut response = match self.admit(&mut arrived, head, &connection) {
+            Ok(Admitted::Component(ticket)) => self.call(*ticket, body, &connection).await,
+            Ok(Admitted::Own(response)) => {
+                self.metrics.request(&arrived.route, response.status(), arrived.started.elapsed());
+                response.map(AnswerBody::Host)
+            }
+            Err(problem) => {
+                self.refused(&arrived, &problem);
+                // Reading on would ask a client that waits for "100 Continue" to send what nobody wants.
+                if !waits_for_continue {
+                    discard(body, &self.tasks);
+                }
+                problem.into_response(&arrived.id).map(AnswerBody::Host)
+            }
+        };
+        if let Ok(id) = HeaderValue::from_str(arrived.id.as_str()) {
+            response.headers_mut().insert(REQUEST_ID, id);
+        }
+        response
+    }
+
+    fn refused(&self, arrived: &Arrived, problem: &Problem) {
+        self.metrics.refused(problem.code);
+        self.metrics.request(&arrived.route, problem.status, arrived.started.elapsed());
+        // At debug: overload must not become overload of the log.
+        tracing::debug!(
+            target: "bobbin::access",
+            request_id = %arrived.id,
+            route = %arrived.route,
+            status = problem.status.as_u16(),
+            code = problem.code,
+            "refused: {}",
+            problem.detail
+        );
+    }
+
+    /// Decides everything that is decided before a component is asked. Nothing here waits.
+    fn admit(
+        &self,
+        arrived: &mut Arrived,
+        mut head: request::Parts,
+        connection: &Arc<Connection>,
+    ) -> Result<Admitted<'_, H>, Problem> {
+        self.check_head(&head)?;
+        let path = head.uri.path().to_owned();
+        if let Some(name) = path.strip_prefix(WELL_KNOWN) {
+            return self.well_known(name).map(Admitted::Own).ok_or_else(|| Problem::no_route(&path));
+        }
+        let route = self.table.find(&path).ok_or_else(|| Problem::no_route(&path))?;
+        let target = route.target;
+        arrived.route = Arc::clone(&target.trigger_id);
+        let limit = self.limits.body_bytes;
+        if let Some(length) = content_length(&head.headers).filter(|length| *length > limit) {
+            return Err(Problem::body_too_large(Some(length), limit));
+        }
+        spin_headers::prepare(&mut head, &route, connection.peer).map_err(|error| Problem::bad_target(&error))?;
+        let permit = self.admission.admit().ok_or_else(|| Problem::over_capacity(self.admission.limit()))?;
+        let context = Arc::new(self.context(arrived, &head, connection));
+        let exchange =
+            Exchange::begin(&context, head.method.clone(), arrived.started, connection, &self.in_flight, &self.metrics);
+        Ok(Admitted::Component(Box::new(Ticket { target, head, context, permit, exchange })))
+    }
+
+    fn check_head(&self, head: &request::Parts) -> Result<(), Problem> {
+        let target = head.uri.path_and_query().map_or(0, |path| path.as_str().len());
+        if target > self.limits.target_bytes {
+            return Err(Problem::target_too_long(target, self.limits.target_bytes));
+        }
+        let headers: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        if headers > self.limits.header_bytes {
+            return Err(Problem::headers_too_large(headers, self.limits.header_bytes));
+        }
+        Ok(())
+    }
+
+    /// Spin's own paths.
+    fn well_known(&self, name: &str) -> Option<Response<Full<Bytes>>> {
+        match name {
+            "health" => Some(Response::new(Full::new(Bytes::from_static(b"OK")))),
+            "info" => {
+                let json = serde_json::json!(self.info).to_string();
+                let mut response = Response::new(Full::new(Bytes::from(json)));
+                response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+                Some(response)
+            }
+            _ => None,
+        }
+    }
+
+    fn context(&self, arrived: &Arrived, head: &request::Parts, connection: &Connection) -> RequestContext {
+        let trace = head.headers.get("traceparent").and_then(|header| TraceParent::parse(header.to_str().ok()?));
+        RequestContext {
+            id: arrived.id.clone(),
+            trace: trace.unwrap_or_else(TraceParent::start),
+            trigger: Arc::clone(&arrived.route),
+            principal: None,
+            sticky_key: Some(Arc::from(connection.peer.ip().to_canonical().to_string())),
+            deadlines: Deadlines::after(self.limits.request_timeout, self.limits.timeout_grace),
+            account: Account::new(self.limits.account_bytes),
+            cancel: self.cancel.child_token(),
+            cause: CauseSlot::default(),
+            bundles: BundleLog::default(),
+        }
+    }
+
+    /// Lets the component answer. Dropping this future gives the request up, record included.
+    async fn call(&self, ticket: Ticket<'_, H>, body: Incoming, connection: &Connection) -> Answer<H> {
+        let Ticket { target, head, context, permit, mut exchange } = ticket;
+        let (method, version) = (head.method.clone(), head.version);
+        let over = Arc::new(AtomicBool::new(false));
+        let limited = Limited::new(body, self.limits.body_bytes, Arc::clone(&over), self.tasks.clone());
+        let call = Call {
+            request: Request::from_parts(head, limited.boxed_unsync()),
+            context: Arc::clone(&context),
+            pins: self.releases.pin(&target.trigger_id),
+            permit: Box::new(permit),
+        };
+        let answered = target.handler.handle(call).await;
+        // Whatever the component made of a body that was cut: no head was sent, so the client can learn the truth.
+        let problem = match answered {
+            _ if over.load(Ordering::Acquire) => Problem::body_too_large(None, self.limits.body_bytes),
+            Err(failure) => {
+                log_failure(&context, &target.component, &failure);
+                Problem::of_failure(&failure)
+            }
+            Ok(response) => {
+                let status = response.status();
+                let promised = promised(&method, status, response.headers());
+                connection.end_is_the_answers_end(version < Version::HTTP_11 && promised.is_none());
+                exchange.sending(status);
+                let watch = |body| AnswerBody::Component(Watched::new(body, exchange, promised, self.tasks.clone()));
+                return response.map(watch);
+            }
+        };
+        exchange.sending(problem.status);
+        exchange.whole();
+        problem.into_response(&context.id).map(AnswerBody::Host)
+    }
+}
+
+/// The log's half of a failure; the client's half is a [`Problem`].
+fn log_failure(context: &RequestContext, component: &str, failure: &Failure) {
+    let (request_id, route) = (&context.id, &context.trigger);
+    match failure {
+        Failure::NoAnswer { cause: Cause::ClientGone, .. } => {
+            tracing::debug!(%request_id, %route, component, "{failure}");
+        }
+        Failure::NoInstance { .. } | Failure::NoAnswer { .. } => {
+            tracing::warn!(%request_id, %route, component, "{failure}");
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! One connection: HTTP/1.1, or HTTP/2 with prior knowledge, with bounds on how long a silent client keeps it.
+
+use crate::limits::Limits;
+use bobbin_inference::RequestContext;
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::service::Service;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use parking_lot::Mutex;
+use socket2::SockRef;
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+/// What a connection may hold of an answer that its client does not read. Small, so that a slow reader is felt
+/// by the component at once and a piece never waits for a buffer to fill.
+const SEND_BUFFER: usize = 64 << 10;
+
+/// How long answers that were cut get to say so before their connections are dropped.
+const LAST_WORDS: Duration = Duration::from_millis(500);
+
+const PING_EVERY: Duration = Duration::from_secs(20);
+
+/// What the tasks of one connection share.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) peer: SocketAddr,
+    begun: AtomicU64,
+    open: Mutex<Vec<Arc<RequestContext>>>,
+    reset: AtomicBool,
+}
+
+/// How a listener's connections end.
+#[derive(Debug, Clone)]
+pub(crate) struct Ends {
+    /// No further requests; those in flight finish.
+    pub(crate) stop: CancellationToken,
+    /// The drain is over.
+    pub(crate) abort: CancellationToken,
+}
+
+/// What is seen when looking at a connection now and then.
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    Alive,
+    Silent,
+    Stuck,
+}
+
+impl Connection {
+    pub(crate) fn new(peer: SocketAddr) -> Arc<Self> {
+        Arc::new(Self { peer, begun: AtomicU64::new(0), open: Mutex::default(), reset: AtomicBool::new(false) })
+    }
+
+    /// A request's head arrived.
+    pub(crate) fn begin(&self) {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn open(&self, context: &Arc<RequestContext>) {
+        self.open.lock().push(Arc::clone(context));
+    }
+
+    pub(crate) fn close(&self, context: &Arc<RequestContext>) {
+        self.open.lock().retain(|open| !Arc::ptr_eq(open, context));
+    }
+
+    /// Whether closing the connection now would make an answer look whole: without chunks or a length, its end is
+    /// the connection's end. Such a connection is reset instead.
+    pub(crate) fn end_is_the_answers_end(&self, yes: bool) {
+        self.reset.store(yes, Ordering::Release);
+    }
+
+    /// Whether anybody still needs the connection. `begun` is what it had begun at the last look.
+    fn look(&self, begun: &mut u64, period: Duration) -> Seen {
+        let open = self.open.lock();
+        let now = self.begun.load(Ordering::Relaxed);
+        let new = std::mem::replace(begun, now) != now;
+        // Past its end for a whole period, and still here: the client does not read.
+        let stuck = |context: &Arc<RequestContext>| Instant::now() > context.deadlines.hard + period;
+        match open.iter().any(stuck) {
+            true => Seen::Stuck,
+            false if open.is_empty() && !new => Seen::Silent,
+            false => Seen::Alive,
+        }
+    }
+}
+
+/// Sends each piece at once, and holds little of what the client does not read.
+pub(crate) fn tune(stream: &TcpStream) {
+    let tuned = stream.set_nodelay(true).and_then(|()| SockRef::from(stream).set_send_buffer_size(SEND_BUFFER));
+    if let Err(error) = tuned {
+        tracing::debug!(%error, "an accepted socket kept its defaults");
+    }
+}
+
+/// Serves a connection until it ends.
+pub(crate) async fn drive<S, B>(stream: TcpStream, service: S, connection: Arc<Connection>, limits: &Limits, ends: Ends)
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    S::Future: Send + 'static,
+    B: http_body::Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
+{
+    let builder = builder(limits);
+    let socket = Socket { stream: TokioIo::new(stream), connection: Arc::clone(&connection) };
+    let mut served = pin!(builder.serve_connection(socket, service));
+    let period = limits.header_timeout.max(Duration::from_millis(1));
+    let mut looks = tokio::time::interval(period);
+    looks.reset();
+    let (mut ending, mut begun) = (false, 0);
+    loop {
+        tokio::select! {
+            result = served.as_mut() => {
+                if let Err(error) = result {
+                    tracing::debug!(peer = %connection.peer, error = &*error, "a connection ended early");
+                }
+                return;
+            }
+            () = ends.abort.cancelled() => {
+                if !ending {
+                    served.as_mut().graceful_shutdown();
+                }
+                // What is still unsent after its last words is lost either way.
+                let _ = tokio::time::timeout(LAST_WORDS, served).await;
+                return;
+            }
+            () = ends.stop.cancelled(), if !ending => {
+                ending = true;
+                served.as_mut().graceful_shutdown();
+            }
+            _ = looks.tick() => match connection.look(&mut begun, period) {
+                Seen::Alive => {}
+                Seen::Silent if !ending => {
+                    ending = true;
+                    served.as_mut().graceful_shutdown();
+                }
+                Seen::Silent | Seen::Stuck => {
+                    tracing::debug!(peer = %connection.peer, "a silent connection was dropped");
+                    return;
+                }
+            },
+        }
+    }
+}
+
+fn builder(limits: &Limits) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    // The buffer also bounds the head of a request: over it hyper answers 431.
+    let head = (limits.header_bytes + limits.target_bytes).max(16 << 10);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_timeout).max_buf_size(head);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(u32::try_from(head).unwrap_or(u32::MAX))
+        .max_send_buf_size(SEND_BUFFER)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_EVERY);
+    builder
+}
+
+/// The socket, which knows whether its end may look like an answer's end.
+struct Socket {
+    stream: TokioIo<TcpStream>,
+    connection: Arc<Connection>,
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        // Whoever is still open here is cut: nothing writes to this socket any more.
+        if self.connection.reset.load(Ordering::Acquire) {
+            let reset = SockRef::from(self.stream.inner()).set_linger(Some(Duration::ZERO));
+            if let Err(error) = reset {
+                tracing::debug!(peer = %self.connection.peer, %error, "a cut connection could not be reset");
+            }
+        }
+    }
+}
+
+impl Read for Socket {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl Write for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+}

@@ -1,0 +1,34 @@
+//! HTTP in: routing, admission, streaming and a bounded stop on the application's listener; health, readiness
+//! and metrics on the admin listener.
+//!
+//! A connection's bytes become requests in `connection`, a request becomes an answer in `app`, and what was
+//! promised of that answer (its record in log and metrics, its place among the requests in flight, never looking
+//! whole when it broke) is kept by `exchange`. Components are reached through [`Handle`] alone.
+
+#![forbid(unsafe_code)]
+
+mod accept;
+mod admin;
+mod admission;
+mod app;
+mod body;
+mod connection;
+mod exchange;
+mod handle;
+mod limits;
+mod listen;
+mod metrics;
+mod problem;
+mod routes;
+mod server;
+mod spin_headers;
+#[cfg(test)]
+mod tests;
+mod versions;
+
+pub use handle::Handle;
+pub use limits::Limits;
+pub use listen::{BindError, Listeners};
+pub use metrics::Metrics;
+pub use routes::{RouteEntry, RouteError, RoutePath};
+pub use server::{AppInfo, Drained, Server};

@@ -1,0 +1,45 @@
+//! The bounds that the server keeps.
+
+use std::time::Duration;
+
+/// Everything that the server bounds. The defaults suit a small node.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Requests that components work on at once; never more than the pool of instances. Over it: 503.
+    pub max_in_flight: usize,
+    /// Open connections; further ones wait in the kernel's queue.
+    pub max_connections: usize,
+    /// Bytes of a request's body. Over it: 413.
+    pub body_bytes: u64,
+    /// Bytes of a request's header names and values together. Over it: 431.
+    pub header_bytes: usize,
+    /// Bytes of a request's target. Over it: 414.
+    pub target_bytes: usize,
+    /// How long a client may take to send the head of a request, the first or the next one.
+    pub header_timeout: Duration,
+    /// From here on a compute answers `timeout`: the soft deadline, counted from admission.
+    pub request_timeout: Duration,
+    /// From the soft deadline to the hard one, where the component is ended.
+    pub timeout_grace: Duration,
+    /// Bytes that the host holds for one request.
+    pub account_bytes: u64,
+    /// How long requests in flight may go on once the host stops.
+    pub drain: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_in_flight: 64,
+            max_connections: 1024,
+            body_bytes: 1 << 20,
+            header_bytes: 32 << 10,
+            target_bytes: 8 << 10,
+            header_timeout: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(120),
+            timeout_grace: Duration::from_secs(2),
+            account_bytes: 32 << 20,
+            drain: Duration::from_secs(30),
+        }
+    }
+}

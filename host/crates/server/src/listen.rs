@@ -1,0 +1,99 @@
+//! The two listeners: both are bound, or neither is.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use tokio::net::TcpListener;
+
+/// The bound listeners of a host.
+#[derive(Debug)]
+pub struct Listeners {
+    pub(crate) app: TcpListener,
+    pub(crate) admin: TcpListener,
+    pub(crate) admin_token: Option<Arc<str>>,
+    app_addr: SocketAddr,
+    admin_addr: SocketAddr,
+}
+
+/// A listener that cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Something else listens there.
+    #[error("port {port} is in use; give {option} another")]
+    InUse {
+        /// The port.
+        port: u16,
+        /// The option that chooses it.
+        option: &'static str,
+        /// The system's word.
+        #[source]
+        source: io::Error,
+    },
+    /// The system refuses.
+    #[error("cannot listen on {addr}; give {option} an address of this machine, and a port that it may open")]
+    Refused {
+        /// The address.
+        addr: SocketAddr,
+        /// The option that chooses it.
+        option: &'static str,
+        /// The system's word.
+        #[source]
+        source: io::Error,
+    },
+    /// The admin listener would answer strangers.
+    #[error(
+        "the admin listener on {addr} would answer other machines without asking who they are; \
+         give --admin-token a secret, or --admin-listen an address of this machine alone such as 127.0.0.1:3001"
+    )]
+    AdminOpen {
+        /// The address.
+        addr: SocketAddr,
+    },
+    /// The token protects nothing.
+    #[error("--admin-token is empty; give it a secret, or leave it out and listen on 127.0.0.1")]
+    EmptyToken,
+}
+
+impl Listeners {
+    /// Binds both listeners; port 0 takes a free one. `admin_token` is required where the admin address is
+    /// reachable from other machines, and asked of every admin request once it is given.
+    ///
+    /// # Errors
+    /// [`BindError`], with the option to change. Nothing stays bound then.
+    pub async fn bind(app: SocketAddr, admin: SocketAddr, admin_token: Option<String>) -> Result<Self, BindError> {
+        match &admin_token {
+            Some(token) if token.is_empty() => return Err(BindError::EmptyToken),
+            None if !is_loopback(admin.ip()) => return Err(BindError::AdminOpen { addr: admin }),
+            Some(_) | None => {}
+        }
+        let (app, app_addr) = bind(app, "--listen").await?;
+        let (admin, admin_addr) = bind(admin, "--admin-listen").await?;
+        Ok(Self { app, admin, admin_token: admin_token.map(Arc::from), app_addr, admin_addr })
+    }
+
+    /// Where the application listens, with the port that it got.
+    #[must_use]
+    pub fn app_addr(&self) -> SocketAddr {
+        self.app_addr
+    }
+
+    /// Where the admin listener listens, with the port that it got.
+    #[must_use]
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin_addr
+    }
+}
+
+async fn bind(addr: SocketAddr, option: &'static str) -> Result<(TcpListener, SocketAddr), BindError> {
+    let refused = |source: io::Error| match source.kind() {
+        io::ErrorKind::AddrInUse => BindError::InUse { port: addr.port(), option, source },
+        _ => BindError::Refused { addr, option, source },
+    };
+    let listener = TcpListener::bind(addr).await.map_err(refused)?;
+    let addr = listener.local_addr().map_err(refused)?;
+    Ok((listener, addr))
+}
+
+fn is_loopback(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
+}

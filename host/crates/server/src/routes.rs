@@ -1,0 +1,165 @@
+//! The route table: Spin's rules, built once, read by every request.
+//!
+//! Exact segments go before parameters, parameters before wildcards, longer prefixes before shorter ones; slashes
+//! at either end do not count; the path is matched as it came, percent-encoding included.
+
+use routefinder::{RouteSpec, Segment};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Paths below this belong to the host.
+pub(crate) const WELL_KNOWN: &str = "/.well-known/spin/";
+
+/// Where a trigger listens.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RoutePath {
+    /// A pattern in Spin's syntax: `/exact`, `/:parameter`, `/prefix/...`.
+    Public(String),
+    /// Not reachable from outside.
+    Private,
+}
+
+/// One trigger, and what answers it.
+#[derive(Debug, Clone)]
+pub struct RouteEntry<H> {
+    /// Id of the trigger: the name of the route in metrics, and the one its releases go by.
+    pub trigger_id: Arc<str>,
+    /// Where it listens.
+    pub route: RoutePath,
+    /// Id of the component.
+    pub component: Arc<str>,
+    /// The component, ready to answer.
+    pub handler: H,
+}
+
+/// A route that cannot be served.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RouteError {
+    /// The pattern is no route.
+    #[error("route \"{route}\" of trigger \"{trigger}\" is not a route: {reason}")]
+    Pattern {
+        /// The pattern.
+        route: String,
+        /// Id of the trigger.
+        trigger: Arc<str>,
+        /// What is wrong, and the next step.
+        reason: String,
+    },
+    /// Two triggers listen in the same place.
+    #[error("triggers \"{first}\" and \"{second}\" both listen on \"{route}\"; give one of them another route")]
+    Duplicate {
+        /// The pattern.
+        route: String,
+        /// Id of the one trigger.
+        first: Arc<str>,
+        /// Id of the other.
+        second: Arc<str>,
+    },
+}
+
+/// A public route.
+#[derive(Debug)]
+pub(crate) struct Target<H> {
+    pub(crate) trigger_id: Arc<str>,
+    pub(crate) component: Arc<str>,
+    pub(crate) handler: H,
+    /// As the manifest writes it.
+    pub(crate) raw: String,
+    /// Absolute, and without a slash at its end.
+    pub(crate) based: String,
+    /// As the manifest writes it, without the trailing wildcard.
+    pub(crate) prefix: String,
+}
+
+/// Every public route.
+#[derive(Debug)]
+pub(crate) struct RouteTable<H>(routefinder::Router<Target<H>>);
+
+/// A path that a route matched.
+#[derive(Debug)]
+pub(crate) struct RouteMatch<'table, 'path, H> {
+    pub(crate) target: &'table Target<H>,
+    /// What the trailing wildcard matched, its first slash included.
+    pub(crate) path_info: String,
+    pub(crate) params: Vec<(&'table str, &'path str)>,
+}
+
+impl<H> RouteTable<H> {
+    /// Checks every route and builds the table.
+    pub(crate) fn build(entries: Vec<RouteEntry<H>>) -> Result<Self, RouteError> {
+        let mut router = routefinder::Router::new();
+        let mut seen: BTreeMap<String, Arc<str>> = BTreeMap::new();
+        for entry in entries {
+            let RoutePath::Public(raw) = entry.route else { continue };
+            let based = based(&raw);
+            let spec = parse(&based).map_err(|reason| RouteError::Pattern {
+                route: raw.clone(),
+                trigger: Arc::clone(&entry.trigger_id),
+                reason,
+            })?;
+            if let Some(first) = seen.insert(based.clone(), Arc::clone(&entry.trigger_id)) {
+                return Err(RouteError::Duplicate { route: raw, first, second: entry.trigger_id });
+            }
+            if based.starts_with(WELL_KNOWN) {
+                tracing::warn!(trigger = %entry.trigger_id, route = %raw, "the host answers below {WELL_KNOWN} itself; this route is never reached");
+            }
+            let prefix = raw.strip_suffix("/...").unwrap_or(&raw).to_owned();
+            let RouteEntry { trigger_id, component, handler, .. } = entry;
+            let target = Target { trigger_id, component, handler, raw, based, prefix };
+            // A parsed spec converts into itself.
+            let Ok(()) = router.add(spec, target);
+        }
+        Ok(Self(router))
+    }
+
+    /// The route of a path.
+    pub(crate) fn find<'table, 'path>(&'table self, path: &'path str) -> Option<RouteMatch<'table, 'path, H>> {
+        let found = self.0.best_match(path)?;
+        let (mut params, mut path_info) = (Vec::new(), String::new());
+        let captured = found.route().segments().iter().filter(|s| matches!(s, Segment::Param(_) | Segment::Wildcard));
+        for (segment, value) in captured.zip(found.route().matches(path)?) {
+            match segment {
+                Segment::Param(name) => params.push((name.as_str(), value)),
+                Segment::Wildcard => path_info = trailing(value, path),
+                Segment::Slash | Segment::Dot | Segment::Exact(_) => {}
+            }
+        }
+        Some(RouteMatch { target: found.handler(), path_info, params })
+    }
+}
+
+/// Spin hands slashes at the end to the component; the router leaves them out.
+fn trailing(captured: &str, path: &str) -> String {
+    let start = if captured.is_empty() { "" } else { "/" };
+    let end = if path.ends_with('/') { "/" } else { "" };
+    format!("{start}{captured}{end}")
+}
+
+fn based(raw: &str) -> String {
+    let absolute = if raw.starts_with('/') { raw.to_owned() } else { format!("/{raw}") };
+    absolute.strip_suffix('/').map(str::to_owned).unwrap_or(absolute)
+}
+
+/// Parses a pattern, and refuses what would make the router panic when it matches.
+fn parse(based: &str) -> Result<RouteSpec, String> {
+    if !based.is_ascii() {
+        return Err("a route is ASCII; percent-encode other characters".to_owned());
+    }
+    let pattern = match based.strip_suffix("/...") {
+        Some(prefix) => format!("{prefix}/*"),
+        None => based.to_owned(),
+    };
+    if pattern.split('/').any(|segment| segment == "...") {
+        return Err("a wildcard must be its last segment".to_owned());
+    }
+    let spec: RouteSpec = pattern.parse()?;
+    for pair in spec.segments().windows(2) {
+        match pair {
+            [Segment::Wildcard, _] => return Err("a wildcard must be its last segment".to_owned()),
+            [Segment::Param(_), Segment::Slash | Segment::Dot] => {}
+            [Segment::Param(name), _] => return Err(format!("a slash or dot must follow \":{name}\"")),
+            _ => {}
+        }
+    }
+    Ok(spec)
+}

@@ -1,0 +1,128 @@
+//! The server: both listeners from start to a bounded stop.
+
+use crate::accept::accept;
+use crate::admin::Admin;
+use crate::admission::Admission;
+use crate::app::App;
+use crate::connection::Ends;
+use crate::exchange::InFlight;
+use crate::handle::Handle;
+use crate::limits::Limits;
+use crate::listen::Listeners;
+use crate::metrics::Metrics;
+use crate::routes::{RouteEntry, RouteError, RouteTable};
+use bobbin_inference::Cause;
+use bobbin_release::Releases;
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long connections may take to end once their requests were cut.
+const CUT: Duration = Duration::from_secs(2);
+
+/// What `/.well-known/spin/info` says of the application.
+#[derive(Debug, Clone, Serialize)]
+pub struct AppInfo {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+}
+
+/// How a drain went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Drained {
+    /// Requests that were still in flight when the drain's time was over, and were cut.
+    pub cut: usize,
+}
+
+/// A checked application, ready to be served.
+pub struct Server<H> {
+    app: Arc<App<H>>,
+}
+
+impl<H> std::fmt::Debug for Server<H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("info", &self.app.info).field("limits", &self.app.limits).finish_non_exhaustive()
+    }
+}
+
+impl<H: Handle> Server<H> {
+    /// Builds the route table. `metrics` is the one that the releases record into.
+    ///
+    /// # Errors
+    /// [`RouteError`] for a pattern that is no route, and for two triggers in the same place.
+    pub fn new(
+        info: AppInfo,
+        routes: Vec<RouteEntry<H>>,
+        releases: Arc<Releases>,
+        metrics: Arc<Metrics>,
+        limits: Limits,
+    ) -> Result<Self, RouteError> {
+        let app = App {
+            info,
+            table: RouteTable::build(routes)?,
+            releases,
+            metrics,
+            admission: Admission::new(limits.max_in_flight),
+            limits,
+            in_flight: Arc::default(),
+            cancel: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
+        Ok(Self { app: Arc::new(app) })
+    }
+
+    /// Serves until `stop` is cancelled. Then it takes no further connection, is no longer ready, lets the
+    /// requests in flight finish for as long as [`Limits::drain`], cuts the rest, and returns. The admin listener
+    /// answers to the end. Dropping the future cuts everything at once.
+    pub async fn serve(self, listeners: Listeners, stop: CancellationToken) -> Drained {
+        let Self { app } = self;
+        let ends = Ends { stop: stop.clone(), abort: CancellationToken::new() };
+        let admin_ends = Ends { stop: CancellationToken::new(), abort: CancellationToken::new() };
+        let _cut_when_dropped =
+            [&ends.stop, &ends.abort, &admin_ends.stop, &admin_ends.abort, &app.cancel].map(|t| t.clone().drop_guard());
+        let admin = Arc::new(Admin::new(&app, listeners.admin_token, stop.clone()));
+        let answer = move |_, request| {
+            let admin = Arc::clone(&admin);
+            async move { admin.answer(&request) }
+        };
+        let admin_tasks = TaskTracker::new();
+        admin_tasks.spawn(accept(listeners.admin, answer, app.limits.clone(), admin_ends.clone(), admin_tasks.clone()));
+        let served = Arc::clone(&app);
+        let answer = move |connection, request| Arc::clone(&served).answer(connection, request);
+        accept(listeners.app, answer, app.limits.clone(), ends.clone(), app.tasks.clone()).await;
+        let drained = drain(&app.tasks, &app.in_flight, app.limits.drain, &ends.abort).await;
+        admin_ends.stop.cancel();
+        admin_ends.abort.cancel();
+        admin_tasks.close();
+        finish(&admin_tasks).await;
+        drained
+    }
+}
+
+async fn drain(tasks: &TaskTracker, in_flight: &InFlight, bound: Duration, abort: &CancellationToken) -> Drained {
+    tasks.close();
+    let waiting = in_flight.count();
+    if waiting > 0 {
+        tracing::info!(requests = waiting, seconds = bound.as_secs(), "stopping: requests in flight may finish");
+    }
+    if tokio::time::timeout(bound, tasks.wait()).await.is_ok() {
+        return Drained { cut: 0 };
+    }
+    let cut = in_flight.count();
+    tracing::warn!(requests = cut, "the drain is over: requests in flight are cut");
+    in_flight.end(&Cause::HostStopping);
+    abort.cancel();
+    finish(tasks).await;
+    Drained { cut }
+}
+
+async fn finish(tasks: &TaskTracker) {
+    if tokio::time::timeout(CUT, tasks.wait()).await.is_err() {
+        tracing::warn!(tasks = tasks.len(), "connections did not end in time and were left behind");
+    }
+}

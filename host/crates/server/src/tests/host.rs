@@ -1,0 +1,219 @@
+//! A host on free ports, and clients for it.
+
+use crate::{AppInfo, Drained, Handle, Limits, Listeners, Metrics, RouteEntry, RoutePath, Server};
+use bobbin_inference::Cause;
+use bobbin_release::{Declared, ReleaseId, Releases, Table};
+use bobbin_runtime::{BrokenAnswer, Call, Failure};
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub(super) type Answer = Result<Response<Pieces>, Failure>;
+type Answering = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// A component made of a closure.
+#[derive(Clone)]
+pub(super) struct Fake(Arc<dyn Fn(Call) -> Answering + Send + Sync>);
+
+impl Fake {
+    pub(super) fn new<F, A>(answer: F) -> Self
+    where
+        F: Fn(Call) -> A + Send + Sync + 'static,
+        A: Future<Output = Answer> + Send + 'static,
+    {
+        Self(Arc::new(move |call| Box::pin(answer(call))))
+    }
+
+    /// Answers everything with this text.
+    pub(super) fn text(text: &'static str) -> Self {
+        Self::new(move |_| async move { Ok(Response::new(Pieces::of(text))) })
+    }
+}
+
+impl Handle for Fake {
+    type Body = Pieces;
+
+    async fn handle(&self, call: Call) -> Answer {
+        (self.0)(call).await
+    }
+}
+
+/// A body whose pieces a test sends one by one. Dropping the sender ends it cleanly.
+pub(super) struct Pieces {
+    first: Box<dyn Iterator<Item = Result<&'static str, Cause>> + Send>,
+    then: mpsc::UnboundedReceiver<Result<&'static str, Cause>>,
+}
+
+pub(super) type Sender = mpsc::UnboundedSender<Result<&'static str, Cause>>;
+
+impl Pieces {
+    pub(super) fn new() -> (Sender, Self) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (sender, Self { first: Box::new(std::iter::empty()), then: receiver })
+    }
+
+    /// Puts pieces before those that are sent.
+    pub(super) fn before(self, pieces: impl Iterator<Item = Result<&'static str, Cause>> + Send + 'static) -> Self {
+        Self { first: Box::new(pieces), ..self }
+    }
+
+    pub(super) fn of(text: &'static str) -> Self {
+        let (sender, body) = Self::new();
+        sender.send(Ok(text)).unwrap();
+        body
+    }
+}
+
+impl Body for Pieces {
+    type Data = Bytes;
+    type Error = BrokenAnswer;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
+        let piece = |piece: Result<&'static str, Cause>| piece.map(|p| Frame::data(p.into())).map_err(BrokenAnswer);
+        match self.first.next() {
+            Some(first) => Poll::Ready(Some(piece(first))),
+            None => self.then.poll_recv(cx).map(|received| received.map(piece)),
+        }
+    }
+}
+
+/// A server under test.
+pub(super) struct Host {
+    pub(super) app: SocketAddr,
+    pub(super) admin: SocketAddr,
+    pub(super) stop: CancellationToken,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) served: JoinHandle<Drained>,
+}
+
+pub(super) struct Builder {
+    routes: Vec<RouteEntry<Fake>>,
+    limits: Limits,
+    declared: Vec<Declared>,
+    token: Option<String>,
+}
+
+impl Host {
+    pub(super) fn builder() -> Builder {
+        Builder { routes: Vec::new(), limits: Limits::default(), declared: Vec::new(), token: None }
+    }
+
+    /// One component for every path.
+    pub(super) async fn with(fake: Fake) -> Self {
+        Self::builder().route("/...", fake).start().await
+    }
+
+    pub(super) async fn metrics(&self) -> String {
+        text(get(self.admin, "/metrics").await).await
+    }
+}
+
+pub(super) fn entry<H>(route: &str, handler: H) -> RouteEntry<H> {
+    RouteEntry {
+        trigger_id: format!("trigger {route}").into(),
+        route: RoutePath::Public(route.to_owned()),
+        component: "component".into(),
+        handler,
+    }
+}
+
+impl Builder {
+    pub(super) fn route(mut self, route: &str, fake: Fake) -> Self {
+        self.routes.push(entry(route, fake));
+        self
+    }
+
+    pub(super) fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
+        change(&mut self.limits);
+        self
+    }
+
+    pub(super) fn release(mut self, trigger: &str, graph: &str, bundle: &str) -> Self {
+        let id = ReleaseId { trigger: trigger.into(), graph: graph.into() };
+        self.declared.push(Declared { id, stable: bundle.into() });
+        self
+    }
+
+    pub(super) fn token(mut self, token: &str) -> Self {
+        self.token = Some(token.to_owned());
+        self
+    }
+
+    pub(super) async fn start(self) -> Host {
+        let metrics = Arc::new(Metrics::new("1.2.3"));
+        let recorder: Arc<Metrics> = Arc::clone(&metrics);
+        let releases = Arc::new(Releases::new(Table::declared(&self.declared), recorder));
+        let info = AppInfo { name: "tales".into(), version: Some("0.1.0".into()) };
+        let server = Server::new(info, self.routes, releases, Arc::clone(&metrics), self.limits).unwrap();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listeners = Listeners::bind(any, any, self.token).await.unwrap();
+        let (app, admin) = (listeners.app_addr(), listeners.admin_addr());
+        let stop = CancellationToken::new();
+        let served = tokio::spawn(server.serve(listeners, stop.clone()));
+        Host { app, admin, stop, metrics, served }
+    }
+}
+
+/// One request on a connection of its own, over HTTP/1.1.
+pub(super) async fn send(addr: SocketAddr, request: Request<Full<Bytes>>) -> Response<Incoming> {
+    let io = TokioIo::new(TcpStream::connect(addr).await.unwrap());
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+    tokio::spawn(connection);
+    sender.send_request(request).await.unwrap()
+}
+
+/// One request on a connection of its own, over HTTP/2.
+pub(super) async fn send_h2(addr: SocketAddr, path: &str) -> Response<Incoming> {
+    let io = TokioIo::new(TcpStream::connect(addr).await.unwrap());
+    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::get(format!("http://tales.test{path}")).body(Full::<Bytes>::default()).unwrap();
+    sender.send_request(request).await.unwrap()
+}
+
+pub(super) fn request(path: &str) -> http::request::Builder {
+    Request::get(path).header("host", "tales.test")
+}
+
+pub(super) async fn get(addr: SocketAddr, path: &str) -> Response<Incoming> {
+    send(addr, request(path).body(Full::default()).unwrap()).await
+}
+
+pub(super) async fn text(response: Response<Incoming>) -> String {
+    String::from_utf8(response.into_body().collect().await.unwrap().to_bytes().to_vec()).unwrap()
+}
+
+pub(super) async fn json(response: Response<Incoming>) -> serde_json::Value {
+    serde_json::from_str(&text(response).await).unwrap()
+}
+
+/// The next piece of a body; `None` at its clean end. Empty frames are HTTP/2's way to end.
+pub(super) async fn piece(body: &mut Incoming) -> Option<Result<Bytes, hyper::Error>> {
+    loop {
+        let piece = body.frame().await?.map(|frame| frame.into_data().unwrap());
+        if !matches!(&piece, Ok(empty) if empty.is_empty()) {
+            return Some(piece);
+        }
+    }
+}
+
+/// Sends bytes as they are, and reads until the connection ends.
+pub(super) async fn raw(addr: SocketAddr, bytes: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    stream.write_all(bytes.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer).await?;
+    Ok(String::from_utf8(answer).unwrap())
+}

@@ -1,0 +1,123 @@
+//! Metrics that are read when somebody asks: what each bundle version and its worker are doing, and how many
+//! requests are in flight.
+
+use crate::admission::Admission;
+use bobbin_release::{State, Version, Vitals};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode_registry;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+use std::fmt;
+use std::sync::Arc;
+
+/// One version at one moment.
+pub(crate) struct Snapshot {
+    pub(crate) bundle: Arc<str>,
+    pub(crate) state: State,
+    pub(crate) leases: usize,
+    /// `None` while there is no worker.
+    pub(crate) vitals: Option<Vitals>,
+}
+
+impl Snapshot {
+    pub(crate) fn of(version: &Version) -> Self {
+        Self {
+            bundle: Arc::clone(version.bundle()),
+            state: version.status().state,
+            leases: version.leases(),
+            vitals: version.live().map(|live| live.vitals()),
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BundleLabels {
+    bundle: Arc<str>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabels {
+    bundle: Arc<str>,
+    state: &'static str,
+}
+
+type Gauges = Family<BundleLabels, Gauge>;
+type Counters = Family<BundleLabels, Counter>;
+
+/// Writes the versions in the OpenMetrics text format, without its end mark. The families are made anew each
+/// time, so that a version that is gone leaves no stale numbers.
+pub(crate) fn encode(text: &mut String, admission: &Admission, versions: &[Snapshot]) -> fmt::Result {
+    let mut registry = Registry::with_prefix("bobbin");
+    in_flight(&mut registry, admission);
+    states(&mut registry, versions);
+    workers(&mut registry, versions);
+    encode_registry(text, &registry)
+}
+
+fn in_flight(registry: &mut Registry, admission: &Admission) {
+    let (held, limit) = (Gauge::<i64>::default(), Gauge::<i64>::default());
+    held.set(whole(admission.in_flight()));
+    limit.set(whole(admission.limit()));
+    registry.register("http_requests_in_flight", "Requests that components work on", held);
+    registry.register("http_requests_in_flight_limit", "The bound on them", limit);
+}
+
+fn states(registry: &mut Registry, versions: &[Snapshot]) {
+    let (states, leases) = (Family::<StateLabels, Gauge>::default(), Gauges::default());
+    for version in versions {
+        let bundle = Arc::clone(&version.bundle);
+        leases.get_or_create(&BundleLabels { bundle: Arc::clone(&bundle) }).set(whole(version.leases));
+        states.get_or_create(&StateLabels { bundle, state: version.state.as_str() }).set(1);
+    }
+    registry.register("version_state", "The state of a bundle version: 1 for the one it is in", states);
+    registry.register("version_leases", "Leases that requests hold on a bundle version", leases);
+}
+
+fn workers(registry: &mut Registry, versions: &[Snapshot]) {
+    let gauge = |registry: &mut Registry, name: &str, help: &str, value: fn(&Vitals) -> i64| {
+        let family = Gauges::default();
+        for (labels, vitals) in with_worker(versions) {
+            family.get_or_create(&labels).set(value(vitals));
+        }
+        registry.register(name, help, family);
+    };
+    let counter = |registry: &mut Registry, name: &str, help: &str, value: fn(&Vitals) -> u64| {
+        let family = Counters::default();
+        for (labels, vitals) in with_worker(versions) {
+            family.get_or_create(&labels).inc_by(value(vitals));
+        }
+        registry.register(name, help, family);
+    };
+    gauge(registry, "worker_sequences", "Sequences that hold cells, running or idle", |v| v.stats.sequences.into());
+    gauge(registry, "worker_running", "Sequences being computed", |v| v.stats.running.into());
+    gauge(registry, "worker_waiting", "Computes that wait for cells", |v| v.stats.waiting.into());
+    gauge(registry, "worker_paused", "Sequences paused for a slow reader", |v| v.stats.paused.into());
+    gauge(registry, "worker_cells", "Cells of the key-value cache", |v| v.stats.cells.into());
+    gauge(registry, "worker_cells_reserved", "Cells reserved by sequences", |v| v.stats.cells_reserved.into());
+    counter(registry, "worker_steps", "Steps of the scheduler", |v| v.stats.steps);
+    counter(registry, "worker_cancelled", "Computes that were given up", |v| v.stats.cancelled);
+    counter(registry, "worker_overcommits", "Steps without room in spite of reserved cells: a bug", |v| {
+        v.stats.overcommits
+    });
+    counter(registry, "worker_restarts", "How often the worker was started again", |v| v.restarts);
+    let resident = Gauges::default();
+    for (labels, vitals) in with_worker(versions) {
+        if let Some(bytes) = vitals.resident_bytes {
+            resident.get_or_create(&labels).set(i64::try_from(bytes).unwrap_or(i64::MAX));
+        }
+    }
+    registry.register_with_unit("worker_resident", "Resident memory of the worker", Unit::Bytes, resident);
+}
+
+fn with_worker(versions: &[Snapshot]) -> impl Iterator<Item = (BundleLabels, &Vitals)> {
+    versions.iter().filter_map(|version| {
+        let labels = BundleLabels { bundle: Arc::clone(&version.bundle) };
+        version.vitals.as_ref().map(|vitals| (labels, vitals))
+    })
+}
+
+fn whole(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
