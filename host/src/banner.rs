@@ -1,0 +1,55 @@
+//! What `bobbin up` says when it is up: routes, models with their versions, the admin address, and a line to paste.
+
+use bobbin_manifest::{App, Route};
+use bobbin_release::{Releases, State};
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+
+/// The banner, ending in a newline.
+pub(crate) fn render(app: &App, releases: &Releases, listen: SocketAddr, admin: SocketAddr) -> String {
+    let mut text = format!("\n{} {}\n\n", app.name, app.version);
+    let routes: Vec<(String, &str)> = app
+        .triggers
+        .iter()
+        .filter_map(|trigger| match &trigger.route {
+            Route::Path(path) => {
+                let component = trigger.component().map_or("a fixed answer", |component| component.as_str());
+                Some((format!("http://{listen}{path}"), component))
+            }
+            Route::Private => None,
+        })
+        .collect();
+    let width = routes.iter().map(|(url, _)| url.len()).max().unwrap_or(0);
+    for (url, component) in &routes {
+        line(&mut text, "route", &format!("{url:width$}  {component}"));
+    }
+    for version in releases.versions() {
+        let status = version.status();
+        let reason = status.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
+        let state = if status.state == State::Failed { "FAILED" } else { status.state.as_str() };
+        line(&mut text, "model", &format!("{}  {state}{reason}", version.bundle()));
+    }
+    line(&mut text, "admin", &format!("http://{admin}"));
+    if let Some(path) = model_route(app) {
+        let body = r#"{"prompt":"Once upon a time","max_tokens":80,"stream":true}"#;
+        let _ = write!(text, "\n  curl -N http://{listen}{path} -d '{body}'\n");
+    }
+    text
+}
+
+/// A route whose component may use a model, written so that it can be called as it stands.
+fn model_route(app: &App) -> Option<&str> {
+    app.triggers.iter().find_map(|trigger| {
+        let component = app.component_of(trigger)?;
+        let path = match &trigger.route {
+            Route::Path(path) => path.trim_end_matches("/..."),
+            Route::Private => return None,
+        };
+        (!component.ai_models.is_empty() && !path.contains(':')).then_some(path)
+    })
+}
+
+fn line(text: &mut String, label: &str, rest: &str) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(text, "  {label:<7} {rest}");
+}

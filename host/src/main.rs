@@ -1,0 +1,45 @@
+//! `bobbin`: an edge and serverless runtime for language models.
+
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line")]
+
+mod banner;
+mod bundles;
+mod cli;
+mod launcher;
+mod source;
+mod up;
+
+use clap::Parser;
+use cli::{BundleCommand, Cli, Command};
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match cli.command {
+        // Before anything else: a worker has no log, no threads and no runtime of the host's.
+        Command::Worker(_) => return bobbin_worker::child::run(),
+        Command::Up(up) => {
+            log();
+            up::run(&up)
+        }
+        Command::Bundle(BundleCommand::Verify(verify)) => bundles::verify(&verify),
+        Command::Bundle(BundleCommand::List(list)) => bundles::list(&list),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {}", bundles::chain(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Logs go to standard error; `BOBBIN_LOG` chooses what (`debug`, `bobbin_worker=trace`, ..).
+fn log() {
+    let filter = EnvFilter::try_from_env("BOBBIN_LOG").unwrap_or_else(|_unset| EnvFilter::new("warn,component=info"));
+    let colours = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
+}
