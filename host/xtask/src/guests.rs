@@ -1,0 +1,67 @@
+//! Building what runs inside Bobbin: the example components, and the components that only tests run.
+
+use std::path::Path;
+
+use crate::process::{Failure, Progress, Step};
+use crate::project::Project;
+
+/// The target that every component is built for.
+pub(crate) const TARGET: &str = "wasm32-wasip2";
+
+/// Variables meant for the host's build. spin.toml names files in guest-components/target, and flags such
+/// as `target-cpu` mean nothing to WebAssembly.
+const HOST_ONLY: [&str; 8] = [
+    "CARGO_TARGET_DIR",
+    "CARGO_BUILD_TARGET_DIR",
+    "CARGO_BUILD_BUILD_DIR",
+    "CARGO_BUILD_TARGET",
+    "CARGO_BUILD_RUSTFLAGS",
+    "CARGO_ENCODED_RUSTFLAGS",
+    "CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS",
+    "RUSTFLAGS",
+];
+
+/// Builds guest-components into its own target folder.
+pub(crate) fn build(project: &Project, progress: &Progress) -> Result<(), Failure> {
+    progress.stage("building the guest components (guest-components)");
+    build_workspace(&project.guests())
+}
+
+/// Builds tests/fixtures/components into its own target folder.
+pub(crate) fn build_fixtures(project: &Project, progress: &Progress) -> Result<(), Failure> {
+    progress.stage("building the components of the tests (tests/fixtures/components)");
+    build_workspace(&project.fixtures())
+}
+
+/// Runs the unit tests of the shared guest crate, which need no WebAssembly. Out of sight unless they fail: the
+/// last line of a test run belongs to the run of the host's tests.
+pub(crate) fn test(project: &Project, progress: &Progress) -> Result<(), Failure> {
+    progress.stage("building and running the tests of the guest crate (guest-components/wasi-nn)");
+    Step::cargo()
+        .within(&project.guests())
+        .without_env(&HOST_ONLY)
+        .args(["nextest", "run", "--package", "bobbin-wasi-nn", "--target-dir"])
+        .args([project.guests().join("target")])
+        .or_else("run `cargo nextest run --package bobbin-wasi-nn` in guest-components to see all of it")
+        .output()
+        .map(drop)
+}
+
+/// A cargo command for the components of a workspace, in that workspace.
+pub(crate) fn cargo(workspace: &Path, subcommand: &str) -> Result<Step, Failure> {
+    if !workspace.join("Cargo.toml").is_file() {
+        return Err(Failure::unready(
+            format!("there is no workspace of components at {}", workspace.display()),
+            "check that the clone is complete: `git status` lists deleted files",
+        ));
+    }
+    Ok(Step::cargo()
+        .within(workspace)
+        .without_env(&HOST_ONLY)
+        .args([subcommand, "--release", "--workspace", "--target", TARGET, "--target-dir"])
+        .args([workspace.join("target")]))
+}
+
+fn build_workspace(workspace: &Path) -> Result<(), Failure> {
+    cargo(workspace, "build")?.or_else("the compiler's message above says why").run()
+}

@@ -1,0 +1,80 @@
+//! The project's own tasks: set-up, build, run, test, checks, benchmarks. `cargo xtask --help` lists them.
+//!
+//! This crate has no dependencies, because it is compiled before anything is known to be installed.
+
+mod arguments;
+mod checks;
+mod guests;
+mod host;
+mod prerequisites;
+mod process;
+mod project;
+
+use std::process::ExitCode;
+
+use arguments::Task;
+use process::{Failure, Progress};
+use project::Project;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            process::complain(&failure);
+            ExitCode::from(failure.exit_code())
+        }
+    }
+}
+
+fn run() -> Result<(), Failure> {
+    let task = arguments::parse(std::env::args_os().skip(1))?;
+    let project = Project::here()?;
+    let progress = Progress::start();
+    match task {
+        Task::Help(command) => arguments::help(command, &project.benches()?),
+        Task::Up(arguments) => {
+            build(&project, &progress)?;
+            Err(host::up(&project, &progress, arguments))
+        }
+        Task::Build => {
+            build(&project, &progress)?;
+            progress.stage(&format!("built {}", project.bobbin().display()));
+            Ok(())
+        }
+        Task::Test(arguments) => {
+            prerequisites::for_testing(&progress)?;
+            test(&project, &progress, arguments)
+        }
+        Task::Ci => {
+            prerequisites::for_testing(&progress)?;
+            prerequisites::for_checking(&progress)?;
+            checks::all(&project, &progress)?;
+            test(&project, &progress, Vec::new())
+        }
+        Task::Bench { name, arguments } => {
+            let names = arguments::chosen_benches(name, project.benches()?)?;
+            build(&project, &progress)?;
+            host::bench(&project, &progress, &names, &arguments)
+        }
+    }
+}
+
+/// What `up`, `build` and `bench` share: a machine that can build, the components, the binary.
+fn build(project: &Project, progress: &Progress) -> Result<(), Failure> {
+    prerequisites::for_building(progress)?;
+    guests::build(project, progress)?;
+    host::build(project, progress)
+}
+
+/// Builds what the tests run and becomes the test runner, whose summary is then the last line.
+fn test(project: &Project, progress: &Progress, arguments: Vec<std::ffi::OsString>) -> Result<(), Failure> {
+    guests::build(project, progress)?;
+    guests::build_fixtures(project, progress)?;
+    // Arguments choose among the host's tests; whoever gives some has those in mind.
+    if arguments.is_empty() {
+        guests::test(project, progress)?;
+    }
+    host::build(project, progress)?;
+    host::doc_tests(project, progress)?;
+    Err(host::test(project, progress, arguments))
+}
