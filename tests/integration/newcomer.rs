@@ -1,0 +1,122 @@
+//! What a newcomer does first.
+
+use bobbin_tests::{Result, TestHost};
+use serde_json::{Value, json};
+
+#[tokio::test]
+async fn hello_answers_without_a_model() -> Result {
+    let host = TestHost::example().start().await?;
+    let answer = host.get("/hello").await?;
+    assert_eq!(answer.status(), 200);
+    assert!(!answer.text().is_empty());
+    assert_eq!(answer.header("bobbin-bundle"), None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_story_is_one_json_object_and_names_the_version_that_told_it() -> Result {
+    let host = TestHost::example().start().await?;
+    let answer = host.post_json("/story", &json!({"prompt": "Once upon a time", "max_tokens": 40})).await?;
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    assert_eq!(answer.header("bobbin-bundle"), Some("storyteller@1.0.0"));
+    let story = answer.json()?;
+    assert!(story["text"].as_str().is_some_and(|text| text.split_whitespace().count() > 10), "{story}");
+    assert!(["stop", "length"].contains(&story["finish_reason"].as_str().unwrap_or_default()), "{story}");
+    assert!(story["usage"]["output_tokens"].as_u64().is_some_and(|tokens| (1..=40).contains(&tokens)), "{story}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_streamed_story_is_pieces_then_usage_then_done() -> Result {
+    let host = TestHost::example().start().await?;
+    let ask = json!({"prompt": "Once upon a time", "max_tokens": 80, "stream": true, "temperature": 0});
+    let mut events = host.stream("/story", &ask).await?;
+    assert_eq!(events.header("bobbin-bundle"), Some("storyteller@1.0.0"));
+    assert_eq!(events.header("content-type").map(|ty| ty.starts_with("text/event-stream")), Some(true));
+    let events = events.rest().await?;
+    let Some(([pieces @ .., last], "[DONE]")) = events.split_last().map(|(done, rest)| (rest, done.as_str())) else {
+        panic!("no [DONE] at the end of {events:?}");
+    };
+    assert!(pieces.len() > 3, "{pieces:?}");
+    let mut text = String::new();
+    for piece in pieces {
+        let piece: Value = serde_json::from_str(piece)?;
+        assert!(piece.get("finish_reason").is_none_or(Value::is_null), "{piece}");
+        text.push_str(piece["text"].as_str().unwrap_or_default());
+    }
+    let last: Value = serde_json::from_str(last)?;
+    assert!(last["finish_reason"].is_string(), "{last}");
+    assert!(last["usage"]["output_tokens"].as_u64().is_some_and(|tokens| tokens > 3), "{last}");
+    text.push_str(last["text"].as_str().unwrap_or_default());
+
+    let ask = json!({"prompt": "Once upon a time", "max_tokens": 80, "temperature": 0});
+    let whole = host.post_json("/story", &ask).await?.json()?;
+    assert_eq!(whole["text"], text, "streamed and whole answers differ");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_first_event_arrives_before_the_last_is_made() -> Result {
+    let host = TestHost::example().start().await?;
+    let ask = json!({"prompt": "Once upon a time", "max_tokens": 200, "stream": true});
+    // Together these take far longer than one scrape; none of them is done when the first piece of one is here.
+    let mut streams = Vec::new();
+    for _ in 0..16 {
+        streams.push(host.stream("/story", &ask).await?);
+    }
+    for stream in &mut streams {
+        stream.next_json().await?;
+    }
+    let made: f64 = host.metrics().await?.sum("bobbin_worker_running", &[]);
+    assert!(made > 0.0, "every story was complete before its first event arrived");
+    for stream in &mut streams {
+        assert_eq!(stream.rest().await?.last().map(String::as_str), Some("[DONE]"));
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_seed_repeats_a_story() -> Result {
+    let host = TestHost::example().start().await?;
+    let ask = |seed: u32| json!({"prompt": "One day", "max_tokens": 40, "seed": seed, "temperature": 1.0});
+    let text = async |seed| Result::Ok(host.post_json("/story", &ask(seed)).await?.json()?["text"].clone());
+    assert_eq!(text(7).await?, text(7).await?);
+    assert_ne!(text(7).await?, text(8).await?);
+    Ok(())
+}
+
+#[tokio::test]
+async fn stop_strings_end_a_story_and_are_not_shown() -> Result {
+    let host = TestHost::example().start().await?;
+    let ask = json!({"prompt": "Once upon a time", "max_tokens": 120, "temperature": 0, "stop": ["."]});
+    let story = host.post_json("/story", &ask).await?.json()?;
+    assert_eq!(story["finish_reason"], "stop", "{story}");
+    assert!(!story["text"].as_str().unwrap_or_default().contains('.'), "{story}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_banner_has_routes_models_the_admin_address_and_a_line_to_paste() -> Result {
+    let host = TestHost::example().start().await?;
+    let banner = host.banner();
+    for part in ["/hello", "/story", "storyteller@1.0.0", "ready", "admin"] {
+        assert!(banner.contains(part), "{part} is missing in:\n{banner}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_admin_listener_tells_health_readiness_and_metrics() -> Result {
+    let host = TestHost::example().start().await?;
+    assert_eq!(host.admin("/healthz").await?.status(), 200);
+    assert_eq!(host.admin("/readyz").await?.status(), 200);
+    host.post_json("/story", &json!({"prompt": "Once", "max_tokens": 8, "stream": true})).await?;
+    let labels = [("bundle", "storyteller@1.0.0")];
+    let metrics =
+        host.metrics_when("the story is counted", |m| m.sum("bobbin_output_tokens_total", &labels) > 0.0).await?;
+    assert_eq!(metrics.sum("bobbin_inferences_total", &labels), 1.0);
+    assert_eq!(metrics.sum("bobbin_time_to_first_token_seconds_count", &labels), 1.0);
+    assert!(metrics.sum("bobbin_inter_token_seconds_count", &labels) >= 1.0, "{metrics}");
+    assert!(metrics.sum("bobbin_http_requests_total", &[]) >= 1.0, "{metrics}");
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! A stop that cuts no answer, and leaves no process behind.
+
+use bobbin_tests::{Result, TestHost, eventually};
+use rustix::process::Signal;
+use serde_json::json;
+use std::path::Path;
+
+#[tokio::test]
+async fn a_signal_lets_answers_finish_and_takes_nothing_new() -> Result {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut host = TestHost::fixtures().start().await?;
+        let ask = json!({"prompt": "Once upon a time", "max_tokens": 200, "stream": true, "temperature": 1.0});
+        let mut events = host.stream("/story", &ask).await?;
+        events.next_json().await?;
+        let slow = host.connect();
+        let mut slow = slow.await?;
+        slow.send("GET /f3/sleep?ms=500 HTTP/1.1\r\nhost: test\r\n\r\n").await?;
+        host.metrics_when("both are in flight", |m| m.sum("bobbin_http_requests_in_flight", &[]) >= 1.0).await?;
+        let workers = host.workers()?;
+        assert_eq!(workers.len(), 1);
+        host.signal(host.pid()?, signal)?;
+        assert_eq!(events.rest().await?.last().map(String::as_str), Some("[DONE]"), "a stream was cut");
+        let slow = slow.read_to_end().await;
+        assert!(slow.contains("slept_ms"), "an answer was cut: {slow}");
+        assert_eq!(host.ended().await?, 0);
+        for worker in workers {
+            assert!(!Path::new(&format!("/proc/{worker}")).exists(), "worker {worker} outlived its host");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_killed_host_takes_its_workers_with_it() -> Result {
+    let mut host = TestHost::example().start().await?;
+    let workers = host.workers()?;
+    assert_eq!(workers.len(), 1);
+    let pid = host.pid()?;
+    host.signal(pid, Signal::KILL)?;
+    assert!(host.ended().await.is_err(), "a killed host has no exit code");
+    for worker in workers {
+        eventually(async || Ok((!is_running(worker)).then_some(()))).await?;
+    }
+    Ok(())
+}
+
+/// An orphan that has ended may stay a zombie until its new parent looks.
+fn is_running(pid: u32) -> bool {
+    let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else { return false };
+    !status.lines().any(|line| line.starts_with("State:") && line.contains('Z'))
+}

@@ -1,0 +1,83 @@
+//! Workers that die cost their own computes one clear error.
+
+use anyhow::ensure;
+use bobbin_tests::{Events, Result, TestHost, eventually};
+use futures::future::join_all;
+use rustix::process::Signal;
+use serde_json::json;
+
+#[tokio::test]
+async fn a_worker_is_a_child_that_names_its_bundle() -> Result {
+    let host = TestHost::example().start().await?;
+    let [worker] = host.workers()?[..] else { panic!("{:?}", host.workers()?) };
+    let line = std::fs::read_to_string(format!("/proc/{worker}/cmdline"))?;
+    assert!(line.replace('\0', " ").starts_with("bobbin worker --bundle storyteller@1.0.0"), "{line:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_worker_killed_mid_stream_costs_its_streams_and_nothing_else() -> Result {
+    let host = TestHost::example().start().await?;
+    let ask = json!({"prompt": "Once upon a time", "max_tokens": 240, "stream": true, "temperature": 1.5});
+    for round in 1..=3 {
+        let mut streams = Vec::new();
+        for _ in 0..8 {
+            streams.push(host.stream("/story", &ask).await?);
+        }
+        for stream in &mut streams {
+            stream.next_json().await?;
+        }
+        let [worker] = host.workers()?[..] else { panic!("{:?}", host.workers()?) };
+        host.signal(worker, Signal::KILL)?;
+        let ends = join_all(streams.iter_mut().map(Events::rest)).await;
+        let cut = ends.iter().filter(|end| is_an_error(end)).count();
+        let whole = ends.iter().filter(|end| is_whole(end)).count();
+        assert_eq!(cut + whole, ends.len(), "an answer neither ended nor failed: {ends:?}");
+        assert!(cut > 0, "no stream was open when its worker was killed");
+        // The next one is answered by a new worker, without a failure in between.
+        let answer = host.post_json("/story", &json!({"prompt": "Once", "max_tokens": 4})).await?;
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+        assert_eq!(host.get("/hello").await?.status(), 200);
+        let metrics =
+            host.metrics_when("it was restarted", |m| m.sum("bobbin_worker_restarts_total", &[]) == f64::from(round));
+        metrics.await?;
+    }
+    let log = host.log();
+    ensure!(log.contains("SIGKILL"), "the reason is not in the log:\n{log}");
+    Ok(())
+}
+
+fn is_whole(end: &Result<Vec<String>>) -> bool {
+    end.as_ref().is_ok_and(|events| events.last().is_some_and(|last| last == "[DONE]"))
+}
+
+/// A broken connection, or an error event that says that the worker was lost; never a clean end.
+fn is_an_error(end: &Result<Vec<String>>) -> bool {
+    match end {
+        Err(_) => true,
+        Ok(events) => events.last().is_some_and(|last| last.contains("worker_lost") && !last.contains("[DONE]")),
+    }
+}
+
+#[tokio::test]
+async fn a_worker_killed_while_idle_is_started_again() -> Result {
+    let host = TestHost::example().start().await?;
+    let [first] = host.workers()?[..] else { panic!("{:?}", host.workers()?) };
+    host.signal(first, Signal::KILL)?;
+    eventually(async || Ok((host.workers()?.first().is_some_and(|worker| *worker != first)).then_some(()))).await?;
+    let answer = host.post_json("/story", &json!({"prompt": "Once", "max_tokens": 4})).await?;
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    Ok(())
+}
+
+#[tokio::test]
+async fn ctrl_c_and_sigterm_do_not_reach_a_worker() -> Result {
+    let host = TestHost::example().start().await?;
+    let [worker] = host.workers()?[..] else { panic!("{:?}", host.workers()?) };
+    host.signal(worker, Signal::INT)?;
+    host.signal(worker, Signal::TERM)?;
+    let answer = host.post_json("/story", &json!({"prompt": "Once", "max_tokens": 4})).await?;
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    assert_eq!(host.workers()?, vec![worker]);
+    Ok(())
+}

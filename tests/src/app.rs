@@ -1,0 +1,145 @@
+//! Applications made for one test: a folder with a spin.toml, and a repository of bundles.
+
+use crate::Result;
+use crate::paths::repository_root;
+use std::fs;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// A folder with an application of its own.
+#[derive(Debug)]
+pub struct TestApp {
+    folder: TempDir,
+}
+
+impl TestApp {
+    /// A folder with this manifest, and `models` beside it with the example's bundles.
+    ///
+    /// `{root}` in the manifest stands for the repository's root.
+    ///
+    /// # Errors
+    /// When files cannot be written.
+    pub fn new(manifest: &str) -> Result<Self> {
+        let folder = TempDir::new()?;
+        let root = repository_root();
+        let manifest = manifest.replace("{root}", &root.display().to_string());
+        fs::write(folder.path().join("spin.toml"), manifest)?;
+        copy(&root.join("models/storyteller"), &folder.path().join("models/storyteller"))?;
+        Ok(Self { folder })
+    }
+
+    /// The example application's two components and routes, with more manifest text at its end.
+    ///
+    /// # Errors
+    /// When files cannot be written.
+    pub fn example(more: &str) -> Result<Self> {
+        Self::new(&format!("{EXAMPLE}\n{more}"))
+    }
+
+    /// Its folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Its manifest.
+    #[must_use]
+    pub fn manifest(&self) -> PathBuf {
+        self.path().join("spin.toml")
+    }
+
+    /// A bundle's folder in it.
+    #[must_use]
+    pub fn bundle(&self, name: &str, version: &str) -> PathBuf {
+        self.path().join("models").join(name).join(version)
+    }
+
+    /// Adds a bundle whose weights are a copy of this GGUF file, with right digests. Returns its folder.
+    ///
+    /// # Errors
+    /// When files cannot be read or written.
+    pub fn add_bundle(&self, name: &str, version: &str, weights: &Path, context: u32) -> Result<PathBuf> {
+        let folder = self.bundle(name, version);
+        fs::create_dir_all(&folder)?;
+        let bytes = fs::read(weights)?;
+        fs::write(folder.join("weights.gguf"), &bytes)?;
+        fs::write(folder.join("bundle.toml"), bundle_toml(name, version, &bytes, context))?;
+        Ok(folder)
+    }
+}
+
+const EXAMPLE: &str = r#"
+spin_manifest_version = 2
+
+[application]
+name = "test"
+version = "0.1.0"
+
+[application.trigger.bobbin.releases]
+story = "storyteller@1.0.0"
+
+[[trigger.http]]
+route = "/hello"
+component = "hello"
+
+[[trigger.http]]
+route = "/story"
+component = "storyteller"
+
+[component.hello]
+source = "{root}/guest-components/target/wasm32-wasip2/release/hello.wasm"
+
+[component.storyteller]
+source = "{root}/guest-components/target/wasm32-wasip2/release/storyteller.wasm"
+ai_models = ["story"]
+"#;
+
+fn bundle_toml(name: &str, version: &str, weights: &[u8], context: u32) -> String {
+    format!(
+        r#"format = 1
+name = "{name}"
+version = "{version}"
+kind = "generate"
+encoding = "ggml"
+
+[[files]]
+path = "weights.gguf"
+role = "weights"
+sha256 = "{}"
+size = {}
+
+[limits]
+context = {context}
+parallel = 8
+
+[card]
+licence = "see the weights"
+languages = ["en"]
+base_model = "none"
+data = "test data"
+intended_use = "tests"
+limits = "tests only"
+"#,
+        sha256(weights),
+        weights.len()
+    )
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    hex::encode(Sha256::digest(bytes))
+}
+
+fn copy(from: &Path, to: &Path) -> Result {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}

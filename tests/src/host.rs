@@ -1,0 +1,301 @@
+//! One running host.
+
+use crate::client::{Answer, Events};
+use crate::metrics::Metrics;
+use crate::paths::{bobbin, repository_root};
+use crate::{RawConnection, Result};
+use anyhow::{Context, bail, ensure};
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+/// Longer than any step of a sound run takes; a test that meets it has failed.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// What to start.
+#[derive(Debug)]
+pub struct TestHostBuilder {
+    manifest: PathBuf,
+    args: Vec<String>,
+}
+
+/// A running `bobbin up`, ended with the test.
+#[derive(Debug)]
+pub struct TestHost {
+    child: Child,
+    app: SocketAddr,
+    admin: SocketAddr,
+    banner: String,
+    state: TempDir,
+    client: reqwest::Client,
+}
+
+impl TestHostBuilder {
+    /// At most so many requests at once.
+    #[must_use]
+    pub fn max_in_flight(self, bound: u32) -> Self {
+        self.arg("--max-in-flight").arg(&bound.to_string())
+    }
+
+    /// One more argument of `bobbin up`.
+    #[must_use]
+    pub fn arg(mut self, arg: &str) -> Self {
+        self.args.push(arg.to_owned());
+        self
+    }
+
+    /// Starts the host and waits for its banner.
+    ///
+    /// # Errors
+    /// When it ends before it is up; with its log.
+    pub async fn start(self) -> Result<TestHost> {
+        let state = TempDir::new()?;
+        let log = fs::File::create(state.path().join("log"))?;
+        let mut child = self.command(state.path()).stdout(Stdio::piped()).stderr(log).spawn()?;
+        let stdout = child.stdout.take().context("standard output is piped")?;
+        let mut lines = BufReader::new(stdout).lines();
+        let mut banner = String::new();
+        let up = async {
+            while let Some(line) = lines.next_line().await? {
+                banner.push_str(&line);
+                banner.push('\n');
+                if line.trim_start().starts_with("admin ") {
+                    return Ok(true);
+                }
+            }
+            Result::Ok(false)
+        };
+        let up = tokio::time::timeout(PATIENCE, up).await.context("no banner came")??;
+        let log = || fs::read_to_string(state.path().join("log")).unwrap_or_default();
+        ensure!(up, "the host ended before it was up:\n{banner}{}", log());
+        // The rest of standard output is not read, but must not break the host's pipe either.
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let app = address(&banner, "route").context("the banner names no route")?;
+        let admin = address(&banner, "admin").context("the banner names no admin address")?;
+        let client = reqwest::Client::builder().pool_max_idle_per_host(0).timeout(PATIENCE).build()?;
+        Ok(TestHost { child, app, admin, banner, state, client })
+    }
+
+    /// Runs a host that is expected to refuse, and returns what it prints to standard error.
+    ///
+    /// # Errors
+    /// When it does not end by itself, or ends well.
+    pub async fn refused(self) -> Result<String> {
+        let state = TempDir::new()?;
+        let output = self.command(state.path()).kill_on_drop(true).output();
+        let output = tokio::time::timeout(PATIENCE, output).await.context("the host did not refuse")??;
+        ensure!(!output.status.success(), "the host ended well");
+        Ok(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    fn command(&self, state: &Path) -> Command {
+        let mut command = Command::new(bobbin());
+        command.arg("up").arg("-f").arg(&self.manifest);
+        command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--state-dir"]).arg(state);
+        command.args(&self.args).stdin(Stdio::null()).kill_on_drop(true);
+        command
+    }
+}
+
+impl TestHost {
+    /// The example application of the repository.
+    #[must_use]
+    pub fn example() -> TestHostBuilder {
+        Self::of(&repository_root().join("spin.toml"))
+    }
+
+    /// The application whose components misbehave, and do things that the example does not.
+    #[must_use]
+    pub fn fixtures() -> TestHostBuilder {
+        Self::of(&repository_root().join("tests/fixtures/spin.toml"))
+    }
+
+    /// An application.
+    #[must_use]
+    pub fn of(manifest: &Path) -> TestHostBuilder {
+        TestHostBuilder { manifest: manifest.to_owned(), args: Vec::new() }
+    }
+
+    /// What it printed when it was up.
+    #[must_use]
+    pub fn banner(&self) -> &str {
+        &self.banner
+    }
+
+    /// Everything that it has logged so far.
+    #[must_use]
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.state.path().join("log")).unwrap_or_default()
+    }
+
+    /// The address of the application.
+    #[must_use]
+    pub fn app_addr(&self) -> SocketAddr {
+        self.app
+    }
+
+    /// Its process id.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn pid(&self) -> Result<u32> {
+        self.child.id().context("the host has ended")
+    }
+
+    /// Its resident memory in bytes, workers not included.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn resident_bytes(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()?))?;
+        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        Ok(kib.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+    }
+
+    /// Ids of its worker processes: its children whose command line reads `bobbin worker ..`.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub fn workers(&self) -> Result<Vec<u32>> {
+        let host = self.pid()?;
+        let mut workers = Vec::new();
+        for entry in fs::read_dir("/proc")? {
+            let Ok(pid) = entry?.file_name().to_string_lossy().parse::<u32>() else { continue };
+            // A process may end between the listing and the look.
+            let Ok(status) = fs::read_to_string(format!("/proc/{pid}/status")) else { continue };
+            let Ok(line) = fs::read_to_string(format!("/proc/{pid}/cmdline")) else { continue };
+            let ours =
+                status.lines().any(|line| line.strip_prefix("PPid:").is_some_and(|p| p.trim() == host.to_string()));
+            if ours && line.starts_with("bobbin\0worker\0") {
+                workers.push(pid);
+            }
+        }
+        Ok(workers)
+    }
+
+    /// Sends a signal to the host or to one of its workers.
+    ///
+    /// # Errors
+    /// When there is no such process.
+    pub fn signal(&self, pid: u32, signal: Signal) -> Result {
+        let pid = Pid::from_raw(i32::try_from(pid)?).context("no process id")?;
+        Ok(kill_process(pid, signal)?)
+    }
+
+    /// Waits until the host has ended, and returns its exit code.
+    ///
+    /// # Errors
+    /// When it does not end, or ended by a signal.
+    pub async fn ended(&mut self) -> Result<i32> {
+        let status = tokio::time::timeout(PATIENCE, self.child.wait()).await.context("the host goes on")??;
+        status.code().with_context(|| format!("the host ended with {status}"))
+    }
+
+    /// GET on the application.
+    ///
+    /// # Errors
+    /// When no whole answer comes.
+    pub async fn get(&self, path: &str) -> Result<Answer> {
+        Answer::read(self.client.get(self.url(path)).send().await?).await
+    }
+
+    /// POST with any body on the application.
+    ///
+    /// # Errors
+    /// When no whole answer comes.
+    pub async fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> Result<Answer> {
+        Answer::read(self.client.post(self.url(path)).body(body).send().await?).await
+    }
+
+    /// POST with JSON on the application.
+    ///
+    /// # Errors
+    /// When no whole answer comes.
+    pub async fn post_json(&self, path: &str, body: &serde_json::Value) -> Result<Answer> {
+        self.post(path, body.to_string()).await
+    }
+
+    /// POST on the application, whose answer is read event by event. It is dropped to leave early.
+    ///
+    /// # Errors
+    /// When no head comes, or another status than 200.
+    pub async fn stream(&self, path: &str, body: &serde_json::Value) -> Result<Events> {
+        let response = self.client.post(self.url(path)).body(body.to_string()).send().await?;
+        if response.status() != 200 {
+            bail!("{}: {}", response.status(), response.text().await?);
+        }
+        Ok(Events::new(response))
+    }
+
+    /// A connection of its own, for tests that look at bytes.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn connect(&self) -> Result<RawConnection> {
+        RawConnection::open(self.app).await
+    }
+
+    /// GET on the admin listener.
+    ///
+    /// # Errors
+    /// When no whole answer comes.
+    pub async fn admin(&self, path: &str) -> Result<Answer> {
+        Answer::read(self.client.get(format!("http://{}{path}", self.admin)).send().await?).await
+    }
+
+    /// The metrics as they are now.
+    ///
+    /// # Errors
+    /// When they cannot be had.
+    pub async fn metrics(&self) -> Result<Metrics> {
+        Ok(Metrics::parse(self.admin("/metrics").await?.text()))
+    }
+
+    /// Waits until the metrics satisfy a condition.
+    ///
+    /// # Errors
+    /// When they never do; with the last ones seen.
+    pub async fn metrics_when(&self, what: &str, condition: impl Fn(&Metrics) -> bool) -> Result<Metrics> {
+        let mut last = String::new();
+        let seen = eventually(async || {
+            let metrics = self.metrics().await?;
+            last = metrics.to_string();
+            Ok(condition(&metrics).then_some(metrics))
+        });
+        let seen = seen.await;
+        seen.with_context(|| format!("waiting until {what}; the metrics were:\n{last}"))
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.app)
+    }
+}
+
+/// Asks again and again until there is an answer: for states that are reached in their own time.
+///
+/// # Errors
+/// When none comes for two minutes, or asking fails.
+pub async fn eventually<T>(mut ask: impl AsyncFnMut() -> Result<Option<T>>) -> Result<T> {
+    let asking = async {
+        loop {
+            if let Some(answer) = ask().await? {
+                return Ok(answer);
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.context("it never came to be")?
+}
+
+/// The address in the first banner line with this label.
+fn address(banner: &str, label: &str) -> Option<SocketAddr> {
+    let line = banner.lines().find_map(|line| line.trim_start().strip_prefix(label))?;
+    let rest = line.trim_start().strip_prefix("http://")?;
+    rest.split(['/', ' ']).next()?.parse().ok()
+}

@@ -1,0 +1,38 @@
+//! Where things are in the source tree.
+
+use std::path::{Path, PathBuf};
+
+/// The repository's root.
+#[must_use]
+pub fn repository_root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
+}
+
+/// The binary under test: `BOBBIN_BIN`, which `cargo xtask test` sets, else the release build of this tree.
+#[must_use]
+pub fn bobbin() -> PathBuf {
+    std::env::var_os("BOBBIN_BIN").map_or_else(|| repository_root().join("target/release/bobbin"), PathBuf::from)
+}
+
+/// A component that exists for the tests.
+#[must_use]
+pub fn fixture_component(name: &str) -> PathBuf {
+    let target = "tests/fixtures/components/target/wasm32-wasip2/release";
+    repository_root().join(target).join(name.replace('-', "_")).with_extension("wasm")
+}
+
+/// The optional folder of small real weights beside the repository.
+///
+/// Returns `None` where it is absent, after saying so; with `BOBBIN_REQUIRE_SHARED=1` absence is a failure.
+#[must_use]
+pub fn shared_models() -> Option<PathBuf> {
+    let folder = repository_root().parent()?.join("shared/models");
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    let required = std::env::var("BOBBIN_REQUIRE_SHARED").is_ok_and(|value| value == "1");
+    assert!(!required, "BOBBIN_REQUIRE_SHARED=1, but {} is no folder", folder.display());
+    println!("skipped: {} is not there", folder.display());
+    None
+}
