@@ -82,4 +82,7 @@ pub(crate) struct Worker {
     /// `name@version`; shown by process listings, loaded by order of the host
     #[arg(long)]
     pub(crate) bundle: String,
+    /// The host's process; a worker whose parent is another one has lost its host already
+    #[arg(long, value_name = "PID")]
+    pub(crate) parent: Option<u32>,
 }

@@ -75,7 +75,7 @@ async fn a_prompt_over_the_context_is_refused_with_both_numbers() -> Result {
     assert!(answer.text().contains("256"), "the context is not named: {}", answer.text());
     let numbers: Vec<u32> =
         answer.text().split(|c: char| !c.is_ascii_digit()).filter_map(|number| number.parse().ok()).collect();
-    assert!(numbers.iter().any(|number| *number > 1000), "the prompt's length is not named: {}", answer.text());
+    assert!(numbers.iter().any(|number| *number > 1500), "the prompt's length is not named: {}", answer.text());
     still_tells_stories(&host).await
 }
 

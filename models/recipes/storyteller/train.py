@@ -34,8 +34,8 @@ def init_params(key):
     """Weights as out x in, under llama.cpp's tensor names, so conversion only writes them down."""
     c, scale = CONFIG, 0.02
     residual_scale = scale / math.sqrt(2 * c["layers"])
-    # Far larger than usual: names are used alike, so training draws their embeddings together, and
-    # what told them apart at the start is what lets attention copy the right one.
+    # Larger than usual: training draws together the embeddings of words that are used alike, as names
+    # are, and what told them apart at the start is what lets attention copy the right one.
     shapes = {"token_embd": ((c["vocab"], c["dim"]), 5 * scale)}
     for i in range(c["layers"]):
         square, up, down = (c["dim"], c["dim"]), (c["hidden"], c["dim"]), (c["dim"], c["hidden"])

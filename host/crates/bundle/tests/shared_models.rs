@@ -13,6 +13,7 @@
 )]
 
 use bobbin_bundle::gguf::{self, GgufError};
+use bobbin_bundle::{Pace, Repository, verify_in_place};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
@@ -90,4 +91,15 @@ fn a_hostile_model_passes_once_its_one_fault_is_mended() {
     let at = bytes.windows(key.len()).position(|window| window == key).unwrap() + key.len() + 4;
     bytes[at..at + 4].copy_from_slice(&4_u32.to_le_bytes());
     gguf::preflight_reader(bytes.as_slice(), bytes.len() as u64).unwrap();
+}
+
+#[test]
+fn the_projects_own_bundles_verify() {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../models");
+    for listed in Repository::open(&repository).unwrap().list().unwrap() {
+        let bundle = listed.bundle.unwrap();
+        let report = verify_in_place(bundle.folder(), &mut Pace::full()).unwrap();
+        let errors: Vec<_> = report.errors().map(ToString::to_string).collect();
+        assert!(errors.is_empty(), "{}: {errors:?}", bundle.id());
+    }
 }

@@ -7,16 +7,20 @@
 
 #![forbid(unsafe_code)]
 
+mod live;
 mod pins;
 mod releases;
 mod start;
+mod status;
 mod table;
 #[cfg(test)]
 mod tests;
 mod version;
 
+pub use live::{Launcher, Live, Source, Vitals};
 pub use pins::{Pinned, Pins};
 pub use releases::{Readiness, Releases, Unready};
-pub use start::{Declared, Launcher, Live, ServeError, Source, Vitals, serve};
+pub use start::{Declared, ServeError, serve};
+pub use status::{State, Status};
 pub use table::{Release, ReleaseId, Table};
-pub use version::{Lease, State, Status, Version};
+pub use version::{Lease, Version};

@@ -1,7 +1,8 @@
 //! Pins: the versions that one request uses, decided once.
 
+use crate::status::State;
 use crate::table::{Release, Table};
-use crate::version::{Lease, State};
+use crate::version::Lease;
 use bobbin_inference::{
     Graph, InferenceError, Meter, Metered, Output, Priority, Reason, Recorder, RequestContext, Scope, Session, Work,
 };

@@ -1,8 +1,9 @@
 //! The releases of a host: one table, one writer, free readers.
 
 use crate::pins::Pins;
+use crate::status::State;
 use crate::table::{ReleaseId, Table};
-use crate::version::{State, Version};
+use crate::version::Version;
 use arc_swap::ArcSwap;
 use bobbin_inference::Recorder;
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 //! What comes back from a component: an answer that cannot end cleanly unless it is whole.
 
-use crate::handler::CancelGuard;
+use crate::guard::CancelGuard;
 use bobbin_inference::Cause;
 use bytes::Bytes;
 use http_body::{Body, Frame};

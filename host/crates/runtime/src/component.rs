@@ -3,6 +3,7 @@
 use crate::state::State;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime_wasi_http::handler::ProxyPre;
@@ -17,6 +18,25 @@ pub struct ComponentSpec {
     pub source: PathBuf,
     /// Its environment variables.
     pub environment: BTreeMap<String, String>,
+}
+
+/// A component that can be instantiated, and the bounds of its instances.
+pub(crate) struct Linked {
+    pub(crate) pre: ProxyPre<State>,
+    pub(crate) spec: ComponentSpec,
+    /// Linear memory of one instance, in bytes.
+    pub(crate) guest_memory: u64,
+    /// CPU time of one request.
+    pub(crate) guest_cpu: Duration,
+}
+
+impl Linked {
+    pub(crate) fn engine(&self) -> &Engine {
+        match &self.pre {
+            ProxyPre::P2(pre) => pre.engine(),
+            ProxyPre::P3(pre) => pre.engine(),
+        }
+    }
 }
 
 /// A component that cannot serve.

@@ -1,10 +1,12 @@
 //! A guest's CPU budget, in epochs. An epoch only yields; wall time belongs to the deadlines, since a guest
 //! that waits for its model is slow but honest.
 
-use crate::engine::EPOCH;
 use crate::state::State;
 use std::time::Duration;
 use wasmtime::{Store, UpdateDeadline};
+
+/// Guests yield at every epoch, so this bounds how long one of them holds a thread.
+pub(crate) const EPOCH: Duration = Duration::from_millis(10);
 
 /// The guest ran for longer than its budget.
 #[derive(Debug, thiserror::Error)]

@@ -1,17 +1,14 @@
 //! The engine: one for the host, shared by every component.
 
-use crate::component::{self, ComponentSpec, LoadError};
+use crate::component::{self, ComponentSpec, Linked, LoadError};
+use crate::cpu::EPOCH;
 use crate::handler::Handler;
 use crate::nn;
 use crate::state::State;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::component::Linker;
 use wasmtime::{Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
-
-/// Guests yield at every epoch, so this bounds how long one of them holds a thread.
-pub(crate) const EPOCH: Duration = Duration::from_millis(10);
 
 /// Core modules of one component: a guest's own, its adapters, and those of what it was composed with.
 const CORE_INSTANCES: u32 = 32;
@@ -73,7 +70,8 @@ impl Runtime {
     /// When it is no component, imports what is not supplied, or does not answer HTTP.
     pub fn load(&self, spec: &ComponentSpec) -> Result<Handler, LoadError> {
         let pre = component::link(&self.engine, &self.linker, spec)?;
-        Ok(Handler::new(pre, Arc::new(spec.clone()), &self.config))
+        let (guest_memory, guest_cpu) = (self.config.guest_memory, self.config.guest_cpu);
+        Ok(Handler::new(Linked { pre, spec: spec.clone(), guest_memory, guest_cpu }))
     }
 }
 

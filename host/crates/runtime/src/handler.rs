@@ -1,59 +1,26 @@
 //! One component, ready to answer requests.
 
-use crate::answer::{AnswerBody, Ended, Failure, RequestBody};
-use crate::component::ComponentSpec;
-use crate::engine::RuntimeConfig;
-use crate::state::State;
+use crate::answer::{AnswerBody, Ended, Failure};
+use crate::call::Call;
+use crate::component::Linked;
+use crate::guard::CancelGuard;
 use crate::store_task::{self, StoreTask};
-use bobbin_inference::{Cause, RequestContext};
-use bobbin_release::Pins;
+use bobbin_inference::Cause;
 use http::HeaderValue;
 use http_body_util::BodyExt;
-use std::any::Any;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::oneshot;
-use wasmtime::Engine;
-use wasmtime_wasi_http::handler::ProxyPre;
 
 /// The versions that made an answer, in the order of first use.
 const BUNDLE_HEADER: &str = "bobbin-bundle";
 
 /// A linked component. Cheap to clone.
 #[derive(Clone)]
-pub struct Handler(Arc<Inner>);
-
-pub(crate) struct Inner {
-    pub(crate) pre: ProxyPre<State>,
-    pub(crate) spec: Arc<ComponentSpec>,
-    pub(crate) guest_memory: u64,
-    pub(crate) guest_cpu: Duration,
-}
-
-/// One request for a component.
-pub struct Call {
-    /// The request, with an authority or a `host` header.
-    pub request: http::Request<RequestBody>,
-    /// Of the request.
-    pub context: Arc<RequestContext>,
-    /// The versions decided for it.
-    pub pins: Pins,
-    /// Admission's permit: dropped when the instance is gone, not when the answer is.
-    pub permit: Box<dyn Any + Send>,
-}
-
-impl Inner {
-    pub(crate) fn engine(&self) -> &Engine {
-        match &self.pre {
-            ProxyPre::P2(pre) => pre.engine(),
-            ProxyPre::P3(pre) => pre.engine(),
-        }
-    }
-}
+pub struct Handler(Arc<Linked>);
 
 impl Handler {
-    pub(crate) fn new(pre: ProxyPre<State>, spec: Arc<ComponentSpec>, config: &RuntimeConfig) -> Self {
-        Self(Arc::new(Inner { pre, spec, guest_memory: config.guest_memory, guest_cpu: config.guest_cpu }))
+    pub(crate) fn new(component: Linked) -> Self {
+        Self(Arc::new(component))
     }
 
     /// Runs the request in an instance of its own, and returns once the first part of the body is there: only
@@ -70,7 +37,7 @@ impl Handler {
         let (ended_tx, mut ended) = oneshot::channel();
         let (answer_tx, answer) = futures::channel::oneshot::channel();
         tokio::spawn(store_task::run(StoreTask {
-            handler: Arc::clone(&self.0),
+            component: Arc::clone(&self.0),
             call,
             answer: answer_tx,
             ended: ended_tx,
@@ -119,24 +86,6 @@ impl Handler {
             Ended::Whole => {
                 Failure::NoAnswer { component, cause: Cause::GuestFailed("it returned without an answer".into()) }
             }
-        }
-    }
-}
-
-/// Cancels the request when whoever waits for its answer goes away.
-pub(crate) struct CancelGuard(pub(crate) Option<Arc<RequestContext>>);
-
-impl CancelGuard {
-    /// The answer is complete; nothing is left to cancel.
-    pub(crate) fn disarm(&mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for CancelGuard {
-    fn drop(&mut self) {
-        if let Some(context) = self.0.take() {
-            context.end(Cause::ClientGone);
         }
     }
 }

@@ -6,9 +6,11 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod call;
 mod component;
 mod cpu;
 mod engine;
+mod guard;
 mod handler;
 mod memory;
 mod nn;
@@ -18,6 +20,7 @@ mod state;
 mod store_task;
 
 pub use answer::{AnswerBody, BrokenAnswer, Failure, RequestBody, RequestBodyError};
+pub use call::Call;
 pub use component::{ComponentSpec, LoadError};
 pub use engine::{EngineError, Runtime, RuntimeConfig};
-pub use handler::{Call, Handler};
+pub use handler::Handler;

@@ -1,8 +1,9 @@
 //! The life of one store: instantiate, run the request, and end for one of a few reasons.
 
 use crate::answer::{Ended, RequestBodyError};
+use crate::call::Call;
+use crate::component::Linked;
 use crate::cpu::{self, CpuBudgetExceeded};
-use crate::handler::{Call, Inner};
 use crate::state::State;
 use bobbin_inference::Cause;
 use futures::channel::oneshot::Sender as AnswerSender;
@@ -14,7 +15,7 @@ use wasmtime_wasi_http::handler::{Prepared, Request, Response};
 use wasmtime_wasi_http::{Error as HttpError, WasiHttpView};
 
 pub(crate) struct StoreTask {
-    pub(crate) handler: Arc<Inner>,
+    pub(crate) component: Arc<Linked>,
     pub(crate) call: Call,
     pub(crate) answer: AnswerSender<wasmtime::Result<Response>>,
     pub(crate) ended: oneshot::Sender<Ended>,
@@ -22,13 +23,13 @@ pub(crate) struct StoreTask {
 
 /// Runs the request to its end. The store is gone, with all that the guest held, before anybody hears of it.
 pub(crate) async fn run(task: StoreTask) {
-    let StoreTask { handler, call, answer, ended } = task;
+    let StoreTask { component, call, answer, ended } = task;
     let Call { request, context, pins, permit } = call;
-    let state = State::new(&handler.spec, &context, pins, handler.guest_memory);
-    let mut store = Store::new(handler.engine(), state);
+    let state = State::new(&component.spec, &context, pins, component.guest_memory);
+    let mut store = Store::new(component.engine(), state);
     store.limiter(|state| &mut state.memory);
     store.set_hostcall_fuel(usize::try_from(context.account.limit()).unwrap_or(usize::MAX));
-    cpu::limit(&mut store, handler.guest_cpu);
+    cpu::limit(&mut store, component.guest_cpu);
 
     let hard = tokio::time::Instant::from_std(context.deadlines.hard);
     let end = tokio::select! {
@@ -37,7 +38,7 @@ pub(crate) async fn run(task: StoreTask) {
             Ended::Broken(context.cause.get().cloned().unwrap_or(Cause::ClientGone))
         }
         () = tokio::time::sleep_until(hard) => Ended::Broken(Cause::DeadlineExceeded),
-        end = drive(&handler, &mut store, request, answer) => end,
+        end = drive(&component, &mut store, request, answer) => end,
     };
     let end = explain(end, &store);
     drop(store);
@@ -51,12 +52,12 @@ pub(crate) async fn run(task: StoreTask) {
 
 /// Instantiates, runs the handler, and waits for what the guest still does after its answer.
 async fn drive(
-    handler: &Inner,
+    component: &Linked,
     store: &mut Store<State>,
     request: http::Request<crate::RequestBody>,
     answer: AnswerSender<wasmtime::Result<Response>>,
 ) -> Ended {
-    let proxy = match handler.pre.instantiate_async(&mut *store).await {
+    let proxy = match component.pre.instantiate_async(&mut *store).await {
         Ok(proxy) => proxy,
         Err(error) => return Ended::NoInstance(format!("{error:#}")),
     };
@@ -76,7 +77,7 @@ async fn drive(
         Err(error) if error.downcast_ref::<CpuBudgetExceeded>().is_some() => Ended::Broken(Cause::CpuBudgetExceeded),
         Err(error) => {
             // Whoever handles the cause logs it; the guest's stack is for whoever debugs the component.
-            tracing::debug!(component = %handler.spec.id, "the component trapped: {error:#}");
+            tracing::debug!(component = %component.spec.id, "the component trapped: {error:#}");
             Ended::Broken(Cause::GuestTrapped(error.root_cause().to_string()))
         }
     }

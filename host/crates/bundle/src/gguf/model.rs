@@ -11,6 +11,8 @@ use std::ops::RangeInclusive;
 const MAX_BLOCKS: u32 = 512;
 /// llama.cpp's `LLAMA_MAX_EXPERTS`.
 const MAX_EXPERTS: u32 = 1024;
+/// Layers run repeatedly; llama.cpp's graph has no room for many rounds.
+const MAX_LOOPS: u32 = 16;
 const MAX_WIDTH: u32 = 1 << 20;
 const MAX_HEADS: u32 = 1 << 14;
 const MAX_HEAD_LENGTH: u32 = 1 << 14;
@@ -102,7 +104,7 @@ impl Model {
         let context = keys.required("context_length", 1..=MAX_CONTEXT, "it bounds a session")?;
         keys.optional("nextn_predict_layers", 0..=blocks.saturating_sub(1))?;
         check_width_out(&keys, architecture, embedding)?;
-        keys.optional("num_loops", 1..=MAX_BLOCKS / blocks)?;
+        keys.optional("num_loops", 1..=MAX_LOOPS.min(MAX_BLOCKS / blocks))?;
         check_vocab_size(&keys)?;
         let zero = match architecture.layout {
             Layout::Llama { .. } | Layout::Bert => Zero::Nowhere,
@@ -119,7 +121,7 @@ impl Model {
         let (key_length, value_length) = head_lengths(&keys, embedding, &heads)?;
         let rope_dimensions = rope(&keys, key_length, architecture)?;
         check_heads(&keys, architecture, (key_length, value_length, rope_dimensions))?;
-        check_rope_sections(&keys, architecture)?;
+        check_rope_sections(&keys, architecture, key_length)?;
         check_scales(&keys)?;
         check_divisors(&keys)?;
         let pooling = keys.optional("pooling_type", 0..=4)?;
@@ -292,7 +294,7 @@ fn rope(keys: &Keys<'_>, key_length: u32, architecture: Architecture) -> Result<
     Ok(dimensions)
 }
 
-fn check_rope_sections(keys: &Keys<'_>, architecture: Architecture) -> Result<(), GgufError> {
+fn check_rope_sections(keys: &Keys<'_>, architecture: Architecture, key_length: u32) -> Result<(), GgufError> {
     let name = keys.name("rope.dimension_sections");
     let Some(sections) = keys.metadata.numbers(&name, &[Kind::U32, Kind::I32], "array of u32 or i32")? else {
         if architecture.needs_rope_sections() {
@@ -301,12 +303,16 @@ fn check_rope_sections(keys: &Keys<'_>, architecture: Architecture) -> Result<()
         return Ok(());
     };
     let sections: Vec<_> = sections.words().map(i32::from_le_bytes).collect();
-    let honest = sections.iter().all(|section| (0..=1 << 14).contains(section));
+    let sum = sections.iter().try_fold(0_u32, |sum, section| sum.checked_add(u32::try_from(*section).ok()?));
+    let honest = sum.is_some_and(|sum| sum <= key_length);
     let some = sections.iter().take(3).any(|section| *section > 0);
     if sections.len() <= 4 && honest && (some || !architecture.needs_rope_sections()) {
         return Ok(());
     }
-    let allowed = "at most four numbers from 0 to 16384 are allowed, and not 0 in all of the first three".into();
+    let allowed = format!(
+        "at most four numbers are allowed, not above the head length {key_length} together, \
+         and not 0 in all of the first three"
+    );
     Err(out_of_range(&name, format!("{sections:?}"), allowed))
 }
 

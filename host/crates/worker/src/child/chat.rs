@@ -61,9 +61,10 @@ impl ChatTemplate {
         environment.add_function("raise_exception", raise_exception);
         environment.add_function("strftime_now", |format: &str| strftime(format, SystemTime::now()));
         environment.add_filter("tojson", to_json);
-        environment
-            .add_template_owned("chat", without_generation_tags(source))
-            .map_err(|error| format!("the chat template does not compile: {error:#}"))?;
+        environment.add_template_owned("chat", without_generation_tags(source)).map_err(|error| {
+            let detail = error.detail().map_or_else(|| error.to_string(), str::to_owned);
+            format!("the chat template does not compile: {detail} in line {}", error.line().unwrap_or(1))
+        })?;
         Ok(Self { environment, bos, eos })
     }
 

@@ -3,13 +3,15 @@
 //! A grammar comes from a request, and a small one can make llama.cpp work for very long: when it compiles,
 //! and again at any token. So each constrained compute has a thread of its own, which compiles the grammar
 //! and then chooses the tokens; the engine goes on with everybody else meanwhile, and the compute's deadline
-//! bounds the rest. Size and depth are checked first, since the C++ recurses.
+//! bounds the rest. Size, depth and the number of
+//! ways to begin are checked first, since the C++ recurses and keeps all ways in memory.
 //!
 //! A token is chosen without the grammar first, and only when the grammar refuses it among those it allows:
 //! looking at one token is cheap, looking at the whole vocabulary is not. What ends an answer is never
 //! accepted into the grammar, and a grammar that refused a token it had allowed is not asked again:
 //! llama.cpp aborts on both.
 
+use super::ambiguity;
 use super::event::Event;
 use super::sampler::{self, Sampler, Scratch};
 use super::schedule::Token;
@@ -22,6 +24,7 @@ use llama_cpp_2::token::data::LlamaTokenData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
+use std::time::{Duration, Instant};
 
 /// Constrained computes at once, those whose thread has not come back included.
 const MOST: usize = 16;
@@ -29,6 +32,11 @@ const MOST: usize = 16;
 const STACK: usize = 16 << 20;
 /// Nested groups of a grammar, nested values of a schema.
 const MOST_NESTED: usize = 64;
+/// Ways in which one rule begins; see [`ambiguity`].
+const MOST_BEGINNINGS: u64 = 20_000;
+/// How long one choice may take. The ways to go on can also multiply from token to token: then each choice
+/// takes longer than the last, and this ends it before memory does.
+const MOST_TIME: Duration = Duration::from_millis(500);
 /// Bytes of a grammar that a schema becomes.
 const MOST_BYTES: usize = 1 << 20;
 
@@ -122,7 +130,9 @@ fn run(
         return;
     }
     while let Ok(request) = inbox.recv() {
+        let started = Instant::now();
         let chosen = guided.choose(&request.logits);
+        let chosen = if started.elapsed() <= MOST_TIME { chosen } else { Err(too_slow()) };
         let over = !matches!(chosen, Ok(Some(_)));
         if events.send(Event::Chosen(call, chosen)).is_err() || over {
             return;
@@ -173,6 +183,17 @@ impl Guided<'_> {
     }
 }
 
+fn too_slow() -> InferenceError {
+    InferenceError::new(
+        Reason::InvalidGrammar,
+        format!(
+            "choosing one token under the grammar took longer than {} ms: it has too many ways to go on; let its rules \
+             differ in how they begin",
+            MOST_TIME.as_millis()
+        ),
+    )
+}
+
 fn compile(model: &LlamaModel, constraint: Constraint) -> Result<LlamaSampler, InferenceError> {
     let invalid = |message: String| InferenceError::new(Reason::InvalidGrammar, message);
     let grammar = match constraint {
@@ -184,6 +205,12 @@ fn compile(model: &LlamaModel, constraint: Constraint) -> Result<LlamaSampler, I
         return Err(invalid(format!(
             "the JSON schema becomes a grammar of {} bytes; at most {MOST_BYTES} are allowed; simplify it",
             grammar.len()
+        )));
+    }
+    if let Some(count) = ambiguity::most_beginnings(&grammar).filter(|count| *count > MOST_BEGINNINGS) {
+        return Err(invalid(format!(
+            "a rule of the grammar can begin in {count} ways; at most {MOST_BEGINNINGS} are allowed; let rules differ in \
+             how they begin"
         )));
     }
     LlamaSampler::grammar(model, &grammar, "root").map_err(|error| {

@@ -5,6 +5,7 @@ use bobbin_inference::InferenceError;
 use bobbin_inference::wire::{CallId, ToWorker};
 
 /// Something that happened outside the engine's thread.
+#[allow(clippy::large_enum_variant, reason = "nearly everything that arrives is the large variant")]
 pub(super) enum Event {
     /// The host said something.
     Host(ToWorker),

@@ -5,6 +5,7 @@
 //! cage, maps the weights, proves that they work, says that it is ready, and then computes until the host is
 //! gone.
 
+mod ambiguity;
 mod cage;
 mod chat;
 mod constraint;

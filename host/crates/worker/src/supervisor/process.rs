@@ -95,6 +95,7 @@ impl WorkerCommand {
     fn build(&self, bundle: &str, threads: u32, stdin: OwnedFd) -> Command {
         let mut command = Command::new(&self.program);
         command.arg0("bobbin").args(&self.args).args(["--bundle", bundle]);
+        command.args(["--parent", &std::process::id().to_string()]);
         command.env_clear();
         for name in INHERITED {
             if let Some(value) = env::var_os(name) {
@@ -268,7 +269,9 @@ mod tests {
         assert_eq!(group, pid.to_string());
         let words: Vec<_> = line.split(|byte| *byte == 0).map(String::from_utf8_lossy).collect();
         assert_eq!(words.first().unwrap(), "bobbin");
-        assert!(words.ends_with(&["--bundle".into(), "storyteller@1.0.0".into(), "".into()]), "{words:?}");
+        let parent = std::process::id().to_string();
+        let end = ["--bundle", "storyteller@1.0.0", "--parent", &parent, ""];
+        assert!(words.ends_with(&end.map(Into::into)), "{words:?}");
         drop(stream);
         process.wait().await;
         let env = fs::read_to_string(out.path()).unwrap();

@@ -334,23 +334,34 @@ fn a_grammar_that_does_not_compile_fails_its_own_compute_only() {
 }
 
 #[test]
-fn a_grammar_that_explodes_does_not_hold_up_the_others() {
+fn a_grammar_that_explodes_is_refused() {
     let Some(spec) = spec(STORIES) else { return };
     let mut worker = Worker::ready(spec);
-    // Each rule doubles the ways to continue, and nothing of it is seen before the first character.
+    // Each rule doubles the ways to continue.
     let mut grammar = String::from("root ::= \"a\" r0\n");
     for rule in 0..40 {
         grammar.push_str(&format!("r{rule} ::= r{next} r{next} | r{next} \"b\" | \"\"\n", next = rule + 1));
     }
     grammar.push_str("r40 ::= \"c\"\n");
-    let hostile = Work::Generate {
-        prompt: Prompt::Text("Once".into()),
-        options: Options { constraint: Some(Constraint::Grammar(grammar)), ..greedy(60) },
-    };
-    let call = worker.start_with(1, hostile, 1000, 1500, "route");
-    worker.compute(2, text("Once upon a time", greedy(60)));
-    // Whatever becomes of it, it ends, and the worker lives.
-    worker.finish(call);
+    let error = worker.refuse(1, constrained("Once", Constraint::Grammar(grammar)));
+    assert_eq!(error.reason, Reason::InvalidGrammar);
+    worker.compute(2, text("Once upon a time", greedy(3)));
+}
+
+#[test]
+fn a_grammar_that_grows_with_each_token_does_not_hold_up_the_others() {
+    let Some(spec) = spec(STORIES) else { return };
+    let mut worker = Worker::ready(spec);
+    // After n characters there are 2^n ways to close what was opened.
+    let grammar = "root ::= \"a\" root \"b\" | \"a\" root \"c\" | \"d\"";
+    let mut options = Options { constraint: Some(Constraint::Grammar(grammar.into())), ..greedy(400) };
+    options.logprobs = None;
+    let hostile = Work::Generate { prompt: Prompt::Text("a".into()), options };
+    let call = worker.start(1, hostile);
+    let other = worker.start(2, text("Once upon a time", greedy(60)));
+    worker.finish(other);
+    let answer = worker.finish(call);
+    assert!(answer.error.as_ref().is_none_or(|error| error.reason == Reason::InvalidGrammar), "{answer:?}");
     worker.compute(3, text("Once upon a time", greedy(3)));
 }
 

@@ -3,7 +3,11 @@
 //! The weights are optional test data beside the repository; without them the tests say so and pass, unless
 //! `BOBBIN_REQUIRE_SHARED=1`.
 
+#[cfg(test)]
 mod embed;
+#[cfg(test)]
 mod generate;
+#[cfg(test)]
 mod lifetime;
+#[cfg(test)]
 mod worker;

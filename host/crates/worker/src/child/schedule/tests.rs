@@ -152,13 +152,13 @@ fn the_longest_unused_session_is_evicted_and_computed_again_when_it_continues() 
     let emptied: Vec<&Op> = admission.ops.iter().filter(|op| matches!(op, Op::Trim { keep: 0, .. })).collect();
     assert_eq!((admission.admitted.len(), emptied.len()), (1, 1));
     run(&mut schedule, 1);
-    schedule.submit(request(4, 1, 1, 1)).unwrap();
-    schedule.admit();
-    assert_eq!(schedule.plan(16).first().map(|row| row.pos), Some(0), "session 1 was the longest unused");
-    schedule.end(4);
-    schedule.submit(request(5, 2, 1, 1)).unwrap();
+    schedule.submit(request(4, 2, 1, 1)).unwrap();
     schedule.admit();
     assert!(schedule.plan(16).first().is_some_and(|row| row.pos > 0), "session 2 kept its cells");
+    schedule.end(4);
+    schedule.submit(request(5, 1, 1, 1)).unwrap();
+    schedule.admit();
+    assert_eq!(schedule.plan(16).first().map(|row| row.pos), Some(0), "session 1 was the longest unused");
 }
 
 #[test]
