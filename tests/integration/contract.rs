@@ -109,7 +109,7 @@ async fn raw_logits_let_a_guest_sample_for_itself() -> Result {
     let vocabulary = logits["n_vocab"].as_u64().context("no vocabulary")?;
     let best = logits["argmax"].as_u64().context("no best token")?;
     assert!(vocabulary > 256 && best < vocabulary, "{logits}");
-    // The most likely first token is what a greedy story begins with.
+    // With one more token the logits are those of another place.
     let again = host.post_json("/f3/logits", &json!({"tokens": [1, best]})).await?.json()?;
     assert_ne!(again["argmax"], logits["argmax"], "the second token's logits are the first one's: {again}");
     Ok(())

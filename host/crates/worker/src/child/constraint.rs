@@ -13,6 +13,7 @@
 
 use super::ambiguity;
 use super::event::Event;
+use super::process;
 use super::sampler::{self, Sampler, Scratch};
 use super::schedule::Token;
 use bobbin_inference::wire::CallId;
@@ -24,7 +25,7 @@ use llama_cpp_2::token::data::LlamaTokenData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Constrained computes at once, those whose thread has not come back included.
 const MOST: usize = 16;
@@ -34,7 +35,7 @@ const STACK: usize = 16 << 20;
 const MOST_NESTED: usize = 64;
 /// Ways in which one rule begins; see [`ambiguity`].
 const MOST_BEGINNINGS: u64 = 20_000;
-/// How long one choice may take. The ways to go on can also multiply from token to token: then each choice
+/// Processor time that one choice may take. The ways to go on can also multiply from token to token: then each choice
 /// takes longer than the last, and this ends it before memory does.
 const MOST_TIME: Duration = Duration::from_millis(500);
 /// Bytes of a grammar that a schema becomes.
@@ -130,9 +131,9 @@ fn run(
         return;
     }
     while let Ok(request) = inbox.recv() {
-        let started = Instant::now();
+        let started = process::thread_time();
         let chosen = guided.choose(&request.logits);
-        let chosen = if started.elapsed() <= MOST_TIME { chosen } else { Err(too_slow()) };
+        let chosen = if process::thread_time() - started <= MOST_TIME { chosen } else { Err(too_slow()) };
         let over = !matches!(chosen, Ok(Some(_)));
         if events.send(Event::Chosen(call, chosen)).is_err() || over {
             return;
@@ -187,7 +188,7 @@ fn too_slow() -> InferenceError {
     InferenceError::new(
         Reason::InvalidGrammar,
         format!(
-            "choosing one token under the grammar took longer than {} ms: it has too many ways to go on; let its rules \
+            "choosing one token under the grammar took more than {} ms of a processor: it has too many ways to go on; let its rules \
              differ in how they begin",
             MOST_TIME.as_millis()
         ),

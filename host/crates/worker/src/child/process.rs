@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::raw::c_char;
+use std::time::Duration;
 
 /// The option by which the supervisor names itself: `--parent PID`.
 const PARENT_OPTION: &str = "--parent";
@@ -132,6 +133,14 @@ pub(super) fn system_info() -> String {
         CStr::from_ptr(text)
     };
     text.to_string_lossy().trim().to_owned()
+}
+
+/// Processor time that this thread has used: what a thread did, however busy the machine is.
+pub(super) fn thread_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the pointer is to a live timespec on the stack.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) };
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 fn check(result: libc::c_int) -> io::Result<()> {

@@ -352,16 +352,16 @@ fn a_grammar_that_explodes_is_refused() {
 fn a_grammar_that_grows_with_each_token_does_not_hold_up_the_others() {
     let Some(spec) = spec(STORIES) else { return };
     let mut worker = Worker::ready(spec);
-    // After n characters there are 2^n ways to close what was opened.
-    let grammar = "root ::= \"a\" root \"b\" | \"a\" root \"c\" | \"d\"";
+    // After n characters there are 2^n ways to close what was opened, and it never has to be closed.
+    let grammar = "root ::= \"a\" root \"b\" | \"a\" root \"c\"";
     let mut options = Options { constraint: Some(Constraint::Grammar(grammar.into())), ..greedy(400) };
     options.logprobs = None;
     let hostile = Work::Generate { prompt: Prompt::Text("a".into()), options };
     let call = worker.start(1, hostile);
     let other = worker.start(2, text("Once upon a time", greedy(60)));
     worker.finish(other);
-    let answer = worker.finish(call);
-    assert!(answer.error.as_ref().is_none_or(|error| error.reason == Reason::InvalidGrammar), "{answer:?}");
+    let error = worker.finish(call).error.unwrap();
+    assert_eq!(error.reason, Reason::InvalidGrammar, "{}", error.message);
     worker.compute(3, text("Once upon a time", greedy(3)));
 }
 

@@ -137,6 +137,13 @@ fn what_does_not_load_says_why() {
 }
 
 #[test]
+fn a_vocabulary_without_a_first_token_is_not_asked_for_one() {
+    let Some((spec, weights)) = spec(STORIES).zip(shared("hostile/tiny_nobos.gguf")) else { return };
+    let mut worker = Worker::ready(LoadSpec { weights, context: 16, warm_up: vec!["a".into()], ..spec });
+    assert_eq!(worker.compute(1, text("a", greedy(3))).usage.input_tokens, 1);
+}
+
+#[test]
 fn nothing_but_frames_is_on_the_link() {
     let Some(spec) = spec(STORIES) else { return };
     let mut worker = Worker::ready(spec);

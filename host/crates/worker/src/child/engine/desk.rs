@@ -15,6 +15,8 @@ use std::time::Instant;
 
 /// One compute.
 pub(super) struct Call {
+    /// The request's id, for the log.
+    pub(super) request: String,
     pub(super) session: SessionId,
     pub(super) deadline: Instant,
     pub(super) account: u64,

@@ -142,7 +142,8 @@ impl Generator {
         };
         let deadline = Instant::now() + Duration::from_millis(context.remaining_ms.min(MOST_MILLISECONDS));
         let route = Arc::from(context.scope.route);
-        let call = Call { session, deadline, account, route, priority: context.priority, credit, stage };
+        let request = context.request;
+        let call = Call { request, session, deadline, account, route, priority: context.priority, credit, stage };
         self.desk.calls.insert(id, call);
         Ok(text)
     }
@@ -167,7 +168,10 @@ impl Generator {
 
     /// A step failed: what it was for fails, or waits again; everybody else goes on.
     fn failed(&mut self, rows: &[Row], error: &StepError, out: &mut Outbox) {
-        tracing::error!("{error}");
+        let calls: HashSet<CallId> = rows.iter().map(|row| row.call).collect();
+        let requests: Vec<&str> =
+            calls.iter().filter_map(|call| self.desk.calls.get(call)).map(|call| call.request.as_str()).collect();
+        tracing::error!("a step for the requests {} failed: {error}", requests.join(", "));
         if *error == StepError::NoRoom {
             self.overcommits += 1;
             let running: Vec<CallId> = self.desk.schedule.running().collect();
@@ -181,7 +185,6 @@ impl Generator {
             self.decoder.trim(slot, 0);
             self.desk.schedule.lost(slot);
         }
-        let calls: HashSet<CallId> = rows.iter().map(|row| row.call).collect();
         for call in calls {
             let message = format!("the model's backend failed: {error}; the session may be used again");
             self.desk.fail(call, InferenceError::new(Reason::BackendFailed, message), out);
