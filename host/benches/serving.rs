@@ -5,7 +5,8 @@
 //! streams; and the time from `bobbin up` to the first token, with warm caches.
 //!
 //! How to read it: figures of one run compare with each other and with nothing else. The load generator shares
-//! the machine's cores with the host, so absolute figures are lower bounds. Run it with
+//! the machine's cores with the host, so absolute figures are lower bounds. A build without vector units is refused.
+//! Run it with
 //! `cargo xtask bench serving`; `BOBBIN_BENCH_SECONDS` sets how long each row measures (default 5).
 
 #![allow(clippy::print_stdout, missing_docs, reason = "a benchmark prints its table")]
@@ -26,7 +27,8 @@ async fn main() -> Result<()> {
     let period = Duration::from_secs(seconds);
     println!("machine: {} cores, {}", std::thread::available_parallelism()?, cpu()?);
     start_up().await?;
-    let host = TestHost::example().start().await?;
+    let host = TestHost::example().log_filter("info,bobbin::access=warn").start().await?;
+    vector_units(&host.log())?;
     println!("\n/hello       | requests/s | p50 ms | p99 ms");
     for connections in STREAMS {
         hello(&host, connections, period).await?;
@@ -35,6 +37,19 @@ async fn main() -> Result<()> {
     for streams in STREAMS {
         story(&host, streams, period).await?;
     }
+    Ok(())
+}
+
+/// Prints what llama.cpp says of its build, and refuses a baseline one: its figures would say nothing.
+fn vector_units(log: &str) -> Result<()> {
+    let line = log.lines().find(|line| line.contains("the worker is ready")).context("the worker logged nothing")?;
+    let (_, system) = line.split_once("CPU :").context("llama.cpp named no CPU features")?;
+    println!("llama.cpp: CPU :{}", system.trim_end());
+    let vectors = ["AVX2 = 1", "NEON = 1", "SVE = 1"];
+    anyhow::ensure!(
+        vectors.iter().any(|unit| system.contains(unit)),
+        "llama.cpp was built without vector units; build without RUSTFLAGS, so that .cargo/config.toml holds"
+    );
     Ok(())
 }
 

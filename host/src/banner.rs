@@ -30,7 +30,7 @@ pub(crate) fn render(app: &App, releases: &Releases, listen: SocketAddr, admin: 
         line(&mut text, "model", &format!("{}  {state}{reason}", version.bundle()));
     }
     line(&mut text, "admin", &format!("http://{admin}"));
-    if let Some(path) = model_route(app) {
+    if let Some(path) = model_route(app).filter(|_| releases.readiness().is_ready()) {
         let body = r#"{"prompt":"Once upon a time","max_tokens":80,"stream":true}"#;
         let _ = write!(text, "\n  curl -N http://{listen}{path} -d '{body}'\n");
     }

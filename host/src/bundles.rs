@@ -5,6 +5,7 @@ use anyhow::Result;
 use bobbin_bundle::{Bundle, Pace, Report, Repository, WeightsSummary, verify_in_place};
 use serde_json::{Value, json};
 use std::error::Error;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 /// An error with all its causes, on one line.
@@ -22,11 +23,18 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     text
 }
 
+/// Prints a line; whoever closed standard output has seen enough.
+macro_rules! say {
+    ($($line:tt)*) => {{
+        let _ = writeln!(std::io::stdout(), $($line)*);
+    }};
+}
+
 /// Checks one bundle, file by file, and goes on after the first error.
 pub(crate) fn verify(args: &Verify) -> Result<ExitCode> {
     let report = verify_in_place(&args.path, &mut Pace::full())?;
     if args.json {
-        println!("{:#}", report_json(&report));
+        say!("{:#}", report_json(&report));
     } else {
         print_report(&report);
     }
@@ -38,13 +46,13 @@ pub(crate) fn verify(args: &Verify) -> Result<ExitCode> {
 
 fn print_report(report: &Report) {
     let manifest = report.bundle.manifest();
-    println!("{}  {}  {}", report.bundle.id(), manifest.kind, report.bundle.digest());
+    say!("{}  {}  {}", report.bundle.id(), manifest.kind, report.bundle.digest());
     for file in &report.files {
         let verdict = if file.result.is_ok() { "ok" } else { "FAILED" };
-        println!("  {verdict:<6}  {}  {}  {} bytes", file.entry.path, file.entry.role, file.entry.size);
+        say!("  {verdict:<6}  {}  {}  {} bytes", file.entry.path, file.entry.role, file.entry.size);
     }
     match &report.weights {
-        Some(Ok(WeightsSummary::Model(model))) => println!(
+        Some(Ok(WeightsSummary::Model(model))) => say!(
             "  ok      preflight  {}, {} layers, {} wide, {} weights, vocabulary of {}, context of {}",
             model.architecture,
             model.block_count,
@@ -53,9 +61,9 @@ fn print_report(report: &Report) {
             model.vocabulary,
             model.context_length
         ),
-        Some(Ok(_)) => println!("  ok      preflight  adapter"),
-        Some(Err(_)) => println!("  FAILED  preflight"),
-        None => println!("  -       preflight  not run: the weights are not what the manifest says"),
+        Some(Ok(_)) => say!("  ok      preflight  adapter"),
+        Some(Err(_)) => say!("  FAILED  preflight"),
+        None => say!("  -       preflight  not run: the weights are not what the manifest says"),
     }
 }
 
@@ -90,12 +98,12 @@ pub(crate) fn list(args: &List) -> Result<ExitCode> {
                 json!({ "bundle": format!("{}@{}", listed.name, listed.version), "error": chain(error) })
             }
         });
-        println!("{:#}", entries.collect::<Value>());
+        say!("{:#}", entries.collect::<Value>());
     } else {
         for listed in &listed {
             match &listed.bundle {
                 Ok(bundle) => print_bundle(bundle),
-                Err(error) => println!("{}@{}  UNREADABLE  {}", listed.name, listed.version, chain(error)),
+                Err(error) => say!("{}@{}  UNREADABLE  {}", listed.name, listed.version, chain(error)),
             }
         }
         if listed.is_empty() {
@@ -107,7 +115,7 @@ pub(crate) fn list(args: &List) -> Result<ExitCode> {
 
 fn print_bundle(bundle: &Bundle) {
     let manifest = bundle.manifest();
-    println!("{}  {}  {} bytes  {}", bundle.id(), manifest.kind, manifest.size(), bundle.digest());
+    say!("{}  {}  {} bytes  {}", bundle.id(), manifest.kind, manifest.size(), bundle.digest());
 }
 
 fn bundle_json(bundle: &Bundle) -> Value {

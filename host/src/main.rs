@@ -10,6 +10,7 @@ mod launcher;
 mod source;
 mod up;
 
+use anyhow::Context;
 use clap::Parser;
 use cli::{BundleCommand, Cli, Command};
 use std::io::IsTerminal;
@@ -17,14 +18,12 @@ use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
+    bobbin_worker::memory::return_at_once();
     let cli = Cli::parse();
     let result = match cli.command {
         // Before anything else: a worker has no log, no threads and no runtime of the host's.
         Command::Worker(_) => return bobbin_worker::child::run(),
-        Command::Up(up) => {
-            log();
-            up::run(&up)
-        }
+        Command::Up(up) => log().and_then(|()| up::run(&up)),
         Command::Bundle(BundleCommand::Verify(verify)) => bundles::verify(&verify),
         Command::Bundle(BundleCommand::List(list)) => bundles::list(&list),
     };
@@ -38,8 +37,12 @@ fn main() -> ExitCode {
 }
 
 /// Logs go to standard error; `BOBBIN_LOG` chooses what (`debug`, `bobbin_worker=trace`, ..).
-fn log() {
-    let filter = EnvFilter::try_from_env("BOBBIN_LOG").unwrap_or_else(|_unset| EnvFilter::new("warn,component=info"));
+fn log() -> anyhow::Result<()> {
+    let chosen = std::env::var("BOBBIN_LOG").unwrap_or_else(|_unset| "warn,component=info".into());
+    let filter = EnvFilter::try_new(&chosen).with_context(|| {
+        format!("BOBBIN_LOG=\"{chosen}\" is no log filter; try \"info\", or \"bobbin_worker=debug,warn\"")
+    })?;
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
+    Ok(())
 }

@@ -31,7 +31,11 @@ pub(crate) fn run(args: &Up) -> Result<ExitCode> {
     for warning in &app.warnings {
         eprintln!("warning: {warning}");
     }
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(serve(args, app))
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = runtime.block_on(serve(args, app));
+    // A bundle that is still being hashed is no reason to stay.
+    runtime.shutdown_background();
+    result
 }
 
 async fn serve(args: &Up, app: App) -> Result<ExitCode> {
@@ -57,7 +61,7 @@ async fn serve(args: &Up, app: App) -> Result<ExitCode> {
     let serving = tokio::spawn(server.serve(listeners, stop.clone()));
     let supervisor = Supervisor::new(SupervisorConfig::default()).context("no thread to start workers from")?;
     let launcher = WorkerLauncher(supervisor);
-    let stopping = tokio::spawn(stop_on_signal(stop.clone())?);
+    tokio::spawn(stop_on_signal(stop.clone())?);
     tokio::select! {
         () = bring_to_life(&releases, source, &launcher) => {
             let banner = banner::render(&app, &releases, listen, admin);
@@ -67,7 +71,6 @@ async fn serve(args: &Up, app: App) -> Result<ExitCode> {
         () = stop.cancelled() => {}
     }
     let drained = serving.await?;
-    stopping.abort();
     join_all(releases.versions().iter().filter_map(|version| version.live()).map(|live| async move {
         live.stop(WORKER_GRACE).await;
     }))

@@ -63,8 +63,7 @@ async fn a_component_that_is_none_is_refused_by_name() -> Result {
 #[tokio::test]
 async fn a_bundle_that_does_not_exist_is_refused_by_name() -> Result {
     let app = TestApp::example("")?;
-    let manifest = fs::read_to_string(app.manifest())?;
-    fs::write(app.manifest(), manifest.replace("storyteller@1.0.0", "storyteller@9.9.9"))?;
+    app.release("storyteller@9.9.9")?;
     let error = TestHost::of(&app.manifest()).refused().await?;
     assert!(error.contains("9.9.9"), "{error}");
     Ok(())
@@ -102,8 +101,7 @@ async fn every_hostile_model_is_refused_before_a_worker_sees_it() -> Result {
         let bundle = app.add_bundle("hostile", "1.0.0", &file, 64)?;
         let output = verify(&bundle)?;
         assert!(!output.status.success(), "{} was accepted", file.display());
-        let manifest = fs::read_to_string(app.manifest())?;
-        fs::write(app.manifest(), manifest.replace("storyteller@1.0.0", "hostile@1.0.0"))?;
+        app.release("hostile@1.0.0")?;
         only_the_model_fails(&app, "weights.gguf").await?;
     }
     assert!(tried >= 5, "only {tried} hostile files");

@@ -1,7 +1,7 @@
 //! Clients that vanish: their sequences are freed at the next step.
 
-use bobbin_tests::{Result, TestHost};
-use serde_json::json;
+use bobbin_tests::{Metrics, Result, TestHost};
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_client_that_leaves_mid_stream_frees_its_sequence() -> Result {
@@ -65,17 +65,39 @@ async fn a_client_that_leaves_a_guest_at_work_ends_the_guest() -> Result {
 #[tokio::test]
 async fn a_slow_reader_pauses_its_own_sequence_only() -> Result {
     let host = TestHost::fixtures().start().await?;
+    // Without its end-of-text token the model tells as many tokens as it may.
+    let ask = json!({"prompt": "Once upon a time", "max_tokens": 200, "logit_bias": {"2": -100}});
+    let mut slow = host.stream("/f3/pad-stream", &ask).await?;
+    let paused = |m: &Metrics| m.sum("bobbin_worker_paused", &[]);
+    host.metrics_when("the slow reader's sequence is paused", |m| paused(m) == 1.0).await?;
+    let other = host.post_json("/story", &ask).await?;
+    assert_eq!(other.json()?["usage"]["output_tokens"], 200, "{}", other.text());
+    assert_eq!(paused(&host.metrics().await?), 1.0, "the slow reader's sequence went on");
+    // Once it reads, it gets all.
+    let events = slow.rest().await?;
+    let Some(([.., last], "[DONE]")) = events.split_last().map(|(done, rest)| (rest, done.as_str())) else {
+        panic!("no [DONE] at the end of {events:?}");
+    };
+    let last: Value = serde_json::from_str(last)?;
+    assert_eq!(last["usage"]["output_tokens"], 200, "{last}");
+    assert_eq!(last["finish_reason"], "length", "{last}");
+    host.metrics_when("nothing is paused", |m| paused(m) == 0.0).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_guest_that_writes_without_end_is_held_back_by_its_reader() -> Result {
+    let host = TestHost::fixtures().start().await?;
+    assert_eq!(host.get("/hello").await?.status(), 200);
+    let memory = host.watch_memory()?;
     let mut slow = host.connect().await?;
     slow.send("GET /f3/flood HTTP/1.1\r\nhost: test\r\n\r\n").await?;
     assert!(slow.read_until("200 OK").await?);
-    let answer = host.post_json("/story", &json!({"prompt": "Once", "max_tokens": 8})).await?;
-    assert_eq!(answer.status(), 200);
-    // A guest that writes without end is held back by its reader, not kept in the host's memory.
-    let before = host.resident_bytes()?;
-    for _ in 0..20 {
-        host.get("/hello").await?;
+    // The flood has as much time to grow as these take.
+    for _ in 0..200 {
+        assert_eq!(host.get("/hello").await?.status(), 200);
     }
-    let grown = host.resident_bytes()?.saturating_sub(before);
+    let grown = memory.peak_growth()?;
     assert!(grown < 32 << 20, "the host grew by {grown} bytes while a reader did not read");
     Ok(())
 }

@@ -12,11 +12,12 @@ async fn each_mistake_has_the_error_of_the_contract() -> Result {
     let cases = answer.json()?;
     let code =
         |case: &str| cases[case]["code"].as_str().map(str::to_owned).with_context(|| format!("{case}: {cases:#}"));
-    for (case, expected) in [
+    let expected = [
         ("load_guest_bytes", "security"),
         ("load_onnx", "invalid-encoding"),
         ("load_unknown_name", "not-found"),
         ("load_ungranted_name", "not-found"),
+        ("load_empty_name", "not-found"),
         ("load_path", "not-found"),
         ("unknown_input", "invalid-argument"),
         ("options_alone", "invalid-argument"),
@@ -26,20 +27,37 @@ async fn each_mistake_has_the_error_of_the_contract() -> Result {
         ("prompt_dimensions_overflow", "invalid-argument"),
         ("prompt_not_utf8", "invalid-argument"),
         ("prompt_twice", "invalid-argument"),
+        ("prompt_and_its_alias", "invalid-argument"),
+        ("prompt_and_messages", "invalid-argument"),
         ("prompt_over_context", "too-large"),
         ("messages_no_array", "invalid-argument"),
         ("tools_without_messages", "invalid-argument"),
         ("tokens_not_i32", "invalid-argument"),
+        ("tokens_cut_off", "invalid-argument"),
         ("token_outside_the_vocabulary", "invalid-argument"),
         ("token_negative", "invalid-argument"),
         ("text_for_a_generator", "unsupported-operation"),
         ("options_no_json", "invalid-argument"),
+        ("options_no_object", "invalid-argument"),
         ("option_unknown", "invalid-argument"),
         ("option_out_of_range", "invalid-argument"),
+        ("option_of_wrong_type", "invalid-argument"),
         ("option_load_time", "invalid-argument"),
         ("grammar_invalid", "invalid-argument"),
+        ("grammar_and_schema", "invalid-argument"),
+        ("bias_outside_the_vocabulary", "invalid-argument"),
         ("next_without_stream", "invalid-argument"),
-    ] {
+        ("next_after_the_end", "invalid-argument"),
+        ("prompt_while_streaming", "invalid-argument"),
+    ];
+    let unchecked: Vec<_> = cases
+        .as_object()
+        .context("cases")?
+        .keys()
+        .filter(|case| !expected.iter().any(|(checked, _)| checked == case))
+        .collect();
+    assert!(unchecked.is_empty(), "no expectation for {unchecked:?}");
+    for (case, expected) in expected {
         assert_eq!(code(case)?.to_lowercase().replace(['_', ' '], "-"), expected, "{case}: {}", cases[case]);
         let data = &cases[case]["data"];
         let data: Value = match data.as_str() {

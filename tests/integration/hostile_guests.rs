@@ -1,51 +1,25 @@
 //! Components that misbehave cost their own request, and nothing else.
 
-use bobbin_tests::{Result, TestApp, TestHost, repository_root};
-use futures::future::join_all;
+use bobbin_tests::{Result, TestApp, TestHost};
 use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 
 /// The fixtures, with limits that a guest meets soon.
-fn impatient() -> Result<TestApp> {
-    let root = repository_root();
-    let fixtures = std::fs::read_to_string(root.join("tests/fixtures/spin.toml"))?;
-    let fixtures =
-        fixtures.replace("../../models", "models").replace("../../guest-components", "{root}/guest-components");
-    let fixtures = fixtures.replace("\"components/target", "\"{root}/tests/fixtures/components/target");
-    TestApp::new(&format!(
-        "{fixtures}\n[application.trigger.bobbin.limits]\nrequest_seconds = 2\ngrace_seconds = 1\nguest_cpu_seconds = 1\n\
-         account_bytes = 16777216\nguest_memory_bytes = 67108864\n"
-    ))
+pub(crate) fn impatient() -> Result<TestApp> {
+    TestApp::fixtures(
+        "request_seconds = 2\ngrace_seconds = 1\nguest_cpu_seconds = 1\naccount_bytes = 16777216\nguest_memory_bytes = 67108864",
+    )
 }
 
-async fn neighbours_are_well(host: &TestHost) -> Result {
+pub(crate) async fn neighbours_are_well(host: &TestHost) -> Result {
     assert_eq!(host.get("/hello").await?.status(), 200);
     let story = host.post_json("/story", &json!({"prompt": "Once", "max_tokens": 4})).await?;
     assert_eq!(story.status(), 200, "{}", story.text());
     host.metrics_when("nothing is in flight", |m| m.sum("bobbin_http_requests_in_flight", &[]) == 0.0).await?;
     Ok(())
-}
-
-#[tokio::test]
-async fn a_guest_that_loops_forever_runs_into_its_cpu_budget() -> Result {
-    let app = impatient()?;
-    let host = TestHost::of(&app.manifest()).start().await?;
-    for path in ["/f3/loop", "/f2/loop"] {
-        let (looped, neighbour) = futures::join!(host.get(path), host.get("/hello"));
-        assert_eq!(neighbour?.status(), 200);
-        let looped = looped?;
-        assert!([500, 504].contains(&looped.status()), "{path}: {} {}", looped.status(), looped.text());
-        assert_eq!(looped.header("content-type"), Some("application/problem+json"));
-    }
-    neighbours_are_well(&host).await
-}
-
-#[tokio::test]
-async fn a_guest_that_waits_forever_runs_into_the_hard_deadline() -> Result {
-    let app = impatient()?;
-    let host = TestHost::of(&app.manifest()).start().await?;
-    let answer = host.get("/f3/sleep?ms=600000").await?;
-    assert_eq!(answer.status(), 504, "{}", answer.text());
-    neighbours_are_well(&host).await
 }
 
 #[tokio::test]
@@ -104,57 +78,33 @@ async fn a_client_library_notices_a_broken_answer() -> Result {
 }
 
 #[tokio::test]
-async fn guests_that_pile_up_tensors_stay_within_their_accounts() -> Result {
-    let app = impatient()?;
-    let host = TestHost::of(&app.manifest()).start().await?;
-    neighbours_are_well(&host).await?;
-    let before = host.resident_bytes()?;
-    let piles = join_all((0..4).map(|_| host.get("/f3/tensors?size=1048576&count=0"))).await;
-    for pile in piles {
-        assert_eq!(pile?.status(), 500, "a tensor over the account was accepted");
-    }
-    // What fits is accepted, held, and counted.
-    let held = host.get("/f3/tensors?size=1048576&count=12").await?;
-    assert_eq!(held.json()?["tensors"], 12, "{}", held.text());
-    let four = join_all((0..4).map(|_| host.get("/f3/tensors?size=1048576&count=12&hold_ms=300")));
-    let watch = async {
-        let mut peak = 0;
-        for _ in 0..60 {
-            peak = peak.max(host.resident_bytes()?);
-            host.get("/hello").await?;
-        }
-        Result::Ok(peak)
-    };
-    let (four, peak) = futures::join!(four, watch);
-    assert!(four.into_iter().all(|pile| pile.is_ok_and(|pile| pile.status() == 200)));
-    // Four accounts of 16 MiB, four guest memories of at most 64 MiB each, and the host's own breath.
-    let bound = before + 4 * (16 << 20) + 4 * (64 << 20) + (64 << 20);
-    assert!(peak? < bound, "{:?} MiB", host.resident_bytes()? >> 20);
-    neighbours_are_well(&host).await
-}
-
-#[tokio::test]
-async fn sessions_and_graphs_are_bounded_by_the_account() -> Result {
-    let app = impatient()?;
-    let host = TestHost::of(&app.manifest()).start().await?;
-    for path in ["/f3/sessions?count=1000000", "/f3/graphs?count=1000000"] {
-        let answer = host.get(path).await?;
-        assert_eq!(answer.status(), 200, "{path}: {}", answer.text());
-        let answer = answer.json()?;
-        assert!(answer["refused"].is_object(), "{path}: {answer}");
-    }
-    neighbours_are_well(&host).await
-}
-
-#[tokio::test]
 async fn a_guest_reaches_no_file_no_host_and_only_its_environment() -> Result {
     let host = TestHost::fixtures().start().await?;
     let file = host.get("/f3/file?path=/etc/passwd").await?;
-    assert!(!file.text().contains("root:"), "{}", file.text());
-    let fetched = host.get("/f3/fetch?url=http://127.0.0.1:1/").await?;
-    assert!(!fetched.text().contains("\"status\":200"), "{}", fetched.text());
+    assert!(file.json()?["error"].is_string(), "{}", file.text());
+    // Somebody listens there and would answer, so it is the host that refuses.
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let url = format!("http://{}/", listener.local_addr()?);
+    let served = Arc::new(AtomicUsize::new(0));
+    let serving = tokio::spawn(answer_everybody(listener, Arc::clone(&served)));
+    let fetched = host.get(&format!("/f3/fetch?url={url}")).await?;
+    assert!(fetched.json()?["error"].is_string(), "{}", fetched.text());
+    assert_eq!(served.load(Ordering::SeqCst), 0, "the component connected to {url}");
+    assert_eq!(reqwest::get(&url).await?.status(), 200, "nobody would have answered anyway");
+    assert_eq!(served.load(Ordering::SeqCst), 1);
+    serving.abort();
     let environment = host.get("/f3/env").await?;
     assert!(environment.text().contains("hello from the manifest"), "{}", environment.text());
     assert!(!environment.text().contains("PATH"), "{}", environment.text());
     Ok(())
+}
+
+async fn answer_everybody(listener: TcpListener, served: Arc<AtomicUsize>) -> Result {
+    loop {
+        let (mut connection, _) = listener.accept().await?;
+        served.fetch_add(1, Ordering::SeqCst);
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") && connection.read_buf(&mut head).await? > 0 {}
+        connection.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n").await?;
+    }
 }

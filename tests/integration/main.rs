@@ -3,11 +3,14 @@
 mod bad_requests;
 mod bad_start;
 mod batching;
+mod bundles;
 mod clients_leave;
 mod contract;
+mod guest_time;
 mod hostile_guests;
 mod newcomer;
 mod overload;
+mod piles;
 mod spin;
 mod stopping;
 mod workers;

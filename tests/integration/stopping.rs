@@ -1,9 +1,10 @@
 //! A stop that cuts no answer, and leaves no process behind.
 
-use bobbin_tests::{Result, TestHost, eventually};
+use bobbin_tests::{Result, TestApp, TestHost, eventually};
 use rustix::process::Signal;
 use serde_json::json;
 use std::path::Path;
+use std::time::Duration;
 
 #[tokio::test]
 async fn a_signal_lets_answers_finish_and_takes_nothing_new() -> Result {
@@ -28,6 +29,38 @@ async fn a_signal_lets_answers_finish_and_takes_nothing_new() -> Result {
         }
     }
     Ok(())
+}
+
+#[tokio::test]
+async fn a_signal_gives_up_a_verification_that_is_under_way() -> Result {
+    const SIZE: u64 = 3 << 30;
+    let app = TestApp::example("")?;
+    app.add_hollow_bundle("hollow", "1.0.0", SIZE)?;
+    app.release("hollow@1.0.0")?;
+    let mut host = TestHost::of(&app.manifest()).start_unready().await?;
+    eventually(async || Ok(host.admin("/readyz").await?.text().contains("verifying").then_some(()))).await?;
+    let pid = host.pid()?;
+    host.signal(pid, Signal::TERM)?;
+    let mut hashed = 0;
+    let watch = async {
+        loop {
+            hashed = bytes_read(pid).unwrap_or(hashed);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let code = tokio::select! {
+        code = host.ended() => code?,
+        () = watch => 0,
+    };
+    assert_eq!(code, 0, "{}", host.log());
+    assert!(hashed > 0 && hashed < SIZE / 2, "it read {hashed} of {SIZE} bytes before it ended");
+    Ok(())
+}
+
+/// Bytes that a process has read so far, from files and anything else.
+fn bytes_read(pid: u32) -> Option<u64> {
+    let io = std::fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
+    io.lines().find_map(|line| line.strip_prefix("rchar: "))?.parse().ok()
 }
 
 #[tokio::test]

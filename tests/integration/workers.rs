@@ -1,7 +1,7 @@
 //! Workers that die cost their own computes one clear error.
 
 use anyhow::ensure;
-use bobbin_tests::{Events, Result, TestHost, eventually};
+use bobbin_tests::{Events, Result, TestApp, TestHost, eventually};
 use futures::future::join_all;
 use rustix::process::Signal;
 use serde_json::json;
@@ -79,5 +79,58 @@ async fn ctrl_c_and_sigterm_do_not_reach_a_worker() -> Result {
     let answer = host.post_json("/story", &json!({"prompt": "Once", "max_tokens": 4})).await?;
     assert_eq!(answer.status(), 200, "{}", answer.text());
     assert_eq!(host.workers()?, vec![worker]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_worker_that_keeps_dying_is_quarantined_and_says_so() -> Result {
+    let host = TestHost::example().start().await?;
+    let mut killed = Vec::new();
+    for _ in 0..5 {
+        let worker = eventually(async || {
+            // The process that is killed may be there for a moment longer.
+            Ok(host.workers()?.into_iter().find(|worker| !killed.contains(worker)))
+        });
+        let worker = worker.await?;
+        eventually(async || Ok((host.admin("/readyz").await?.status() == 200).then_some(()))).await?;
+        host.signal(worker, Signal::KILL)?;
+        killed.push(worker);
+    }
+    let ready = eventually(async || {
+        let ready = host.admin("/readyz").await?;
+        Ok((ready.json()?["unready"][0]["state"] == "failed").then_some(ready))
+    });
+    let ready = ready.await?;
+    assert_eq!(ready.status(), 503);
+    for part in ["SIGKILL", "quarantined", "storyteller@1.0.0"] {
+        assert!(ready.text().contains(part), "{part} is not in {}", ready.text());
+    }
+    // At once, and for good: nothing waits for a worker that will not come.
+    let answer = host.post_json("/story", &json!({"prompt": "Once", "max_tokens": 4})).await?;
+    assert!([502, 503].contains(&answer.status()), "{}: {}", answer.status(), answer.text());
+    assert_eq!(answer.json()?["code"], "version_failed", "{}", answer.text());
+    assert!(answer.text().contains("quarantined"), "{}", answer.text());
+    assert!(!answer.text().contains("deadline"), "the request waited: {}", answer.text());
+    assert_eq!(host.get("/hello").await?.status(), 200);
+    assert_eq!(host.workers()?, Vec::<u32>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_worker_that_stands_still_costs_requests_their_deadline_and_serves_again() -> Result {
+    let app = TestApp::fixtures("request_seconds = 2\ngrace_seconds = 2")?;
+    let host = TestHost::of(&app.manifest()).start().await?;
+    let [worker] = host.workers()?[..] else { panic!("{:?}", host.workers()?) };
+    let ask = json!({"prompt": "Once", "max_tokens": 4});
+    host.signal(worker, Signal::STOP)?;
+    let (story, hello) = futures::join!(host.post_json("/story", &ask), host.get("/hello"));
+    assert_eq!(hello?.status(), 200);
+    let story = story?;
+    assert_eq!(story.status(), 504, "{}", story.text());
+    assert_eq!(story.json()?["code"], "deadline_exceeded", "{}", story.text());
+    host.signal(worker, Signal::CONT)?;
+    let story = host.post_json("/story", &ask).await?;
+    assert_eq!(story.status(), 200, "{}", story.text());
+    assert_eq!(host.workers()?, vec![worker], "it was started again");
     Ok(())
 }

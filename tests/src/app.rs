@@ -36,6 +36,19 @@ impl TestApp {
         Self::new(&format!("{EXAMPLE}\n{more}"))
     }
 
+    /// The fixtures' application, with limits such as `"guest_cpu_seconds = 1"`, one a line.
+    ///
+    /// # Errors
+    /// When files cannot be read or written.
+    pub fn fixtures(limits: &str) -> Result<Self> {
+        let root = repository_root();
+        let fixtures = fs::read_to_string(root.join("tests/fixtures/spin.toml"))?;
+        let fixtures =
+            fixtures.replace("../../models", "models").replace("../../guest-components", "{root}/guest-components");
+        let fixtures = fixtures.replace("\"components/target", "\"{root}/tests/fixtures/components/target");
+        Self::new(&format!("{fixtures}\n[application.trigger.bobbin.limits]\n{limits}\n"))
+    }
+
     /// Its folder.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -63,8 +76,33 @@ impl TestApp {
         fs::create_dir_all(&folder)?;
         let bytes = fs::read(weights)?;
         fs::write(folder.join("weights.gguf"), &bytes)?;
-        fs::write(folder.join("bundle.toml"), bundle_toml(name, version, &bytes, context))?;
+        fs::write(
+            folder.join("bundle.toml"),
+            bundle_toml(name, version, &sha256(&bytes), bytes.len() as u64, context),
+        )?;
         Ok(folder)
+    }
+
+    /// Adds a bundle whose weights are so many zeros, in a file that takes no room on the disk. Their digest is not
+    /// the manifest's, but that is known only after all of them were hashed. Returns its folder.
+    ///
+    /// # Errors
+    /// When files cannot be written.
+    pub fn add_hollow_bundle(&self, name: &str, version: &str, size: u64) -> Result<PathBuf> {
+        let folder = self.bundle(name, version);
+        fs::create_dir_all(&folder)?;
+        fs::File::create(folder.join("weights.gguf"))?.set_len(size)?;
+        fs::write(folder.join("bundle.toml"), bundle_toml(name, version, &sha256(b""), size, 64))?;
+        Ok(folder)
+    }
+
+    /// Has the manifest's release name another bundle version than `storyteller@1.0.0`.
+    ///
+    /// # Errors
+    /// When the manifest cannot be read or written.
+    pub fn release(&self, bundle: &str) -> Result {
+        let manifest = fs::read_to_string(self.manifest())?;
+        Ok(fs::write(self.manifest(), manifest.replace("storyteller@1.0.0", bundle))?)
     }
 }
 
@@ -94,7 +132,7 @@ source = "{root}/guest-components/target/wasm32-wasip2/release/storyteller.wasm"
 ai_models = ["story"]
 "#;
 
-fn bundle_toml(name: &str, version: &str, weights: &[u8], context: u32) -> String {
+fn bundle_toml(name: &str, version: &str, sha256: &str, size: u64, context: u32) -> String {
     format!(
         r#"format = 1
 name = "{name}"
@@ -105,8 +143,8 @@ encoding = "ggml"
 [[files]]
 path = "weights.gguf"
 role = "weights"
-sha256 = "{}"
-size = {}
+sha256 = "{sha256}"
+size = {size}
 
 [limits]
 context = {context}
@@ -119,9 +157,7 @@ base_model = "none"
 data = "test data"
 intended_use = "tests"
 limits = "tests only"
-"#,
-        sha256(weights),
-        weights.len()
+"#
     )
 }
 

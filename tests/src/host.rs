@@ -1,6 +1,7 @@
 //! One running host.
 
 use crate::client::{Answer, Events};
+use crate::memory::MemoryWatch;
 use crate::metrics::Metrics;
 use crate::paths::{bobbin, repository_root};
 use crate::{RawConnection, Result};
@@ -23,6 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub struct TestHostBuilder {
     manifest: PathBuf,
     args: Vec<String>,
+    log_filter: Option<String>,
 }
 
 /// A running `bobbin up`, ended with the test.
@@ -50,14 +52,21 @@ impl TestHostBuilder {
         self
     }
 
+    /// What the host logs, as `BOBBIN_LOG`.
+    #[must_use]
+    pub fn log_filter(mut self, filter: &str) -> Self {
+        self.log_filter = Some(filter.to_owned());
+        self
+    }
+
     /// Starts the host and waits for its banner.
     ///
     /// # Errors
     /// When it ends before it is up; with its log.
     pub async fn start(self) -> Result<TestHost> {
         let state = TempDir::new()?;
-        let log = fs::File::create(state.path().join("log"))?;
-        let mut child = self.command(state.path()).stdout(Stdio::piped()).stderr(log).spawn()?;
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut child = self.spawn(state.path(), any, any)?;
         let stdout = child.stdout.take().context("standard output is piped")?;
         let mut lines = BufReader::new(stdout).lines();
         let mut banner = String::new();
@@ -78,8 +87,28 @@ impl TestHostBuilder {
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let app = address(&banner, "route").context("the banner names no route")?;
         let admin = address(&banner, "admin").context("the banner names no admin address")?;
-        let client = reqwest::Client::builder().pool_max_idle_per_host(0).timeout(PATIENCE).build()?;
-        Ok(TestHost { child, app, admin, banner, state, client })
+        Ok(TestHost { child, app, admin, banner, state, client: client()? })
+    }
+
+    /// Starts the host and waits until it answers, however far its models are: its banner is not there yet.
+    ///
+    /// # Errors
+    /// When it never answers.
+    pub async fn start_unready(self) -> Result<TestHost> {
+        let state = TempDir::new()?;
+        // Without a banner nobody says which ports the host was given. On a loopback address that belongs to this
+        // process alone, any port is free.
+        let [_, a, b, c] = std::process::id().to_be_bytes();
+        let (app, admin) =
+            (SocketAddr::from(([127, a | 128, b, c], 3000)), SocketAddr::from(([127, a | 128, b, c], 3001)));
+        let child = self.spawn(state.path(), app, admin)?;
+        let mut host = TestHost { child, app, admin, banner: String::new(), state, client: client()? };
+        let answered = eventually(async || {
+            ensure!(host.child.try_wait()?.is_none(), "the host ended before it answered");
+            Ok(host.admin("/healthz").await.ok().filter(|answer| answer.status() == 200))
+        });
+        answered.await.with_context(|| host.log())?;
+        Ok(host)
     }
 
     /// Runs a host that is expected to refuse, and returns what it prints to standard error.
@@ -88,17 +117,26 @@ impl TestHostBuilder {
     /// When it does not end by itself, or ends well.
     pub async fn refused(self) -> Result<String> {
         let state = TempDir::new()?;
-        let output = self.command(state.path()).kill_on_drop(true).output();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let output = self.command(state.path(), any, any).output();
         let output = tokio::time::timeout(PATIENCE, output).await.context("the host did not refuse")??;
         ensure!(!output.status.success(), "the host ended well");
         Ok(String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
-    fn command(&self, state: &Path) -> Command {
+    fn spawn(&self, state: &Path, app: SocketAddr, admin: SocketAddr) -> Result<Child> {
+        let log = fs::File::create(state.join("log"))?;
+        Ok(self.command(state, app, admin).stdout(Stdio::piped()).stderr(log).spawn()?)
+    }
+
+    fn command(&self, state: &Path, app: SocketAddr, admin: SocketAddr) -> Command {
         let mut command = Command::new(bobbin());
-        command.arg("up").arg("-f").arg(&self.manifest);
-        command.args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--state-dir"]).arg(state);
+        command.arg("up").arg("-f").arg(&self.manifest).arg("--state-dir").arg(state);
+        command.args(["--listen", &app.to_string(), "--admin-listen", &admin.to_string()]);
         command.args(&self.args).stdin(Stdio::null()).kill_on_drop(true);
+        if let Some(filter) = &self.log_filter {
+            command.env("BOBBIN_LOG", filter);
+        }
         command
     }
 }
@@ -119,7 +157,7 @@ impl TestHost {
     /// An application.
     #[must_use]
     pub fn of(manifest: &Path) -> TestHostBuilder {
-        TestHostBuilder { manifest: manifest.to_owned(), args: Vec::new() }
+        TestHostBuilder { manifest: manifest.to_owned(), args: Vec::new(), log_filter: None }
     }
 
     /// What it printed when it was up.
@@ -148,14 +186,12 @@ impl TestHost {
         self.child.id().context("the host has ended")
     }
 
-    /// Its resident memory in bytes, workers not included.
+    /// Watches its memory from here on.
     ///
     /// # Errors
     /// When it has ended.
-    pub fn resident_bytes(&self) -> Result<u64> {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()?))?;
-        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        Ok(kib.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+    pub fn watch_memory(&self) -> Result<MemoryWatch> {
+        MemoryWatch::of(self.pid()?)
     }
 
     /// Ids of its worker processes: its children whose command line reads `bobbin worker ..`.
@@ -275,6 +311,10 @@ impl TestHost {
     fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.app)
     }
+}
+
+fn client() -> Result<reqwest::Client> {
+    Ok(reqwest::Client::builder().pool_max_idle_per_host(0).timeout(PATIENCE).build()?)
 }
 
 /// Asks again and again until there is an answer: for states that are reached in their own time.

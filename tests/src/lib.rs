@@ -8,6 +8,7 @@
 mod app;
 mod client;
 mod host;
+mod memory;
 mod metrics;
 mod paths;
 mod raw;
@@ -15,6 +16,7 @@ mod raw;
 pub use app::TestApp;
 pub use client::{Answer, Events};
 pub use host::{TestHost, TestHostBuilder, eventually};
+pub use memory::MemoryWatch;
 pub use metrics::Metrics;
 pub use paths::{bobbin, fixture_component, repository_root, shared_models};
 pub use raw::RawConnection;

@@ -68,8 +68,9 @@ fn dependencies(project: &Project, progress: &Progress, workspaces: &[PathBuf]) 
         progress.stage(&format!("checking the dependencies of {}", relative(project, workspace)));
         Step::cargo()
             .within(workspace)
-            .args(["deny", "check", "--config"])
+            .args(["deny", "--config"])
             .args([project.root().join("deny.toml")])
+            .args(["check"])
             .or_else("drop the dependency, or allow it in deny.toml with the reason")
             .run()?;
     }

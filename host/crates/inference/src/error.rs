@@ -6,6 +6,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// The longest message, in bytes; a refused option names all that are allowed, which takes some 400.
+pub const MAX_MESSAGE_BYTES: usize = 1000;
+
 /// wasi-nn's error codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ErrorKind {
@@ -55,8 +58,10 @@ pub enum Reason {
     Cancelled,
     /// The worker died; what it was computing is lost.
     WorkerLost,
-    /// The worker is not serving: it is being restarted, or it is quarantined.
+    /// The worker is not serving yet: it is being started, or started again.
     WorkerUnavailable,
+    /// The version cannot serve, and will not by waiting: it did not verify or load, or it is quarantined.
+    VersionFailed,
     /// llama.cpp reported a failure.
     BackendFailed,
     /// The model is of another kind (an embedder asked to generate).
@@ -106,6 +111,7 @@ impl Reason {
             Self::Cancelled => "cancelled",
             Self::WorkerLost => "worker_lost",
             Self::WorkerUnavailable => "worker_unavailable",
+            Self::VersionFailed => "version_failed",
             Self::BackendFailed => "backend_failed",
             Self::UnsupportedByModel => "unsupported_by_model",
             Self::ModelNotFound => "model_not_found",
@@ -131,7 +137,7 @@ impl Reason {
             Self::DeadlineExceeded | Self::QueueFull => (ErrorKind::Timeout, true),
             Self::Cancelled => (ErrorKind::Unknown, true),
             Self::WorkerLost | Self::WorkerUnavailable | Self::VersionRetired => (ErrorKind::RuntimeError, true),
-            Self::BackendFailed => (ErrorKind::RuntimeError, false),
+            Self::BackendFailed | Self::VersionFailed => (ErrorKind::RuntimeError, false),
             Self::UnsupportedByModel => (ErrorKind::UnsupportedOperation, false),
             Self::ModelNotFound => (ErrorKind::NotFound, false),
             Self::GuestBytesRefused => (ErrorKind::Security, false),
@@ -142,10 +148,17 @@ impl Reason {
 }
 
 impl InferenceError {
-    /// An error whose code and retry policy follow from the reason.
+    /// An error whose code and retry policy follow from the reason. A long message is cut: it may quote what a
+    /// guest sent, and a guest must not choose how much the host keeps and logs.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         let (kind, retryable) = reason.policy();
-        Self { kind, reason, message: message.into(), retryable }
+        let mut message = message.into();
+        if message.len() > MAX_MESSAGE_BYTES {
+            // A new string: one that is only made shorter keeps its memory.
+            let (kept, _) = message.split_at(message.floor_char_boundary(MAX_MESSAGE_BYTES));
+            message = format!("{kept}…");
+        }
+        Self { kind, reason, message, retryable }
     }
 
     /// The `data` of a wasi-nn error: JSON `{"code", "message", "retryable"}`.
@@ -177,6 +190,14 @@ mod tests {
         assert_eq!(data["code"], "unknown_option");
         assert_eq!(data["retryable"], false);
         assert!(data["message"].as_str().unwrap().contains("temprature"));
+    }
+
+    #[test]
+    fn a_message_that_quotes_too_much_is_cut_between_characters() {
+        let error = InferenceError::new(Reason::ModelNotFound, format!("no graph \"{}\"", "é".repeat(1 << 20)));
+        assert!(error.message.len() <= MAX_MESSAGE_BYTES + 3, "{}", error.message.len());
+        assert!(error.message.ends_with('…'));
+        assert!(error.message.capacity() <= 2 * MAX_MESSAGE_BYTES, "{}", error.message.capacity());
     }
 
     #[test]

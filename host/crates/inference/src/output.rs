@@ -86,15 +86,24 @@ pub struct Embeddings {
     pub metadata: Metadata,
 }
 
+/// Numbers, and the tokens that they took.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Values {
+    /// FP32.
+    pub values: Vec<f32>,
+    /// Tokens used.
+    pub usage: Usage,
+}
+
 /// What a compute returns.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Output {
     /// Text.
     Generated(Generated),
     /// FP32 [n_vocab] after the last token.
-    Logits(Vec<f32>),
+    Logits(Values),
     /// Log-probabilities of tokens[1..].
-    Scores(Vec<f32>),
+    Scores(Values),
     /// Vectors.
     Embeddings(Embeddings),
 }

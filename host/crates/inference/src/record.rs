@@ -46,4 +46,10 @@ pub struct InferenceRecord {
 pub trait Recorder: Send + Sync {
     /// Takes one record.
     fn record(&self, record: InferenceRecord);
+
+    /// A component of `trigger` asked for a graph that it is not granted. The name is the component's own
+    /// choice: unbounded, and no label. Ignored where nobody counts.
+    fn refused(&self, trigger: &Arc<str>, graph: &str) {
+        let _ = (trigger, graph);
+    }
 }

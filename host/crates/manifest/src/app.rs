@@ -82,6 +82,12 @@ impl App {
             problems.push((other.place, Problem::new(ProblemKind::Unsupported, what, help)));
         }
         for component in self.components.values() {
+            let user = self.triggers.iter().find(|trigger| trigger.component() == Some(&component.id));
+            if let (Some(user), false) = (user, component.files.is_empty()) {
+                let what = format!("file mounts are not supported yet: component {:?} has `files`", component.id);
+                let help = "build the files into the component, or remove `files`";
+                problems.push((user.place, Problem::new(ProblemKind::Unsupported, what, help)));
+            }
             if let Some((name, first)) = component.dependencies.first() {
                 let what = format!("composing components is not supported yet: {:?} depends on {name:?}", component.id);
                 let help = "compose them when they are built, for example with `wac plug`, and remove `dependencies`";

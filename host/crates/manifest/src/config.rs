@@ -113,14 +113,14 @@ fn limits(mut table: Table<'_>) -> Limits {
     const GIB: u64 = 1 << 30;
     let default = Limits::default();
     let t = &mut table;
-    let in_flight = number(t, "max_in_flight", 1, 65_536);
+    let in_flight = number(t, "max_in_flight", 1, 4096);
     let limits = Limits {
         max_in_flight: in_flight.and_then(|n| u32::try_from(n).ok()).unwrap_or(default.max_in_flight),
         request: number(t, "request_seconds", 1, DAY).map_or(default.request, Duration::from_secs),
         grace: number(t, "grace_seconds", 0, DAY).map_or(default.grace, Duration::from_secs),
         body_bytes: number(t, "body_bytes", 0, 4 * GIB).unwrap_or(default.body_bytes),
         guest_memory_bytes: number(t, "guest_memory_bytes", 1 << 16, 4 * GIB).unwrap_or(default.guest_memory_bytes),
-        account_bytes: number(t, "account_bytes", 1 << 16, 64 * GIB).unwrap_or(default.account_bytes),
+        account_bytes: number(t, "account_bytes", 8 << 20, 64 * GIB).unwrap_or(default.account_bytes),
         guest_cpu: number(t, "guest_cpu_seconds", 1, DAY).map_or(default.guest_cpu, Duration::from_secs),
         drain: number(t, "drain_seconds", 0, DAY).map_or(default.drain, Duration::from_secs),
     };

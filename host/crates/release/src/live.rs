@@ -27,7 +27,7 @@ pub trait Live: Send + Sync {
 }
 
 /// A worker process, as metrics and status show it.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Vitals {
     /// Its process id, while there is a process.
     pub pid: Option<u32>,
@@ -35,6 +35,9 @@ pub struct Vitals {
     pub restarts: u64,
     /// Its resident memory, in bytes.
     pub resident_bytes: Option<u64>,
+    /// The rules of its cage: name, and why it does not hold on this kernel where it does not. Empty while there
+    /// is no process.
+    pub cage: Vec<(String, Option<String>)>,
     /// Its own account.
     pub stats: WorkerStats,
 }

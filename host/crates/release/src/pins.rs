@@ -9,13 +9,20 @@ use bobbin_inference::{
 use futures::future::BoxFuture;
 use std::sync::Arc;
 
+/// How much of a name that a component made up is shown in the log, in characters.
+const SHOWN: usize = 100;
+
 /// The graphs that a request may load, each with the version decided for it.
 #[derive(Clone, Default)]
-pub struct Pins(Arc<[Pinned]>);
+pub struct Pins {
+    pinned: Arc<[Pinned]>,
+    /// `None` where nobody decided: such pins grant nothing.
+    recorder: Option<Arc<dyn Recorder>>,
+}
 
 impl std::fmt::Debug for Pins {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.0.iter().map(|pin| (&pin.graph, pin.lease.version().bundle()))).finish()
+        f.debug_list().entries(self.pinned.iter().map(|pin| (&pin.graph, pin.lease.version().bundle()))).finish()
     }
 }
 
@@ -37,19 +44,39 @@ impl Pins {
             lease: Lease::take(&release.stable),
             recorder: Arc::clone(recorder),
         };
-        Self(table.of_trigger(trigger).map(pin).collect())
+        Self { pinned: table.of_trigger(trigger).map(pin).collect(), recorder: Some(Arc::clone(recorder)) }
     }
 
     /// The pin of a graph name; `None` where the name is unknown or not granted, which look the same.
     #[must_use]
     pub fn graph(&self, name: &str) -> Option<&Pinned> {
-        self.0.iter().find(|pin| &*pin.graph == name)
+        self.pinned.iter().find(|pin| &*pin.graph == name)
     }
 
     /// All pins, by graph name.
     pub fn iter(&self) -> impl Iterator<Item = &Pinned> {
-        self.0.iter()
+        self.pinned.iter()
     }
+
+    /// A component asked for a graph that has no pin: said in the log, under the target `security`, and counted.
+    pub fn refuse(&self, context: &RequestContext, graph: &str) {
+        let shown = shown(graph);
+        tracing::warn!(target: "security", request = %context.id, trigger = %context.trigger, graph = %shown,
+            "a component asked for a model that it is not granted");
+        if let Some(recorder) = &self.recorder {
+            recorder.refused(&context.trigger, graph);
+        }
+    }
+}
+
+/// A name as the log may hold it: a component chose it, so it may be long, or hold a line break.
+fn shown(name: &str) -> String {
+    let mut escaped = name.escape_debug();
+    let mut shown: String = escaped.by_ref().take(SHOWN).collect();
+    if escaped.next().is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 impl Pinned {
@@ -68,20 +95,20 @@ impl Pinned {
     /// The graph behind the pin.
     ///
     /// # Errors
-    /// `worker_unavailable` while the version is not serving, with the reason.
+    /// `worker_unavailable` while the version is not ready yet, `version_failed` where it cannot serve; with why.
     pub fn load(&self) -> Result<Arc<dyn Graph>, InferenceError> {
         let version = self.lease.version();
         let status = version.status();
-        let unavailable = |what: &str| {
+        let refused = |reason: Reason, what: &str| {
             let why = status.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
-            InferenceError::new(
-                Reason::WorkerUnavailable,
-                format!("{} behind \"{}\" {what}{why}", version.bundle(), self.graph),
-            )
+            InferenceError::new(reason, format!("{} behind \"{}\" {what}{why}", version.bundle(), self.graph))
         };
         match (status.state, version.live()) {
-            (State::Failed, _) => Err(unavailable("cannot serve")),
-            (_, None) => Err(unavailable(&format!("is not ready yet ({}); try again soon", status.state.as_str()))),
+            (State::Failed, _) => Err(refused(Reason::VersionFailed, "cannot serve")),
+            (state, None) => {
+                let what = format!("is not ready yet ({}); try again soon", state.as_str());
+                Err(refused(Reason::WorkerUnavailable, &what))
+            }
             (_, Some(live)) => Ok(live.graph()),
         }
     }
@@ -123,5 +150,18 @@ impl Session for Leased {
 
     fn next(&mut self) -> BoxFuture<'_, Result<Output, InferenceError>> {
         self.inner.next()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_in_the_log_is_short_and_on_one_line() {
+        assert_eq!(shown("story"), "story");
+        assert_eq!(shown("a\nb\u{1b}[31m"), "a\\nb\\u{1b}[31m");
+        assert_eq!(shown(&"x".repeat(100)), "x".repeat(100));
+        assert_eq!(shown(&"x".repeat(1 << 20)), format!("{}…", "x".repeat(100)));
     }
 }

@@ -47,7 +47,7 @@ impl State {
 pub struct Status {
     /// The state.
     pub state: State,
-    /// When it was entered.
+    /// Since when: the last change of the state, or of what is behind it (a start's phase, a death).
     pub since: SystemTime,
     /// Why it failed, or why it is being loaded again; what to do about it.
     pub reason: Option<String>,

@@ -1,8 +1,11 @@
 //! Behaviour of pins and leases, on releases without a worker.
 
 use crate::{Declared, ReleaseId, Releases, State, Table};
-use bobbin_inference::{InferenceRecord, Reason, Recorder};
-use std::sync::Arc;
+use bobbin_inference::{
+    Account, BundleLog, CauseSlot, Deadlines, InferenceRecord, Reason, Recorder, RequestContext, RequestId, TraceParent,
+};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 struct Ignore;
 
@@ -52,9 +55,47 @@ fn a_version_that_is_not_ready_is_unavailable_and_says_why() {
     let version = releases.versions().remove(0);
     version.enter(State::Failed, Some("weights.gguf has another digest".into()));
     let error = releases.pin("a").graph("story").unwrap().load().err().unwrap();
-    assert_eq!(error.reason, Reason::WorkerUnavailable);
+    assert_eq!((error.reason, error.retryable), (Reason::VersionFailed, false));
     assert!(error.message.contains("another digest"), "{}", error.message);
     let readiness = releases.readiness();
     assert!(!readiness.is_ready());
     assert_eq!(readiness.0[0].state, State::Failed);
+}
+
+/// Remembers what was refused: trigger and graph.
+#[derive(Default)]
+struct Refusals(Mutex<Vec<(String, String)>>);
+
+impl Recorder for Refusals {
+    fn record(&self, _record: InferenceRecord) {}
+
+    fn refused(&self, trigger: &Arc<str>, graph: &str) {
+        self.0.lock().unwrap().push((trigger.to_string(), graph.to_owned()));
+    }
+}
+
+#[test]
+fn a_refused_graph_is_recorded_even_where_the_trigger_is_granted_nothing() {
+    let recorder = Arc::new(Refusals::default());
+    let releases = Releases::new(
+        Table::declared(&[declared("a", "story", "s@1.0.0")]),
+        Arc::clone(&recorder) as Arc<dyn Recorder>,
+    );
+    for trigger in ["a", "b"] {
+        let context = RequestContext {
+            id: RequestId::new(),
+            trace: TraceParent::start(),
+            trigger: trigger.into(),
+            principal: None,
+            sticky_key: None,
+            deadlines: Deadlines::after(Duration::from_secs(60), Duration::from_secs(1)),
+            account: Account::new(1 << 20),
+            cancel: Default::default(),
+            cause: CauseSlot::default(),
+            bundles: BundleLog::default(),
+        };
+        releases.pin(trigger).refuse(&context, "secret");
+    }
+    let wanted = ["a", "b"].map(|trigger| (trigger.to_owned(), "secret".to_owned()));
+    assert_eq!(*recorder.0.lock().unwrap(), wanted);
 }

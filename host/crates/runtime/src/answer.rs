@@ -68,11 +68,9 @@ pub(crate) enum Ended {
     Broken(Cause),
 }
 
-impl Ended {
-    /// The task that drove the store is gone without a word: a panic in the host.
-    pub(crate) fn task_lost() -> Self {
-        Self::Broken(Cause::GuestTrapped("the host lost the task that ran it".into()))
-    }
+/// The task that drove the store is gone without a word: a panic in the host.
+pub(crate) fn task_lost() -> Cause {
+    Cause::GuestTrapped("the host lost the task that ran it".into())
 }
 
 /// The body of an answer. It ends cleanly only after the store behind it did.
@@ -143,12 +141,9 @@ impl Body for AnswerBody {
             match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
                 Some(Ok(frame)) => return self.pass(frame),
                 Some(Err(error)) => {
-                    // A store that was dropped also breaks its stream: its own account says why.
-                    let cause = match self.ended.try_recv() {
-                        Ok(Ended::Broken(cause)) => cause,
-                        _ => Cause::GuestFailed(format!("{error:?}")),
-                    };
-                    return self.break_off(cause);
+                    // A store that is dropped also breaks its stream; why it was is noted before that.
+                    let noted = self.guard.0.as_ref().and_then(|context| context.cause.get().cloned());
+                    return self.break_off(noted.unwrap_or_else(|| Cause::GuestFailed(format!("{error:?}"))));
                 }
                 None => self.state = Progress::Ending,
             }
@@ -161,9 +156,7 @@ impl Body for AnswerBody {
                 }
                 Ok(Ended::Broken(cause)) => return self.break_off(cause),
                 Ok(Ended::NoInstance(reason)) => return self.break_off(Cause::GuestFailed(reason)),
-                Err(_task_lost) => {
-                    return self.break_off(Cause::GuestTrapped("the host lost the task that ran it".into()));
-                }
+                Err(_task_lost) => return self.break_off(task_lost()),
             }
         }
         Poll::Ready(None)

@@ -54,7 +54,8 @@ pub enum LoadError {
     },
     /// The file is no component.
     #[error(
-        "component \"{id}\": {} is no WebAssembly component: {reason:#}; build it for the target wasm32-wasip2",
+        "component \"{id}\": {} is no WebAssembly component that this host can run: {reason:#}; build it for the \
+         target wasm32-wasip2, and compare guest_memory_bytes if it names memory",
         path.display()
     )]
     NoComponent {

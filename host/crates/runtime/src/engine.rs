@@ -33,12 +33,19 @@ pub struct RuntimeConfig {
 
 /// The engine could not be set up.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "the WebAssembly engine could not be set up: {reason:#}; lower max_in_flight or guest_memory_bytes in \
+pub enum EngineError {
+    /// The pool cannot be reserved, or the cache folder cannot be used.
+    #[error(
+        "the WebAssembly engine could not be set up: {reason:#}; lower max_in_flight or guest_memory_bytes in \
          [application.trigger.bobbin.limits] if memory cannot be reserved"
-)]
-pub struct EngineError {
-    reason: wasmtime::Error,
+    )]
+    Setup {
+        /// wasmtime's account.
+        reason: wasmtime::Error,
+    },
+    /// Without epochs a busy guest would never yield.
+    #[error("no thread could be started for the engine's epochs")]
+    NoEpochs(#[source] std::io::Error),
 }
 
 /// Compiles, links and runs components.
@@ -59,8 +66,8 @@ impl Runtime {
             let linker = linker(&engine)?;
             Ok((engine, linker))
         };
-        let (engine, linker) = build().map_err(|reason| EngineError { reason })?;
-        tick(&engine);
+        let (engine, linker) = build().map_err(|reason| EngineError::Setup { reason })?;
+        tick(&engine).map_err(EngineError::NoEpochs)?;
         Ok(Self { engine, linker, config })
     }
 
@@ -114,16 +121,14 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
 }
 
 /// Advances the epoch for as long as the engine lives.
-fn tick(engine: &Engine) {
+fn tick(engine: &Engine) -> std::io::Result<()> {
     let weak = engine.weak();
-    std::thread::Builder::new()
-        .name("epoch".into())
-        .spawn(move || {
-            while let Some(engine) = weak.upgrade() {
-                engine.increment_epoch();
-                drop(engine);
-                std::thread::sleep(EPOCH);
-            }
-        })
-        .map_or_else(|error| tracing::error!(%error, "no thread for epochs: busy guests will not yield"), drop);
+    let thread = std::thread::Builder::new().name("epoch".into()).spawn(move || {
+        while let Some(engine) = weak.upgrade() {
+            engine.increment_epoch();
+            drop(engine);
+            std::thread::sleep(EPOCH);
+        }
+    });
+    thread.map(drop)
 }

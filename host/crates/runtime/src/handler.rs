@@ -1,6 +1,6 @@
 //! One component, ready to answer requests.
 
-use crate::answer::{AnswerBody, Ended, Failure};
+use crate::answer::{AnswerBody, Ended, Failure, task_lost};
 use crate::call::Call;
 use crate::component::Linked;
 use crate::guard::CancelGuard;
@@ -55,9 +55,11 @@ impl Handler {
             None => match (&mut ended).await {
                 Ok(Ended::Whole) => None,
                 Ok(ended) => return Err(self.no_answer(ended)),
-                Err(_task_lost) => return Err(self.no_answer(Ended::task_lost())),
+                Err(_task_lost) => return Err(self.no_answer(Ended::Broken(task_lost()))),
             },
         };
+        // Only the host says which versions answered.
+        head.headers.remove(BUNDLE_HEADER);
         if let Some(bundles) = context.bundles.header().and_then(|names| HeaderValue::try_from(names).ok()) {
             head.headers.insert(BUNDLE_HEADER, bundles);
         }
@@ -74,7 +76,7 @@ impl Handler {
                 self.no_answer(Ended::Broken(Cause::GuestFailed(message)))
             }
             (Ok(ended), _) => self.no_answer(ended),
-            (Err(_task_lost), _) => self.no_answer(Ended::task_lost()),
+            (Err(_task_lost), _) => self.no_answer(Ended::Broken(task_lost())),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use wasmtime::ResourceLimiter;
 
-/// Elements of all tables of an instance.
+/// Elements of one table.
 const TABLE_ELEMENTS: usize = 100_000;
 
 /// Counts all linear memories of one store together: a component composed of several has several.

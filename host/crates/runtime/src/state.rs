@@ -5,37 +5,59 @@ use crate::memory::MemoryLimit;
 use crate::nn::Nn;
 use crate::outbound::Outbound;
 use crate::output_log::{OutputLog, Stream};
-use bobbin_inference::RequestContext;
+use bobbin_inference::{Charge, OverAccount, RequestContext};
 use bobbin_release::Pins;
 use std::sync::Arc;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
-/// Handles that a guest may hold at once; what each costs is charged to the request's account besides.
-const TABLE_CAPACITY: usize = 65_536;
+/// Handles of wasi-nn that a guest may hold at once; what each costs is charged to the request's account besides.
+const NN_CAPACITY: usize = 65_536;
+/// The same for WASI's handles: at least so many, whatever the account.
+const WASI_CAPACITY: u64 = 128;
+/// Bytes of all names and values of one set of headers.
+const FIELDS_BYTES: u64 = 32 << 10;
+/// The most that one of WASI's handles makes the host hold: a set of headers, or what is queued of a body.
+const WASI_ENTRY_BYTES: u64 = FIELDS_BYTES;
+/// The part of the account that WASI's handles may use, since wasmtime does not charge them one by one.
+const WASI_SHARE: u64 = 4;
 
 pub(crate) struct State {
-    pub(crate) table: ResourceTable,
+    /// WASI's handles.
+    table: ResourceTable,
     pub(crate) memory: MemoryLimit,
     pub(crate) nn: Nn,
     wasi: WasiCtx,
     http: WasiHttpCtx,
     outbound: Outbound,
+    _wasi_charge: Charge,
 }
 
 impl State {
-    pub(crate) fn new(spec: &ComponentSpec, context: &Arc<RequestContext>, pins: Pins, guest_memory: u64) -> Self {
+    /// # Errors
+    /// When the account cannot hold even what WASI's handles may need.
+    pub(crate) fn new(
+        spec: &ComponentSpec,
+        context: &Arc<RequestContext>,
+        pins: Pins,
+        guest_memory: u64,
+    ) -> Result<Self, OverAccount> {
+        let capacity = (context.account.limit() / WASI_SHARE / WASI_ENTRY_BYTES).max(WASI_CAPACITY);
+        let wasi_charge = context.account.charge(capacity * WASI_ENTRY_BYTES)?;
         let mut table = ResourceTable::new();
-        table.set_max_capacity(TABLE_CAPACITY);
-        Self {
+        table.set_max_capacity(usize::try_from(capacity).unwrap_or(usize::MAX));
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(FIELDS_BYTES as usize);
+        Ok(Self {
             table,
             memory: MemoryLimit::new(guest_memory),
-            nn: Nn::new(Arc::clone(context), pins),
+            nn: Nn::new(Arc::clone(context), pins, NN_CAPACITY)?,
             wasi: wasi(spec, context),
-            http: WasiHttpCtx::new(),
+            http,
             outbound: Outbound { component: spec.id.clone() },
-        }
+            _wasi_charge: wasi_charge,
+        })
     }
 }
 

@@ -3,14 +3,14 @@
 use crate::answer::{Ended, RequestBodyError};
 use crate::call::Call;
 use crate::component::Linked;
-use crate::cpu::{self, CpuBudgetExceeded};
+use crate::cpu::{self, Budgeted, CpuBudgetExceeded};
 use crate::state::State;
 use bobbin_inference::Cause;
 use futures::channel::oneshot::Sender as AnswerSender;
 use http_body_util::BodyExt;
 use std::sync::Arc;
 use tokio::sync::oneshot;
-use wasmtime::{AsContextMut, Store};
+use wasmtime::{AsContextMut, PoolConcurrencyLimitError, Store};
 use wasmtime_wasi_http::handler::{Prepared, Request, Response};
 use wasmtime_wasi_http::{Error as HttpError, WasiHttpView};
 
@@ -25,11 +25,17 @@ pub(crate) struct StoreTask {
 pub(crate) async fn run(task: StoreTask) {
     let StoreTask { component, call, answer, ended } = task;
     let Call { request, context, pins, permit } = call;
-    let state = State::new(&component.spec, &context, pins, component.guest_memory);
+    let state = match State::new(&component.spec, &context, pins, component.guest_memory) {
+        Ok(state) => state,
+        Err(over) => {
+            let _ = ended.send(Ended::NoInstance(over.to_string()));
+            return;
+        }
+    };
     let mut store = Store::new(component.engine(), state);
     store.limiter(|state| &mut state.memory);
     store.set_hostcall_fuel(usize::try_from(context.account.limit()).unwrap_or(usize::MAX));
-    cpu::limit(&mut store, component.guest_cpu);
+    cpu::yield_at_epochs(&mut store);
 
     let hard = tokio::time::Instant::from_std(context.deadlines.hard);
     let end = tokio::select! {
@@ -38,14 +44,18 @@ pub(crate) async fn run(task: StoreTask) {
             Ended::Broken(context.cause.get().cloned().unwrap_or(Cause::ClientGone))
         }
         () = tokio::time::sleep_until(hard) => Ended::Broken(Cause::DeadlineExceeded),
-        end = drive(&component, &mut store, request, answer) => end,
+        end = Budgeted::new(drive(&component, &mut store, request, answer), component.guest_cpu) => match end {
+            Ok(end) => end,
+            Err(CpuBudgetExceeded) => Ended::Broken(Cause::CpuBudgetExceeded),
+        },
     };
     let end = explain(end, &store);
-    drop(store);
-    drop(permit);
     if let Ended::Broken(cause) = &end {
+        // Before the store goes: its streams break then, and whoever sees that asks for the cause.
         context.end(cause.clone());
     }
+    drop(store);
+    drop(permit);
     // Nobody listens where the client left before the answer began.
     let _ = ended.send(end);
 }
@@ -59,7 +69,11 @@ async fn drive(
 ) -> Ended {
     let proxy = match component.pre.instantiate_async(&mut *store).await {
         Ok(proxy) => proxy,
-        Err(error) => return Ended::NoInstance(format!("{error:#}")),
+        Err(error) if error.is::<PoolConcurrencyLimitError>() => return Ended::NoInstance(error.to_string()),
+        Err(error) => {
+            let why = error.root_cause();
+            return Ended::Broken(Cause::GuestTrapped(format!("it could not be instantiated: {why}")));
+        }
     };
     let request = adapt(request);
     let outcome = store
@@ -74,7 +88,6 @@ async fn drive(
         .await;
     match outcome.and_then(std::convert::identity) {
         Ok(()) => Ended::Whole,
-        Err(error) if error.downcast_ref::<CpuBudgetExceeded>().is_some() => Ended::Broken(Cause::CpuBudgetExceeded),
         Err(error) => {
             // Whoever handles the cause logs it; the guest's stack is for whoever debugs the component.
             tracing::debug!(component = %component.spec.id, "the component trapped: {error:#}");

@@ -2,7 +2,7 @@
 //! its component, and watched to its end.
 
 use crate::admission::{Admission, Permit};
-use crate::body::{AnswerBody, Limited, Watched, content_length, discard, promised};
+use crate::body::{AnswerBody, Promised, Watched, content_length, discard, promised};
 use crate::connection::Connection;
 use crate::exchange::{Exchange, InFlight};
 use crate::handle::Handle;
@@ -12,16 +12,17 @@ use crate::problem::{Problem, REQUEST_ID};
 use crate::routes::{RouteTable, Target, WELL_KNOWN};
 use crate::server::AppInfo;
 use crate::spin_headers;
+use crate::upload;
 use bobbin_inference::{Account, BundleLog, Cause, CauseSlot, Deadlines, RequestContext, RequestId, TraceParent};
 use bobbin_release::Releases;
 use bobbin_runtime::{Call, Failure};
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, EXPECT, HeaderValue};
+use http::header::{CONTENT_TYPE, EXPECT, HOST, HeaderValue};
 use http::{Request, Response, Version, request};
+use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -76,7 +77,7 @@ impl<H: Handle> App<H> {
         let mut response = match self.admit(&mut arrived, head, &connection) {
             Ok(Admitted::Component(ticket)) => self.call(*ticket, body, &connection).await,
             Ok(Admitted::Own(response)) => {
-                self.metrics.request(&arrived.route, response.status(), arrived.started.elapsed());
+                self.metrics.request(&arrived.route, None, response.status(), arrived.started.elapsed());
                 response.map(AnswerBody::Host)
             }
             Err(problem) => {
@@ -96,7 +97,7 @@ impl<H: Handle> App<H> {
 
     fn refused(&self, arrived: &Arrived, problem: &Problem) {
         self.metrics.refused(problem.code);
-        self.metrics.request(&arrived.route, problem.status, arrived.started.elapsed());
+        self.metrics.request(&arrived.route, None, problem.status, arrived.started.elapsed());
         // At debug: overload must not become overload of the log.
         tracing::debug!(
             target: "bobbin::access",
@@ -145,6 +146,11 @@ impl<H: Handle> App<H> {
         if headers > self.limits.header_bytes {
             return Err(Problem::headers_too_large(headers, self.limits.header_bytes));
         }
+        // Whoever is before or behind this host may go by the other one.
+        let hosts = head.headers.get_all(HOST).iter().count();
+        if hosts > 1 {
+            return Err(Problem::many_hosts(hosts));
+        }
         Ok(())
     }
 
@@ -182,26 +188,34 @@ impl<H: Handle> App<H> {
     async fn call(&self, ticket: Ticket<'_, H>, body: Incoming, connection: &Connection) -> Answer<H> {
         let Ticket { target, head, context, permit, mut exchange } = ticket;
         let (method, version) = (head.method.clone(), head.version);
-        let over = Arc::new(AtomicBool::new(false));
-        let limited = Limited::new(body, self.limits.body_bytes, Arc::clone(&over), self.tasks.clone());
+        let (upload, inlet, outlet) = upload::channel(&context, &body, self.limits.body_bytes);
+        if !body.is_end_stream() {
+            self.tasks.spawn(inlet.pump(body, exchange.over()));
+        }
         let call = Call {
-            request: Request::from_parts(head, limited.boxed_unsync()),
+            request: Request::from_parts(head, outlet.boxed_unsync()),
             context: Arc::clone(&context),
             pins: self.releases.pin(&target.trigger_id),
             permit: Box::new(permit),
         };
-        let answered = target.handler.handle(call).await;
-        // Whatever the component made of a body that was cut: no head was sent, so the client can learn the truth.
+        let answered = tokio::select! {
+            biased;
+            problem = upload.failed() => Err(problem),
+            answered = target.handler.handle(call) => match upload.problem() {
+                // Whatever the component made of a body that was cut: the client can still learn the truth.
+                Some(problem) => Err(problem),
+                None => answered.map_err(|failure| {
+                    log_failure(&context, &target.component, &failure);
+                    Problem::of_failure(&failure)
+                }),
+            },
+        };
         let problem = match answered {
-            _ if over.load(Ordering::Acquire) => Problem::body_too_large(None, self.limits.body_bytes),
-            Err(failure) => {
-                log_failure(&context, &target.component, &failure);
-                Problem::of_failure(&failure)
-            }
+            Err(problem) => problem,
             Ok(response) => {
                 let status = response.status();
                 let promised = promised(&method, status, response.headers());
-                connection.end_is_the_answers_end(version < Version::HTTP_11 && promised.is_none());
+                connection.end_is_the_answers_end(version < Version::HTTP_11 && promised == Promised::Unknown);
                 exchange.sending(status);
                 let watch = |body| AnswerBody::Component(Watched::new(body, exchange, promised, self.tasks.clone()));
                 return response.map(watch);

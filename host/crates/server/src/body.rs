@@ -1,7 +1,7 @@
-//! Bodies on their way through: requests are cut at their limit, answers are watched to their end.
+//! Bodies on their way through: those of refused requests are read off, answers are watched to their end.
 
 use crate::exchange::Exchange;
-use bobbin_runtime::{BrokenAnswer, RequestBodyError};
+use bobbin_runtime::BrokenAnswer;
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Method, StatusCode};
@@ -9,8 +9,6 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio_util::task::TaskTracker;
@@ -20,79 +18,32 @@ use tokio_util::task::TaskTracker;
 const DISCARDED_BYTES: usize = 8 << 20;
 const DISCARDED_FOR: Duration = Duration::from_secs(3);
 
-/// Reads and forgets, within bounds.
-pub(crate) fn discard<B>(mut body: B, tasks: &TaskTracker)
+/// Reads and forgets in the background, within bounds.
+pub(crate) fn discard<B>(body: B, tasks: &TaskTracker)
 where
     B: Body<Data = Bytes, Error: Send> + Send + Unpin + 'static,
 {
-    if body.is_end_stream() {
-        return;
+    if !body.is_end_stream() {
+        tasks.spawn(read_off(body));
     }
-    let reading = async move {
+}
+
+/// Reads and forgets, within bounds. Whether the body came to an end.
+pub(crate) async fn read_off<B>(mut body: B) -> bool
+where
+    B: Body<Data = Bytes> + Unpin,
+{
+    let reading = async {
         let mut read = 0;
         while let Some(Ok(frame)) = body.frame().await {
             read += frame.data_ref().map_or(0, Bytes::len);
             if read > DISCARDED_BYTES {
-                break;
+                return false;
             }
         }
+        true
     };
-    tasks.spawn(tokio::time::timeout(DISCARDED_FOR, reading));
-}
-
-/// A request's body that ends in an error at its limit.
-pub(crate) struct Limited<B> {
-    inner: Option<B>,
-    left: u64,
-    limit: u64,
-    over: Arc<AtomicBool>,
-    tasks: TaskTracker,
-}
-
-impl<B> Limited<B> {
-    /// Passes at most `limit` bytes; `over` tells the server when there were more.
-    pub(crate) fn new(inner: B, limit: u64, over: Arc<AtomicBool>, tasks: TaskTracker) -> Self {
-        Self { inner: Some(inner), left: limit, limit, over, tasks }
-    }
-}
-
-impl<B> Body for Limited<B>
-where
-    B: Body<Data = Bytes, Error: std::error::Error + Send + Sync + 'static> + Send + Unpin + 'static,
-{
-    type Data = Bytes;
-    type Error = RequestBodyError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let Some(inner) = self.inner.as_mut() else { return Poll::Ready(None) };
-        let frame = match ready!(Pin::new(inner).poll_frame(cx)) {
-            Some(Ok(frame)) => frame,
-            Some(Err(error)) => return Poll::Ready(Some(Err(RequestBodyError::Connection(Box::new(error))))),
-            None => return Poll::Ready(None),
-        };
-        let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-        match self.left.checked_sub(length) {
-            Some(left) => {
-                self.left = left;
-                Poll::Ready(Some(Ok(frame)))
-            }
-            None => {
-                self.over.store(true, Ordering::Release);
-                if let Some(inner) = self.inner.take() {
-                    discard(inner, &self.tasks);
-                }
-                Poll::Ready(Some(Err(RequestBodyError::TooLarge { limit: self.limit })))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
-    }
+    tokio::time::timeout(DISCARDED_FOR, reading).await.unwrap_or(false)
 }
 
 /// The body of an answer: the host's own, or a component's.
@@ -111,8 +62,8 @@ where
 {
     inner: Option<Pin<Box<B>>>,
     exchange: Option<Exchange>,
-    /// Bytes that the head promised and that are still to come, where it promised a number.
-    promised: Option<u64>,
+    /// What is still to come of what the head promised.
+    promised: Promised,
     broken: Option<BrokenAnswer>,
     tasks: TaskTracker,
 }
@@ -121,19 +72,32 @@ impl<B> Watched<B>
 where
     B: Body<Data = Bytes, Error = BrokenAnswer> + Send + 'static,
 {
-    pub(crate) fn new(inner: B, exchange: Exchange, promised: Option<u64>, tasks: TaskTracker) -> Self {
+    pub(crate) fn new(inner: B, exchange: Exchange, promised: Promised, tasks: TaskTracker) -> Self {
         Self { inner: Some(Box::pin(inner)), exchange: Some(exchange), promised, broken: None, tasks }
+    }
+
+    /// The head is the whole answer, and it is sent. A body that nobody reads is no reason to go on.
+    fn give_up_rest(&mut self) {
+        if let Some(mut exchange) = self.exchange.take() {
+            exchange.whole();
+        }
+        self.inner = None;
     }
 
     fn poll_watched(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
         if let Some(broken) = self.broken.take() {
             return Poll::Ready(Some(Err(broken)));
         }
+        if self.promised == Promised::HeadOnly {
+            self.give_up_rest();
+        }
         let Some(inner) = self.inner.as_mut() else { return Poll::Ready(None) };
         match ready!(inner.as_mut().poll_frame(cx)) {
             Some(Ok(frame)) => {
                 let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-                self.promised = self.promised.map(|promised| promised.saturating_sub(length));
+                if let Promised::Bytes(promised) = &mut self.promised {
+                    *promised = promised.saturating_sub(length);
+                }
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(broken)) => {
@@ -163,12 +127,15 @@ where
     B: Body<Data = Bytes, Error = BrokenAnswer> + Send + 'static,
 {
     fn drop(&mut self) {
+        if self.promised == Promised::HeadOnly {
+            self.give_up_rest();
+        }
         let (Some(mut inner), Some(mut exchange)) = (self.inner.take(), self.exchange.take()) else { return };
         if inner.is_end_stream() {
             exchange.whole();
             return;
         }
-        if self.promised != Some(0) {
+        if self.promised != Promised::Bytes(0) {
             return;
         }
         // The client has all that was promised, so hyper asks for no more; the component may still be at work
@@ -176,7 +143,12 @@ where
         exchange.whole();
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let rest = async move {
-                while let Some(Ok(_)) = poll_fn(|cx| inner.as_mut().poll_frame(cx)).await {}
+                while let Some(frame) = poll_fn(|cx| inner.as_mut().poll_frame(cx)).await {
+                    if let Err(broken) = frame {
+                        exchange.broke_after_its_end(&broken.0);
+                        break;
+                    }
+                }
                 drop(exchange);
             };
             self.tasks.spawn_on(rest, &runtime);
@@ -215,15 +187,23 @@ where
     }
 }
 
-/// The bytes that the head of an answer promises; `None` where it names no number.
-pub(crate) fn promised(method: &Method, status: StatusCode, headers: &HeaderMap) -> Option<u64> {
+/// What the head of an answer promises of its body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Promised {
+    /// There is none, whatever the component makes.
+    HeadOnly,
+    Bytes(u64),
+    Unknown,
+}
+
+pub(crate) fn promised(method: &Method, status: StatusCode, headers: &HeaderMap) -> Promised {
     let bodyless = *method == Method::HEAD
         || status.is_informational()
         || status == StatusCode::NO_CONTENT
         || status == StatusCode::NOT_MODIFIED;
     match bodyless {
-        true => Some(0),
-        false => content_length(headers),
+        true => Promised::HeadOnly,
+        false => content_length(headers).map_or(Promised::Unknown, Promised::Bytes),
     }
 }
 

@@ -157,6 +157,8 @@ fn builder(limits: &Limits) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
     // The buffer also bounds the head of a request: over it hyper answers 431.
     let head = (limits.header_bytes + limits.target_bytes).max(16 << 10);
+    // `half_close` stays off: with it hyper does not notice a client that leaves while its component works. A client
+    // that only closes its half after a whole request looks the same, and gets no answer.
     builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_timeout).max_buf_size(head);
     builder
         .http2()

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 /// The requests that are not over yet.
 #[derive(Debug, Default)]
@@ -58,6 +59,7 @@ pub(crate) struct Exchange {
     connection: Arc<Connection>,
     in_flight: Arc<InFlight>,
     metrics: Arc<Metrics>,
+    over: CancellationToken,
 }
 
 impl Exchange {
@@ -79,7 +81,13 @@ impl Exchange {
             connection: Arc::clone(connection),
             in_flight: Arc::clone(in_flight),
             metrics: Arc::clone(metrics),
+            over: CancellationToken::new(),
         }
+    }
+
+    /// Fired when the request is over, however it ended.
+    pub(crate) fn over(&self) -> CancellationToken {
+        self.over.clone()
     }
 
     /// The head is on its way; the body follows.
@@ -106,6 +114,13 @@ impl Exchange {
         }
     }
 
+    /// The component broke off after the last byte that it had promised: the client has a whole answer, and only
+    /// the log can tell.
+    pub(crate) fn broke_after_its_end(&self, cause: &Cause) {
+        let (request_id, route) = (&self.context.id, &self.context.trigger);
+        tracing::warn!(%request_id, %route, "the component broke off after its answer was whole: {cause}");
+    }
+
     fn outcome(&self) -> (StatusCode, Option<&'static str>) {
         // Given up by the connection: the client left, unless somebody said otherwise first.
         let given_up = || self.context.cause.get().map_or("client_gone", cause_code);
@@ -120,15 +135,16 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
+        self.over.cancel();
         self.in_flight.remove(&self.context);
         self.connection.close(&self.context);
         let (context, took) = (&self.context, self.started.elapsed());
         let (status, broken) = self.outcome();
-        self.metrics.request(&context.trigger, status, took);
+        let bundle = context.bundles.header();
+        self.metrics.request(&context.trigger, bundle.as_deref(), status, took);
         if let (Progress::Sending(_) | Progress::Broken(..), Some(cause)) = (self.progress, broken) {
             self.metrics.broken(&context.trigger, cause);
         }
-        let bundle = context.bundles.header();
         tracing::info!(
             target: "bobbin::access",
             request_id = %context.id,

@@ -24,6 +24,7 @@ mod server;
 mod spin_headers;
 #[cfg(test)]
 mod tests;
+mod upload;
 mod versions;
 
 pub use handle::Handle;

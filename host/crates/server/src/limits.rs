@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-/// Everything that the server bounds. The defaults suit a small node.
+/// Everything that the server bounds. The defaults suit a small node; for what a manifest may declare they are
+/// those of the manifest.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Requests that components work on at once; never more than the pool of instances. Over it: 503.
@@ -37,9 +38,23 @@ impl Default for Limits {
             target_bytes: 8 << 10,
             header_timeout: Duration::from_secs(30),
             request_timeout: Duration::from_secs(120),
-            timeout_grace: Duration::from_secs(2),
-            account_bytes: 32 << 20,
+            timeout_grace: Duration::from_secs(5),
+            account_bytes: 64 << 20,
             drain: Duration::from_secs(30),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_those_of_a_manifest_that_says_nothing() {
+        let (ours, manifest) = (Limits::default(), bobbin_manifest::Limits::default());
+        assert_eq!(ours.max_in_flight, manifest.max_in_flight as usize);
+        assert_eq!((ours.request_timeout, ours.timeout_grace), (manifest.request, manifest.grace));
+        assert_eq!((ours.body_bytes, ours.account_bytes), (manifest.body_bytes, manifest.account_bytes));
+        assert_eq!(ours.drain, manifest.drain);
     }
 }

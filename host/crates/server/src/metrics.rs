@@ -1,7 +1,8 @@
 //! Metrics that are counted as things happen.
 //!
 //! Numbers about inference have one source, the [`InferenceRecord`]. Labels are bounded: a route is a declared
-//! trigger's id or [`NO_ROUTE`], a bundle is one that a release names.
+//! trigger's id or [`NO_ROUTE`]; a bundle is one that a release names; the bundle of a request is what its
+//! answer's header lists (those that it used, in order), or [`NO_BUNDLE`].
 
 use bobbin_inference::{InferenceRecord, Recorder};
 use http::StatusCode;
@@ -19,6 +20,9 @@ use std::time::Duration;
 /// The route label of requests that no declared route took.
 pub(crate) const NO_ROUTE: &str = "none";
 
+/// The bundle label of requests that used no model.
+pub(crate) const NO_BUNDLE: &str = "none";
+
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
 /// The host's metrics. Create it once, give it to the releases as their recorder and to the server.
@@ -26,6 +30,7 @@ pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     seconds: Histograms<RouteLabels>,
+    refused_models: Family<TriggerLabels, Counter>,
     refused: Family<RefusedLabels, Counter>,
     broken: Family<BrokenLabels, Counter>,
     inferences: Family<OutcomeLabels, Counter>,
@@ -37,13 +42,20 @@ pub struct Metrics {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct TriggerLabels {
+    route: Arc<str>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabels {
     route: Arc<str>,
+    bundle: Arc<str>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
     route: Arc<str>,
+    bundle: Arc<str>,
     status: u16,
 }
 
@@ -87,6 +99,7 @@ impl Metrics {
             registry: Registry::with_prefix("bobbin"),
             requests: Family::default(),
             seconds: Histograms::new_with_constructor(request_seconds),
+            refused_models: Family::default(),
             refused: Family::default(),
             broken: Family::default(),
             inferences: Family::default(),
@@ -108,6 +121,8 @@ impl Metrics {
         let help = "From the head of a request to the last byte of its answer";
         registry.register_with_unit("http_request", help, Unit::Seconds, self.seconds.clone());
         registry.register("http_refused", "Requests that no component saw, by reason", self.refused.clone());
+        let help = "Graphs that components asked for without a grant";
+        registry.register("refused_models", help, self.refused_models.clone());
         let help = "Answers that broke off after their head, by cause";
         registry.register("http_broken_answers", help, self.broken.clone());
         registry.register("inferences", "Sessions that computed, by how they ended", self.inferences.clone());
@@ -124,10 +139,12 @@ impl Metrics {
         registry.register_with_unit("inter_token", help, Unit::Seconds, self.inter_token.clone());
     }
 
-    pub(crate) fn request(&self, route: &Arc<str>, status: StatusCode, took: Duration) {
-        let route = Arc::clone(route);
-        self.seconds.get_or_create(&RouteLabels { route: Arc::clone(&route) }).observe(took.as_secs_f64());
-        self.requests.get_or_create(&RequestLabels { route, status: status.as_u16() }).inc();
+    /// A request is over. `bundles` are those that it used.
+    pub(crate) fn request(&self, route: &Arc<str>, bundles: Option<&str>, status: StatusCode, took: Duration) {
+        let labels = RouteLabels { route: Arc::clone(route), bundle: bundles.unwrap_or(NO_BUNDLE).into() };
+        self.seconds.get_or_create(&labels).observe(took.as_secs_f64());
+        let RouteLabels { route, bundle } = labels;
+        self.requests.get_or_create(&RequestLabels { route, bundle, status: status.as_u16() }).inc();
     }
 
     pub(crate) fn refused(&self, reason: &'static str) {
@@ -165,6 +182,10 @@ impl Recorder for Metrics {
         }
         let GraphLabels { route, graph, bundle } = labels;
         self.inferences.get_or_create(&OutcomeLabels { route, graph, bundle, outcome }).inc();
+    }
+
+    fn refused(&self, trigger: &Arc<str>, _graph: &str) {
+        self.refused_models.get_or_create(&TriggerLabels { route: Arc::clone(trigger) }).inc();
     }
 }
 

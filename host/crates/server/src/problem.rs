@@ -57,6 +57,16 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
     }
 
+    pub(crate) fn broken_body(reason: &str) -> Self {
+        let detail = format!("the request's body could not be read: {reason}; send it again, whole");
+        Self::new(StatusCode::BAD_REQUEST, "broken_body", detail)
+    }
+
+    pub(crate) fn many_hosts(count: usize) -> Self {
+        let detail = format!("the request has {count} host headers; send one");
+        Self::new(StatusCode::BAD_REQUEST, "many_hosts", detail)
+    }
+
     pub(crate) fn target_too_long(length: usize, limit: usize) -> Self {
         let detail = format!("the request's target has {length} bytes; the limit is {limit} bytes");
         Self::new(StatusCode::URI_TOO_LONG, "target_too_long", detail)
@@ -78,7 +88,7 @@ impl Problem {
         }
     }
 
-    fn of_cause(cause: &Cause) -> Self {
+    pub(crate) fn of_cause(cause: &Cause) -> Self {
         let code = cause_code(cause);
         match cause {
             // Nobody reads this one: the connection is gone. Its status is for the log.

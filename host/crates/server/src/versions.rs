@@ -43,6 +43,13 @@ struct StateLabels {
     state: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CageLabels {
+    bundle: Arc<str>,
+    rule: String,
+    holds: bool,
+}
+
 type Gauges = Family<BundleLabels, Gauge>;
 type Counters = Family<BundleLabels, Counter>;
 
@@ -53,6 +60,7 @@ pub(crate) fn encode(text: &mut String, admission: &Admission, versions: &[Snaps
     in_flight(&mut registry, admission);
     states(&mut registry, versions);
     workers(&mut registry, versions);
+    cages(&mut registry, versions);
     encode_registry(text, &registry)
 }
 
@@ -109,6 +117,17 @@ fn workers(registry: &mut Registry, versions: &[Snapshot]) {
         }
     }
     registry.register_with_unit("worker_resident", "Resident memory of the worker", Unit::Bytes, resident);
+}
+
+fn cages(registry: &mut Registry, versions: &[Snapshot]) {
+    let rules = Family::<CageLabels, Gauge>::default();
+    for (BundleLabels { bundle }, vitals) in with_worker(versions) {
+        for (rule, reason) in &vitals.cage {
+            let labels = CageLabels { bundle: Arc::clone(&bundle), rule: rule.clone(), holds: reason.is_none() };
+            rules.get_or_create(&labels).set(1);
+        }
+    }
+    registry.register("worker_cage", "The rules of the worker's cage, and whether they hold on this kernel", rules);
 }
 
 fn with_worker(versions: &[Snapshot]) -> impl Iterator<Item = (BundleLabels, &Vitals)> {

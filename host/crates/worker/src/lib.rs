@@ -5,4 +5,5 @@
 //! calls llama.cpp, and nothing in `supervisor` does.
 
 pub mod child;
+pub mod memory;
 pub mod supervisor;

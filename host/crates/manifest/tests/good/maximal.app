@@ -679,7 +679,7 @@ App {
             grace: 0ns,
             body_bytes: 65536,
             guest_memory_bytes: 67108864,
-            account_bytes: 1048576,
+            account_bytes: 8388608,
             guest_cpu: 10s,
             drain: 5s,
         },

@@ -1,24 +1,30 @@
 //! wasi-nn's error resource.
 
+use super::NnView;
 use super::bindings::wasi::nn::errors::{ErrorCode, Host, HostError};
-use super::{ENTRY_BYTES, NnView};
 use bobbin_inference::{Charge, ErrorKind, InferenceError};
 use wasmtime::component::Resource;
+use wasmtime::error::Context as _;
 
 /// An error that a guest can look at.
 #[derive(Debug)]
 pub struct NnError {
     error: InferenceError,
-    _charge: Option<Charge>,
+    _charge: Charge,
 }
 
 impl NnView<'_> {
-    /// Hands an error to the guest.
-    ///
-    /// An error is small and must be reportable even when the account is full, so a full account is no reason
-    /// to trap here; the table's capacity bounds how many there are.
+    /// Hands an error to the guest. Traps where the account is full and has been told so once already: errors
+    /// that were not charged would be a way to pile up what the host holds.
     pub(super) fn push_error(&mut self, error: InferenceError) -> wasmtime::Result<Resource<NnError>> {
-        let charge = self.nn.context.account.charge(ENTRY_BYTES + error.message.len() as u64).ok();
+        let charge = match (self.charge(error.message.len()), self.spare.take()) {
+            (Ok(charge), spare) => {
+                *self.spare = spare;
+                charge
+            }
+            (Err(_full), Some(spare)) => spare,
+            (Err(full), None) => return Err(full).context("an error could not be handed out"),
+        };
         Ok(self.table.push(NnError { error, _charge: charge })?)
     }
 }

@@ -15,7 +15,7 @@ mod tensor;
 
 use crate::state::State;
 use bindings::wasi::nn as wit;
-use bobbin_inference::{Charge, InferenceError, OverAccount, Reason, RequestContext};
+use bobbin_inference::{Charge, InferenceError, MAX_MESSAGE_BYTES, OverAccount, Reason, RequestContext};
 use bobbin_release::Pins;
 use std::sync::Arc;
 use wasmtime::component::{HasData, Linker, ResourceTable};
@@ -28,18 +28,30 @@ const ENTRY_BYTES: u64 = 2048;
 pub(crate) struct Nn {
     context: Arc<RequestContext>,
     pins: Pins,
+    table: ResourceTable,
+    /// Room for one error: a guest whose account is full must still hear that it is.
+    spare: Option<Charge>,
 }
 
 impl Nn {
-    pub(crate) fn new(context: Arc<RequestContext>, pins: Pins) -> Self {
-        Self { context, pins }
+    /// wasi-nn for one request, with room for so many handles.
+    ///
+    /// # Errors
+    /// When the account cannot hold even one error.
+    pub(crate) fn new(context: Arc<RequestContext>, pins: Pins, capacity: usize) -> Result<Self, OverAccount> {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(capacity);
+        let spare = context.account.charge(ENTRY_BYTES + 2 * MAX_MESSAGE_BYTES as u64)?;
+        Ok(Self { context, pins, table, spare: Some(spare) })
     }
 }
 
 /// What the host functions see of the store.
 pub(crate) struct NnView<'a> {
-    nn: &'a mut Nn,
+    context: &'a Arc<RequestContext>,
+    pins: &'a Pins,
     table: &'a mut ResourceTable,
+    spare: &'a mut Option<Charge>,
 }
 
 struct HasNn;
@@ -49,7 +61,8 @@ impl HasData for HasNn {
 }
 
 fn view(state: &mut State) -> NnView<'_> {
-    NnView { nn: &mut state.nn, table: &mut state.table }
+    let Nn { context, pins, table, spare } = &mut state.nn;
+    NnView { context, pins, table, spare }
 }
 
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
@@ -62,7 +75,7 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
 impl NnView<'_> {
     /// Charges a new handle and what it holds.
     fn charge(&self, bytes: usize) -> Result<Charge, OverAccount> {
-        self.nn.context.account.charge(ENTRY_BYTES.saturating_add(bytes as u64))
+        self.context.account.charge(ENTRY_BYTES.saturating_add(bytes as u64))
     }
 }
 

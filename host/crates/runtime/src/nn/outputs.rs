@@ -17,8 +17,8 @@ pub(super) fn write(output: Output) -> Vec<Named> {
         Output::Generated(generated) => {
             vec![bytes("response", generated.text.into_bytes()), metadata(&generated.metadata)]
         }
-        Output::Logits(values) => vec![floats("logits", vec![len(values.len())], &values)],
-        Output::Scores(values) => vec![floats("scores", vec![len(values.len())], &values)],
+        Output::Logits(logits) => vec![floats("logits", vec![len(logits.values.len())], &logits.values)],
+        Output::Scores(scores) => vec![floats("scores", vec![len(scores.values.len())], &scores.values)],
         Output::Embeddings(embeddings) => {
             let rows = embeddings.values.len().checked_div(embeddings.dimensions as usize).unwrap_or(0);
             let dimensions = vec![len(rows), embeddings.dimensions];

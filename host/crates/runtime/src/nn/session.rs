@@ -40,13 +40,12 @@ impl NnView<'_> {
 
     /// Unknown and ungranted names look the same: the inventory stays hidden.
     fn find(&self, name: &str) -> Result<Graph, InferenceError> {
-        let context = &self.nn.context;
-        let Some(pinned) = self.nn.pins.graph(name) else {
-            tracing::warn!(target: "security", request = %context.id, trigger = %context.trigger, graph = name,
-                "a component asked for a model that it is not granted");
+        let context = self.context;
+        let Some(pinned) = self.pins.graph(name) else {
+            self.pins.refuse(context, name);
             return Err(InferenceError::new(
                 Reason::ModelNotFound,
-                format!("no graph \"{name}\" is available to this component; grant it in its ai_models"),
+                format!("no graph \"{name:.100}\" is available to this component; grant it in its ai_models"),
             ));
         };
         pinned.load()?;
@@ -59,7 +58,7 @@ impl NnView<'_> {
         let open = || {
             let charge = self.charge(0).map_err(over_account)?;
             let info = graph.pinned.load()?.info().clone();
-            let session = graph.pinned.open(&self.nn.context)?;
+            let session = graph.pinned.open(self.context)?;
             Ok(ExecutionContext { session, info, _charge: charge })
         };
         Ok(open())

@@ -1,13 +1,13 @@
 //! The admin listener, and binding.
 
-use super::host::{Fake, Host, get, json, request, send, text};
+use super::host::{Fake, Host, Pieces, get, json, request, send, text};
 use crate::admission::Admission;
 use crate::versions::{self, Snapshot};
 use crate::{BindError, Listeners};
 use bobbin_inference::wire::WorkerStats;
 use bobbin_inference::{FinishReason, InferenceRecord, Reason, Recorder, RequestId, Timings, Usage};
 use bobbin_release::{State, Vitals};
-use http::StatusCode;
+use http::{Response, StatusCode};
 use http_body_util::Full;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -111,6 +111,7 @@ async fn the_metrics_tell_requests_and_inference_by_route_and_version() {
     let host = Host::builder().route("/story", Fake::text("x")).start().await;
     text(get(host.app, "/story").await).await;
     host.metrics.record(record());
+    Recorder::refused(&*host.metrics, &"trigger /story".into(), "secret");
     host.metrics.record(InferenceRecord { error: Some(Reason::WorkerLost), finish: None, ..record() });
     let response = get(host.admin, "/metrics").await;
     assert_eq!(response.headers()["content-type"], "application/openmetrics-text; version=1.0.0; charset=utf-8");
@@ -118,9 +119,10 @@ async fn the_metrics_tell_requests_and_inference_by_route_and_version() {
     let labels = r#"route="trigger /story",graph="story",bundle="storyteller@1.0.0""#;
     for line in [
         r#"bobbin_build_info{version="1.2.3"} 1"#.to_owned(),
-        r#"bobbin_http_requests_total{route="trigger /story",status="200"} 1"#.to_owned(),
-        r#"bobbin_http_request_seconds_count{route="trigger /story"} 1"#.to_owned(),
+        r#"bobbin_http_requests_total{route="trigger /story",bundle="none",status="200"} 1"#.to_owned(),
+        r#"bobbin_http_request_seconds_count{route="trigger /story",bundle="none"} 1"#.to_owned(),
         "bobbin_http_requests_in_flight 0".to_owned(),
+        r#"bobbin_refused_models_total{route="trigger /story"} 1"#.to_owned(),
         format!(r#"bobbin_inferences_total{{{labels},outcome="stop"}} 1"#),
         format!(r#"bobbin_inferences_total{{{labels},outcome="worker_lost"}} 1"#),
         format!("bobbin_input_tokens_total{{{labels}}} 14"),
@@ -134,10 +136,30 @@ async fn the_metrics_tell_requests_and_inference_by_route_and_version() {
     assert!(metrics.ends_with("# EOF\n"));
 }
 
+#[tokio::test]
+async fn a_request_is_counted_under_the_versions_that_it_used() {
+    let fake = Fake::new(|call| async move {
+        call.context.bundles.note(&"storyteller@1.0.0".into());
+        call.context.bundles.note(&"judge@2.0.0".into());
+        Ok(Response::new(Pieces::of("x")))
+    });
+    let host = Host::builder().route("/story", fake).start().await;
+    text(get(host.app, "/story").await).await;
+    let metrics = host.metrics().await;
+    let labels = r#"route="trigger /story",bundle="storyteller@1.0.0, judge@2.0.0""#;
+    for line in [
+        format!("bobbin_http_requests_total{{{labels},status=\"200\"}} 1"),
+        format!("bobbin_http_request_seconds_count{{{labels}}} 1"),
+    ] {
+        assert!(metrics.lines().any(|found| found == line), "{line} is missing in:\n{metrics}");
+    }
+}
+
 #[test]
 fn a_versions_metrics_come_from_its_worker() {
     let stats = WorkerStats { running: 3, cells: 4096, cancelled: 2, ..WorkerStats::default() };
-    let vitals = Vitals { pid: Some(1), restarts: 1, resident_bytes: Some(5000), stats };
+    let cage = vec![("seccomp".to_owned(), None), ("landlock".to_owned(), Some("no landlock".to_owned()))];
+    let vitals = Vitals { pid: Some(1), restarts: 1, resident_bytes: Some(5000), cage, stats };
     let live = Snapshot { bundle: "s@1.0.0".into(), state: State::Ready, leases: 4, vitals: Some(vitals) };
     let failed = Snapshot { bundle: "t@1.0.0".into(), state: State::Failed, leases: 0, vitals: None };
     let mut text = String::new();
@@ -153,6 +175,8 @@ fn a_versions_metrics_come_from_its_worker() {
         r#"bobbin_worker_cancelled_total{bundle="s@1.0.0"} 2"#,
         r#"bobbin_worker_restarts_total{bundle="s@1.0.0"} 1"#,
         r#"bobbin_worker_resident_bytes{bundle="s@1.0.0"} 5000"#,
+        r#"bobbin_worker_cage{bundle="s@1.0.0",rule="seccomp",holds="true"} 1"#,
+        r#"bobbin_worker_cage{bundle="s@1.0.0",rule="landlock",holds="false"} 1"#,
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is missing in:\n{text}");
     }

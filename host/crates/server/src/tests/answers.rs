@@ -1,6 +1,6 @@
 //! Answers: streamed as they come, never whole when broken, and always with the request's name.
 
-use super::host::{Fake, Host, Pieces, get, json, piece, raw, request, send, send_h2, text};
+use super::host::{Fake, Host, Log, Pieces, get, json, piece, raw, request, send, send_h2, text};
 use bobbin_inference::Cause;
 use bobbin_runtime::Failure;
 use http::{Response, StatusCode};
@@ -108,6 +108,23 @@ async fn what_a_component_does_after_its_promised_bytes_is_not_cut() {
 }
 
 #[tokio::test]
+async fn a_break_after_the_promised_bytes_is_told_once_in_the_log() {
+    let (log, _on) = Log::start();
+    let (sender, body) = Pieces::new();
+    let mut answer = Response::new(body);
+    answer.headers_mut().insert("content-length", 2.into());
+    let host = Host::with(bodies([answer])).await;
+    sender.send(Ok("hi")).unwrap();
+    assert_eq!(text(get(host.app, "/").await).await, "hi");
+    sender.send(Err(Cause::GuestTrapped("unreachable at 0xbeef".into()))).unwrap();
+    sender.closed().await;
+    let lines = log.lines("broke off");
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    let line = &lines[0];
+    assert!(line.contains("unreachable at 0xbeef") && line.contains("route=trigger /..."), "{line}");
+}
+
+#[tokio::test]
 async fn every_answer_names_its_request() {
     let mut named = Response::new(Pieces::of("x"));
     named.headers_mut().insert("bobbin-request-id", "mine".parse().unwrap());
@@ -181,7 +198,7 @@ async fn a_client_that_leaves_before_the_head_ends_its_request() {
     starts.recv().await.unwrap();
     drop(stream);
     gone.await.unwrap();
-    let line = r#"bobbin_http_requests_total{route="trigger /...",status="499"} 1"#;
+    let line = r#"bobbin_http_requests_total{route="trigger /...",bundle="none",status="499"} 1"#;
     assert!(host.metrics().await.contains(line));
 }
 

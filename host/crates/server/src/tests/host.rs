@@ -10,6 +10,7 @@ use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use parking_lot::Mutex;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -216,4 +217,48 @@ pub(super) async fn raw(addr: SocketAddr, bytes: &str) -> std::io::Result<String
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).await?;
     Ok(String::from_utf8(answer).unwrap())
+}
+
+/// What is logged on this thread, one line per event.
+#[derive(Clone, Default)]
+pub(super) struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    /// Listens until the guard is dropped.
+    pub(super) fn start() -> (Self, tracing::subscriber::DefaultGuard) {
+        let log = Self::default();
+        let on = tracing::subscriber::set_default(log.clone());
+        (log, on)
+    }
+
+    /// The lines so far that hold this.
+    pub(super) fn lines(&self, part: &str) -> Vec<String> {
+        self.0.lock().iter().filter(|line| line.contains(part)).cloned().collect()
+    }
+}
+
+impl tracing::Subscriber for Log {
+    fn enabled(&self, _metadata: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _span: &tracing::span::Id, _values: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _span: &tracing::span::Id, _follows: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut line = String::new();
+        event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+            line.push_str(&format!("{field}={value:?} "));
+        });
+        self.0.lock().push(line);
+    }
+
+    fn enter(&self, _span: &tracing::span::Id) {}
+
+    fn exit(&self, _span: &tracing::span::Id) {}
 }

@@ -6,3 +6,4 @@ mod bounds;
 mod host;
 mod routing;
 mod stopping;
+mod uploads;

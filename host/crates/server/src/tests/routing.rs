@@ -201,6 +201,6 @@ async fn an_unknown_path_is_404_and_adds_no_label() {
         assert_eq!(json(response).await["code"], "no_route");
     }
     let metrics = host.metrics().await;
-    assert!(metrics.contains(r#"bobbin_http_requests_total{route="none",status="404"} 3"#), "{metrics}");
+    assert!(metrics.contains(r#"bobbin_http_requests_total{route="none",bundle="none",status="404"} 3"#), "{metrics}");
     assert!(!metrics.contains("unknown"), "{metrics}");
 }

@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    bobbin_worker::memory::return_at_once();
     bobbin_worker::child::run()
 }

@@ -3,13 +3,16 @@
 //! A grammar comes from a request, and a small one can make llama.cpp work for very long: when it compiles,
 //! and again at any token. So each constrained compute has a thread of its own, which compiles the grammar
 //! and then chooses the tokens; the engine goes on with everybody else meanwhile, and the compute's deadline
-//! bounds the rest. Size, depth and the number of
-//! ways to begin are checked first, since the C++ recurses and keeps all ways in memory.
+//! bounds the rest. A choice that is under way cannot be interrupted, nor run out of memory without ending the
+//! process, so what could do either is refused first: see [`ambiguity`] for grammars and [`schema`] for schemas.
+//! Nothing further is begun for a compute that is over.
 //!
 //! A token is chosen without the grammar first, and only when the grammar refuses it among those it allows:
 //! looking at one token is cheap, looking at the whole vocabulary is not. What ends an answer is never
 //! accepted into the grammar, and a grammar that refused a token it had allowed is not asked again:
 //! llama.cpp aborts on both.
+
+mod schema;
 
 use super::ambiguity;
 use super::event::Event;
@@ -23,7 +26,7 @@ use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::LlamaToken;
 use llama_cpp_2::token::data::LlamaTokenData;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
 use std::time::Duration;
 
@@ -33,8 +36,6 @@ const MOST: usize = 16;
 const STACK: usize = 16 << 20;
 /// Nested groups of a grammar, nested values of a schema.
 const MOST_NESTED: usize = 64;
-/// Ways in which one rule begins; see [`ambiguity`].
-const MOST_BEGINNINGS: u64 = 20_000;
 /// Processor time that one choice may take. The ways to go on can also multiply from token to token: then each choice
 /// takes longer than the last, and this ends it before memory does.
 const MOST_TIME: Duration = Duration::from_millis(500);
@@ -48,8 +49,17 @@ pub(super) struct Constraints {
     alive: Arc<AtomicUsize>,
 }
 
-/// The engine's end of one constrained sampler.
-pub(super) struct Constrained(Sender<Request>);
+/// The engine's end of one constrained sampler. Dropping it ends the sampler after the step that it is at.
+pub(super) struct Constrained {
+    requests: Sender<Request>,
+    over: Arc<AtomicBool>,
+}
+
+impl Drop for Constrained {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Release);
+    }
+}
 
 struct Request {
     logits: Vec<f32>,
@@ -91,15 +101,17 @@ impl Constraints {
         let alive = Alive(Arc::clone(&self.alive));
         let (requests, inbox) = channel();
         let (model, events) = (self.model, self.events.clone());
+        let constrained = Constrained { requests, over: Arc::default() };
+        let over = Arc::clone(&constrained.over);
         let run = move || {
             let _alive = alive;
-            run(model, call, constraint, sampler, &inbox, &events);
+            run(model, call, constraint, sampler, &inbox, &events, &over);
         };
         let thread = std::thread::Builder::new().name("grammar".into()).stack_size(STACK).spawn(run);
         thread.map_err(|error| {
             InferenceError::new(Reason::BackendFailed, format!("the worker cannot start a thread: {error}"))
         })?;
-        Ok(Constrained(requests))
+        Ok(constrained)
     }
 }
 
@@ -107,7 +119,7 @@ impl Constrained {
     /// Asks for the next token; the answer comes as [`Event::Chosen`].
     pub(super) fn choose(&self, logits: &[f32]) {
         // A thread that is gone has said why.
-        let _ = self.0.send(Request { logits: logits.to_vec() });
+        let _ = self.requests.send(Request { logits: logits.to_vec() });
     }
 }
 
@@ -118,8 +130,9 @@ fn run(
     sampler: Sampler,
     inbox: &Receiver<Request>,
     events: &SyncSender<Event>,
+    over: &AtomicBool,
 ) {
-    let grammar = match compile(model, constraint) {
+    let grammar = match compile(model, constraint, over) {
         Ok(grammar) => grammar,
         Err(error) => {
             let _ = events.send(Event::Compiled(call, Err(error)));
@@ -131,11 +144,15 @@ fn run(
         return;
     }
     while let Ok(request) = inbox.recv() {
+        // A request outlives its sender.
+        if over.load(Ordering::Acquire) {
+            return;
+        }
         let started = process::thread_time();
         let chosen = guided.choose(&request.logits);
         let chosen = if process::thread_time() - started <= MOST_TIME { chosen } else { Err(too_slow()) };
-        let over = !matches!(chosen, Ok(Some(_)));
-        if events.send(Event::Chosen(call, chosen)).is_err() || over {
+        let last = !matches!(chosen, Ok(Some(_)));
+        if events.send(Event::Chosen(call, chosen)).is_err() || last {
             return;
         }
     }
@@ -195,28 +212,44 @@ fn too_slow() -> InferenceError {
     )
 }
 
-fn compile(model: &LlamaModel, constraint: Constraint) -> Result<LlamaSampler, InferenceError> {
-    let invalid = |message: String| InferenceError::new(Reason::InvalidGrammar, message);
+fn compile(model: &LlamaModel, constraint: Constraint, over: &AtomicBool) -> Result<LlamaSampler, InferenceError> {
     let grammar = match constraint {
-        Constraint::Grammar(grammar) => grammar,
-        Constraint::JsonSchema(schema) => llama_cpp_2::json_schema_to_grammar(&schema)
-            .map_err(|error| invalid(format!("the JSON schema does not become a grammar: {error}")))?,
+        Constraint::Grammar(grammar) => {
+            ambiguity::check(&grammar).map_err(|error| invalid(format!("the grammar is refused: {error}")))?;
+            grammar
+        }
+        Constraint::JsonSchema(schema) => convert(&schema)?,
     };
+    if over.load(Ordering::Acquire) {
+        return Err(invalid("the compute ended before its grammar was compiled".into()));
+    }
+    LlamaSampler::grammar(model, &grammar, "root").map_err(|error| {
+        invalid(format!(
+            "the grammar reads but does not compile: {error}; a token in <> must be one token of the model"
+        ))
+    })
+}
+
+/// A schema's grammar, checked as one that a request brings.
+fn convert(text: &str) -> Result<String, InferenceError> {
+    let why = |error: &str| {
+        invalid(format!("the JSON schema cannot be turned into a grammar: {error}; {}", schema::SUPPORTED))
+    };
+    schema::check(&parse_schema(text)?).map_err(|error| why(&error))?;
+    let grammar = llama_cpp_2::json_schema_to_grammar(text).map_err(|error| why(&error.to_string()))?;
     if grammar.len() > MOST_BYTES {
         return Err(invalid(format!(
             "the JSON schema becomes a grammar of {} bytes; at most {MOST_BYTES} are allowed; simplify it",
             grammar.len()
         )));
     }
-    if let Some(count) = ambiguity::most_beginnings(&grammar).filter(|count| *count > MOST_BEGINNINGS) {
-        return Err(invalid(format!(
-            "a rule of the grammar can begin in {count} ways; at most {MOST_BEGINNINGS} are allowed; let rules differ in \
-             how they begin"
-        )));
-    }
-    LlamaSampler::grammar(model, &grammar, "root").map_err(|error| {
-        invalid(format!("the grammar does not compile: {error}; it must be GBNF with a rule named \"root\""))
-    })
+    ambiguity::check(&grammar)
+        .map_err(|error| invalid(format!("the grammar that the JSON schema becomes is refused: {error}")))?;
+    Ok(grammar)
+}
+
+fn invalid(message: String) -> InferenceError {
+    InferenceError::new(Reason::InvalidGrammar, message)
 }
 
 fn check_depth(constraint: &Constraint) -> Result<(), InferenceError> {
@@ -259,9 +292,11 @@ fn schema_depth(text: &str) -> Result<usize, InferenceError> {
             _ => 0,
         }
     }
-    let value: serde_json::Value = serde_json::from_str(text)
-        .map_err(|error| InferenceError::new(Reason::InvalidGrammar, format!("the JSON schema is no JSON: {error}")))?;
-    Ok(depth(&value))
+    Ok(depth(&parse_schema(text)?))
+}
+
+fn parse_schema(text: &str) -> Result<serde_json::Value, InferenceError> {
+    serde_json::from_str(text).map_err(|error| invalid(format!("the JSON schema is no JSON: {error}")))
 }
 
 #[cfg(test)]
@@ -283,9 +318,56 @@ mod tests {
     }
 
     #[test]
-    fn ordinary_ones_pass() {
-        let schema = r#"{"type":"object","properties":{"a":{"type":"array","items":{"type":"string"}}}}"#;
-        check_depth(&Constraint::JsonSchema(schema.into())).unwrap();
-        check_depth(&Constraint::Grammar("root ::= (\"a\" | (\"b\"))*".into())).unwrap();
+    fn ordinary_schemas_pass() {
+        let many: Vec<String> = (0..300).map(|number| format!("value {number}")).collect();
+        let object = serde_json::json!({"type": "object", "properties": {
+            "name": {"type": "string", "minLength": 1, "maxLength": 80}, "age": {"type": "integer", "minimum": 0, "maximum": 150},
+            "email": {"type": "string"}, "nick": {"type": ["string", "null"]}, "score": {"type": "number"}},
+            "required": ["name", "age"], "additionalProperties": false});
+        for schema in [
+            serde_json::json!({}),
+            serde_json::json!(object),
+            serde_json::json!({"type": "object"}),
+            serde_json::json!({"type": "object", "properties": {"a": {}, "an odd, long name": {}}, "additionalProperties": true}),
+            serde_json::json!({"type": "object", "additionalProperties": {"type": "number"}}),
+            serde_json::json!({"type": "array", "items": object}),
+            serde_json::json!({"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 100}),
+            serde_json::json!({"type": "array", "items": {"type": "integer"}, "maxItems": 0}),
+            serde_json::json!({"type": "array", "prefixItems": [{"type": "number"}, {"type": "boolean"}]}),
+            serde_json::json!({"type": "string", "minLength": 3, "maxLength": 2000}),
+            serde_json::json!({"type": "string", "pattern": "^(\\([0-9]{3}\\))?[0-9]{3}-[0-9]{4}$"}),
+            serde_json::json!({"type": "string", "format": "date-time"}),
+            serde_json::json!({"type": "string", "format": "uuid"}),
+            serde_json::json!({"type": "integer", "minimum": -9_007_199_254_740_991_i64, "maximum": 9_007_199_254_740_991_i64}),
+            serde_json::json!({"type": "integer", "minimum": 17}),
+            serde_json::json!({"type": "integer", "exclusiveMaximum": 1000}),
+            serde_json::json!({"enum": many}),
+            serde_json::json!({"enum": ["", "a \"quoted\" one", 7, null]}),
+            serde_json::json!({"const": {"a": [1, 2]}}),
+            serde_json::json!({"anyOf": [{"type": "string"}, object, {"type": "null"}]}),
+            serde_json::json!({"allOf": [{"$ref": "#/$defs/base"}, {"properties": {"b": {"type": "string"}}}],
+                "$defs": {"base": {"type": "object", "properties": {"a": {"type": "integer"}}}}}),
+            serde_json::json!({"$ref": "#/$defs/tree", "$defs": {"tree": {"type": "object", "properties": {
+                "value": {"type": "string"}, "children": {"type": "array", "items": {"$ref": "#/$defs/tree"}}}}}}),
+        ] {
+            let text = schema.to_string();
+            check_depth(&Constraint::JsonSchema(text.clone())).unwrap();
+            let grammar = convert(&text).unwrap_or_else(|error| panic!("{text}: {}", error.message));
+            assert!(grammar.contains("root ::="), "{grammar}");
+        }
+    }
+
+    #[test]
+    fn a_schema_that_the_converter_refuses_is_answered_with_what_is_supported() {
+        for (text, why) in [
+            (r#"{"type":"nonsense"}"#, "type \"nonsense\""),
+            (r#"{"enum":[]}"#, "$ref into the same document"),
+            (r#"{"type":"string","pattern":"^(a?){50}$"}"#, "repeats what may be empty"),
+            (r#"{"type":"string","pattern":"^a{5,2}$"}"#, "{5,2} repeats at least 5 and at most 2 times"),
+        ] {
+            let error = convert(text).unwrap_err();
+            assert_eq!(error.reason, Reason::InvalidGrammar);
+            assert!(error.message.contains(why), "{}", error.message);
+        }
     }
 }

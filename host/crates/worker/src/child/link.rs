@@ -84,7 +84,7 @@ impl Link {
         let (frames, queue) = sync_channel(OUTBOX);
         let writer = self.writer;
         let writer = std::thread::Builder::new().name("link-writer".into()).spawn(move || write_all(writer, &queue))?;
-        Ok((events, inbox, Outbox { buffer: Vec::new(), frames: Some(frames), writer: Some(writer) }))
+        Ok((events, inbox, Outbox { writer: Some(writer), ..Outbox::new(frames) }))
     }
 }
 
@@ -145,6 +145,11 @@ pub(super) struct Outbox {
 }
 
 impl Outbox {
+    /// Frames go into this channel, a step's worth at a time.
+    pub(super) fn new(frames: SyncSender<Vec<u8>>) -> Self {
+        Self { buffer: Vec::new(), frames: Some(frames), writer: None }
+    }
+
     /// Adds a frame.
     ///
     /// # Errors

@@ -6,7 +6,7 @@
 use bobbin_inference::wire::{CallId, FromWorker};
 use bobbin_inference::{
     Account, Charge, Embeddings, FinishReason, Generated, GraphInfo, InferenceError, Metadata, Output, OverAccount,
-    Reason, TokenLogprob, Usage, Work,
+    Reason, TokenLogprob, Usage, Values, Work,
 };
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -157,8 +157,8 @@ impl Call {
         match self.expected {
             Expected::Text { parts, logprobs } => inbox.take_text(parts, logprobs, info),
             _ if !inbox.answered => Taken::Nothing { credit: 0 },
-            Expected::Logits => Taken::Last(Output::Logits(inbox.take_values())),
-            Expected::Scores => Taken::Last(Output::Scores(inbox.take_values())),
+            Expected::Logits => Taken::Last(Output::Logits(Values { usage: inbox.usage, values: inbox.take_values() })),
+            Expected::Scores => Taken::Last(Output::Scores(Values { usage: inbox.usage, values: inbox.take_values() })),
             Expected::Embeddings => Taken::Last(Output::Embeddings(Embeddings {
                 dimensions: inbox.dimensions,
                 metadata: metadata(info, inbox.usage, Some(FinishReason::Stop), None),

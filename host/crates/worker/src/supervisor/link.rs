@@ -27,7 +27,7 @@ const OUTBOX_BYTES: usize = 4 * bobbin_inference::wire::MAX_FRAME;
 #[derive(Debug)]
 pub(super) struct Link {
     bundle: Arc<str>,
-    registry: Mutex<Registry>,
+    calls: Mutex<Calls>,
     last_session: AtomicU64,
     last_call: AtomicU64,
     outbox: mpsc::UnboundedSender<Outgoing>,
@@ -37,8 +37,8 @@ pub(super) struct Link {
 }
 
 #[derive(Debug, Default)]
-struct Registry {
-    calls: HashMap<CallId, Arc<Call>>,
+struct Calls {
+    open: HashMap<CallId, Arc<Call>>,
     /// Set once, when the worker is dead: why.
     lost: Option<Arc<str>>,
 }
@@ -77,7 +77,7 @@ impl Link {
         let (outbox, frames) = mpsc::unbounded_channel();
         let link = Arc::new(Self {
             bundle,
-            registry: Mutex::default(),
+            calls: Mutex::default(),
             last_session: AtomicU64::new(0),
             last_call: AtomicU64::new(0),
             outbox,
@@ -120,12 +120,12 @@ impl Link {
             work,
         };
         let outgoing = self.outgoing(&message, asker.context).map_err(NotBegun::Refused)?;
-        let mut registry = self.registry.lock();
-        if let Some(reason) = &registry.lost {
+        let mut calls = self.calls.lock();
+        if let Some(reason) = &calls.lost {
             return Err(NotBegun::Lost(worker_lost(reason)));
         }
-        registry.calls.insert(id, Arc::clone(&call));
-        drop(registry);
+        calls.open.insert(id, Arc::clone(&call));
+        drop(calls);
         self.send(outgoing);
         Ok(OpenCall { link: Arc::clone(self), call })
     }
@@ -157,18 +157,18 @@ impl Link {
 
     /// Why the worker is dead, if it is.
     pub(super) fn lost(&self) -> Option<InferenceError> {
-        self.registry.lock().lost.as_deref().map(worker_lost)
+        self.calls.lock().lost.as_deref().map(worker_lost)
     }
 
     /// The worker is dead: fails every call in flight, and every later one.
     pub(super) fn lose(&self, reason: &Arc<str>) {
-        let calls = {
-            let mut registry = self.registry.lock();
-            registry.lost = Some(Arc::clone(reason));
-            std::mem::take(&mut registry.calls)
+        let open = {
+            let mut calls = self.calls.lock();
+            calls.lost = Some(Arc::clone(reason));
+            std::mem::take(&mut calls.open)
         };
         self.closing.cancel();
-        for call in calls.into_values() {
+        for call in open.into_values() {
             call.fail(worker_lost(reason));
         }
     }
@@ -196,7 +196,7 @@ impl Link {
 
     /// Forgets a call that nobody waits for, and tells the worker unless the call is over.
     fn give_up(&self, call: CallId) {
-        let open = self.registry.lock().calls.remove(&call).is_some();
+        let open = self.calls.lock().open.remove(&call).is_some();
         if open {
             self.send_small(&ToWorker::Cancel { call });
         }
@@ -231,13 +231,13 @@ impl Link {
         if id > self.last_call.load(Ordering::Relaxed) {
             return Err(format!("it answered call {id}, which was never made"));
         }
-        let call = self.registry.lock().calls.get(&id).cloned();
+        let call = self.calls.lock().open.get(&id).cloned();
         // An answer to a call that was given up crossed its cancellation on the way.
         let Some(call) = call else { return Ok(()) };
         match call.receive(message)? {
             Progress::Open => {}
             Progress::Over => {
-                self.registry.lock().calls.remove(&id);
+                self.calls.lock().open.remove(&id);
             }
             Progress::Refused => self.give_up(id),
         }

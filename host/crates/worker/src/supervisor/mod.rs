@@ -7,13 +7,16 @@
 //!
 //! From the outside in: `worker` is the handle, `supervise` the task behind it (with the policy of `restart`),
 //! `connect` the beginning of a conversation, `link` the rest of it, `call` one compute, `session` what the
-//! sandbox holds, `process`, `spawner` and `tail` the operating system's part.
+//! sandbox holds, `process`, `spawner` and `tail` the operating system's part, `memory` its watchdog, `cage` what
+//! it reports of its cage.
 
+mod cage;
 mod call;
 mod connect;
 mod cpu;
 mod frames;
 mod link;
+mod memory;
 mod process;
 mod restart;
 mod session;
@@ -30,7 +33,7 @@ pub use cpu::{CpuBudget, CpuShare};
 pub use process::WorkerCommand;
 pub use restart::RestartLimits;
 pub use spec::{SpecError, WorkerSpec};
-pub use state::{StartPhase, WorkerFailure, WorkerState};
+pub use state::{StartPhase, WorkerFailure, WorkerState, WorkerStatus};
 pub use worker::Worker;
 
 use connect::Patience;
@@ -57,12 +60,15 @@ pub struct SupervisorConfig {
     pub load_timeout: Duration,
     /// How long a worker may take to end that is stopped because nobody holds it any more.
     pub stop_grace: Duration,
+    /// How often the resident memory of a worker that is ready is looked at.
+    pub memory_check: Duration,
     /// When dead workers are started again.
     pub restart: RestartLimits,
 }
 
 impl Default for SupervisorConfig {
-    /// This executable, all cores, 10 s for a greeting, 10 minutes for a load, 5 s for an end.
+    /// This executable, all cores, 10 s for a greeting, 10 minutes for a load, 5 s for an end, memory
+    /// looked at once a second.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().try_into().unwrap_or(u32::MAX));
         Self {
@@ -71,6 +77,7 @@ impl Default for SupervisorConfig {
             greeting_timeout: Duration::from_secs(10),
             load_timeout: Duration::from_secs(600),
             stop_grace: Duration::from_secs(5),
+            memory_check: Duration::from_secs(1),
             restart: RestartLimits::default(),
         }
     }
@@ -82,6 +89,7 @@ pub struct Supervisor {
     cpu: CpuBudget,
     patience: Patience,
     stop_grace: Duration,
+    memory_check: Duration,
     restart: RestartLimits,
 }
 
@@ -96,12 +104,14 @@ impl Supervisor {
     }
 
     fn with_launcher(config: SupervisorConfig, launcher: impl FnOnce(WorkerCommand) -> Arc<dyn Launch>) -> Self {
-        let SupervisorConfig { command, cores, greeting_timeout, load_timeout, stop_grace, restart } = config;
+        let SupervisorConfig { command, cores, greeting_timeout, load_timeout, stop_grace, memory_check, restart } =
+            config;
         Self {
             launcher: launcher(command),
             cpu: CpuBudget::new(cores),
             patience: Patience { greeting: greeting_timeout, load: load_timeout },
             stop_grace,
+            memory_check,
             restart,
         }
     }
@@ -111,13 +121,15 @@ impl Supervisor {
     /// Must be called within a tokio runtime that has its I/O and time drivers enabled.
     #[must_use]
     pub fn start(&self, spec: WorkerSpec) -> Arc<Worker> {
-        let (info, load) = spec.into_parts();
+        let (info, load, weights_bytes) = spec.into_parts();
         let shared = Shared::new(info);
         let (stop, stopping) = watch::channel(None);
         let job = Job {
             shared: Arc::clone(&shared),
             launcher: Arc::clone(&self.launcher),
             load,
+            weights_bytes,
+            memory_check: self.memory_check,
             share: self.cpu.join(),
             patience: self.patience,
             restart: self.restart,

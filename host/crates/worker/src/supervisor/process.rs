@@ -1,5 +1,6 @@
 //! The process of a worker: how it is started, and how it ended.
 
+use super::memory::{Memory, Meter};
 use super::spawner::Spawner;
 use super::tail::Tail;
 use futures::future::BoxFuture;
@@ -61,6 +62,9 @@ pub(super) struct Launched {
 /// A process that may still be running.
 pub(super) trait Process: Send {
     fn pid(&self) -> u32;
+
+    /// Reads its memory. Of no use after it was waited for to its end: another may have its id then.
+    fn meter(&self) -> Meter;
 
     /// Kills it, if it has not ended. It must be waited for all the same.
     fn kill(&mut self);
@@ -135,6 +139,11 @@ impl Running {
 impl Process for Running {
     fn pid(&self) -> u32 {
         self.pid
+    }
+
+    fn meter(&self) -> Meter {
+        let pid = self.pid;
+        Box::new(move || Memory::of(pid))
     }
 
     fn kill(&mut self) {

@@ -12,6 +12,7 @@ use std::path::Path;
 pub struct WorkerSpec {
     info: GraphInfo,
     load: LoadSpec,
+    weights_bytes: u64,
 }
 
 /// A sound bundle that no worker can serve.
@@ -96,16 +97,18 @@ impl WorkerSpec {
             tolerance: manifest.fingerprint.as_ref().map_or(0.0, |fingerprint| fingerprint.tolerance),
             bundle,
         };
-        Ok(Self { info, load })
+        let weights_bytes = manifest.weights().map_or(0, |weights| weights.size);
+        Ok(Self { info, load, weights_bytes })
     }
 
-    pub(super) fn into_parts(self) -> (GraphInfo, LoadSpec) {
-        (self.info, self.load)
+    /// What is known of the graph, what the worker is told, and the size of its weights in bytes.
+    pub(super) fn into_parts(self) -> (GraphInfo, LoadSpec, u64) {
+        (self.info, self.load, self.weights_bytes)
     }
 
     #[cfg(test)]
-    pub(super) fn of_parts(info: GraphInfo, load: LoadSpec) -> Self {
-        Self { info, load }
+    pub(super) fn of_parts(info: GraphInfo, load: LoadSpec, weights_bytes: u64) -> Self {
+        Self { info, load, weights_bytes }
     }
 }
 
@@ -190,7 +193,7 @@ limits = "no facts"
 
     #[test]
     fn a_manifest_becomes_what_a_worker_is_told() {
-        let (info, load) = spec("generate").unwrap().into_parts();
+        let (info, load, weights_bytes) = spec("generate").unwrap().into_parts();
         assert_eq!((&*info.bundle, info.kind, info.context), ("storyteller@1.2.3", GraphKind::Generate, 256));
         assert_eq!(&*info.digest, Digest::of(b"x").to_string());
         let expected = OptionsPatch {
@@ -214,6 +217,7 @@ limits = "no facts"
             tolerance: 0.25,
         };
         assert_eq!(load, expected);
+        assert_eq!(weights_bytes, 1000);
     }
 
     #[test]

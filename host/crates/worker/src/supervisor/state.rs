@@ -42,8 +42,6 @@ pub enum WorkerState {
         pid: u32,
         /// What it found when it loaded.
         loaded: Arc<Loaded>,
-        /// Since when.
-        since: SystemTime,
     },
     /// It died, and will be started again.
     Restarting {
@@ -63,6 +61,21 @@ pub enum WorkerState {
     Stopping,
     /// It was told to end, and has.
     Stopped,
+}
+
+/// What a worker is doing, and since when.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorkerStatus {
+    /// What it is doing.
+    pub state: WorkerState,
+    /// When it began to.
+    pub since: SystemTime,
+}
+
+impl WorkerStatus {
+    fn now(state: WorkerState) -> Self {
+        Self { state, since: SystemTime::now() }
+    }
 }
 
 /// A worker that is not ready and will not be.
@@ -90,7 +103,7 @@ pub(super) enum Access {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) info: GraphInfo,
-    pub(super) state: watch::Sender<WorkerState>,
+    pub(super) status: watch::Sender<WorkerStatus>,
     pub(super) access: watch::Sender<Access>,
     pub(super) restarts: AtomicU64,
 }
@@ -99,17 +112,28 @@ impl Shared {
     pub(super) fn new(info: GraphInfo) -> Arc<Self> {
         let waiting = Access::Waiting(format!("the worker for {} is being started", info.bundle).into());
         Arc::new(Self {
-            state: watch::Sender::new(WorkerState::Starting { phase: StartPhase::Spawning }),
+            status: watch::Sender::new(WorkerStatus::now(WorkerState::Starting { phase: StartPhase::Spawning })),
             access: watch::Sender::new(waiting),
             restarts: AtomicU64::new(0),
             info,
         })
     }
 
+    /// Enters a state; one that is said twice was entered the first time.
+    pub(super) fn enter(&self, state: WorkerState) {
+        self.status.send_if_modified(|status| {
+            let new = status.state != state;
+            if new {
+                *status = WorkerStatus::now(state);
+            }
+            new
+        });
+    }
+
     /// The live process, waited for until the request's soft deadline while there is none.
     ///
     /// # Errors
-    /// `worker_unavailable` when there will be none, or none in time; `cancelled`.
+    /// `worker_unavailable` when there will be none; `deadline_exceeded` when there was none in time; `cancelled`.
     pub(super) async fn link(&self, context: &RequestContext) -> Result<Arc<Link>, InferenceError> {
         let mut access = self.access.subscribe();
         let unavailable = |reason: &str| InferenceError::new(Reason::WorkerUnavailable, reason);
@@ -124,9 +148,8 @@ impl Shared {
                 biased;
                 () = context.cancel.cancelled() => return Err(InferenceError::cancelled()),
                 () = tokio::time::sleep_until(context.deadlines.soft.into()) => {
-                    return Err(unavailable(&format!(
-                        "{reason}, and it was not ready before the request's deadline; try again later"
-                    )));
+                    let text = format!("{reason}, and it was not ready before the request's deadline; try again later");
+                    return Err(InferenceError::new(Reason::DeadlineExceeded, text));
                 }
                 changed = access.changed() => {
                     if let Err(gone) = changed {
@@ -142,5 +165,30 @@ impl Shared {
             Access::Live(link) => Some(Arc::clone(link)),
             Access::Waiting(_) | Access::Refused(_) => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bobbin_inference::{GraphKind, OptionsPatch};
+
+    #[test]
+    fn a_state_that_is_said_twice_was_entered_the_first_time() {
+        let shared = Shared::new(GraphInfo {
+            bundle: "storyteller@1.0.0".into(),
+            digest: "sha256:00".into(),
+            kind: GraphKind::Generate,
+            context: 256,
+            defaults: OptionsPatch::default(),
+        });
+        let loading = WorkerState::Starting { phase: StartPhase::Loading };
+        shared.enter(loading.clone());
+        let first = shared.status.borrow().clone();
+        assert_eq!(first.state, loading);
+        shared.enter(loading);
+        assert_eq!(*shared.status.borrow(), first);
+        shared.enter(WorkerState::Stopping);
+        assert!(shared.status.borrow().state == WorkerState::Stopping && shared.status.borrow().since >= first.since);
     }
 }

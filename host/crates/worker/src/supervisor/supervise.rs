@@ -1,9 +1,11 @@
 //! The life of a worker: start, watch, start again, stop. One task per worker runs it.
 
+use super::cage;
 use super::connect::{Connected, NotReady, Patience, connect};
 use super::cpu::CpuShare;
 use super::frames::Hangup;
 use super::link::Link;
+use super::memory::overgrown;
 use super::process::{Launch, Launched, Process};
 use super::restart::{RestartLimits, RestartPolicy, Verdict};
 use super::state::{Access, Shared, StartPhase, WorkerState};
@@ -26,6 +28,9 @@ pub(super) struct Job {
     pub(super) shared: Arc<Shared>,
     pub(super) launcher: Arc<dyn Launch>,
     pub(super) load: LoadSpec,
+    /// What the weights take when all of them are mapped in.
+    pub(super) weights_bytes: u64,
+    pub(super) memory_check: Duration,
     pub(super) share: CpuShare,
     pub(super) patience: Patience,
     pub(super) restart: RestartLimits,
@@ -57,7 +62,7 @@ impl Job {
             _ => format!("the worker for {bundle} was stopped").into(),
         };
         self.shared.access.send_replace(Access::Refused(refused));
-        self.shared.state.send_replace(last);
+        self.shared.enter(last);
     }
 
     async fn lives(&mut self) -> WorkerState {
@@ -95,7 +100,7 @@ impl Job {
         tracing::warn!(%bundle, %reason, attempt, ?delay, "the worker died and is started again");
         let waiting = format!("{reason}; it is being started again");
         self.shared.access.send_replace(Access::Waiting(waiting.into()));
-        self.shared.state.send_replace(WorkerState::Restarting { reason, attempt, at: SystemTime::now() + delay });
+        self.shared.enter(WorkerState::Restarting { reason, attempt, at: SystemTime::now() + delay });
         if timeout(delay, stopped(&mut self.stop, self.grace)).await.is_ok() {
             return true;
         }
@@ -105,21 +110,19 @@ impl Job {
 
     /// One process, from its start to its end.
     async fn live(&mut self) -> Life {
-        self.shared.state.send_replace(WorkerState::Starting { phase: StartPhase::Spawning });
+        self.shared.enter(WorkerState::Starting { phase: StartPhase::Spawning });
         let bundle = Arc::clone(&self.shared.info.bundle);
         let load = LoadSpec { threads: self.share.threads(), ..self.load.clone() };
         let Launched { stream, mut process } = match self.launcher.launch(&bundle, load.threads).await {
             Ok(launched) => launched,
             Err(error) => return Life::NotReady(format!("the worker for {bundle} cannot be started: {error}")),
         };
-        let state = &self.shared.state;
-        let progress = |phase| {
-            state.send_replace(WorkerState::Starting { phase: StartPhase::from(phase) });
-        };
+        let shared = &self.shared;
+        let progress = |phase| shared.enter(WorkerState::Starting { phase: StartPhase::from(phase) });
         let connected = tokio::select! {
             connected = connect(stream, load, self.patience, progress) => connected,
             grace = stopped(&mut self.stop, self.grace) => {
-                self.shared.state.send_replace(WorkerState::Stopping);
+                self.shared.enter(WorkerState::Stopping);
                 end(process.as_mut(), grace).await;
                 return Life::Stopped;
             }
@@ -148,6 +151,7 @@ impl Job {
             let reason = format!("the worker for {bundle} has just died");
             self.shared.access.send_replace(Access::Waiting(reason.into()));
         };
+        let overgrown = overgrown(&bundle, self.weights_bytes, process.meter(), self.memory_check);
         let how = tokio::select! {
             hangup = &mut reading => {
                 gone();
@@ -158,6 +162,11 @@ impl Job {
                 // An answer that was finished before the end still counts.
                 let _ = timeout(HANGUP_AFTER_END, &mut reading).await;
                 how
+            }
+            wrong = overgrown => {
+                gone();
+                end(process, Duration::ZERO).await;
+                format!("was killed, because {wrong}")
             }
             grace = stopped(&mut self.stop, self.grace) => {
                 self.stop_serving(process, &link, reading, grace).await;
@@ -171,18 +180,18 @@ impl Job {
         Life::Died(reason, served)
     }
 
-    fn announce(&self, link: &Arc<Link>, loaded: Loaded, pid: u32) {
+    fn announce(&self, link: &Arc<Link>, mut loaded: Loaded, pid: u32) {
         let bundle = &self.shared.info.bundle;
-        tracing::info!(%bundle, pid, system = %loaded.system, "the worker is ready");
+        loaded.cage = cage::cut(loaded.cage);
+        tracing::info!(%bundle, pid, system = %loaded.system, cage = %cage::tell(&loaded.cage), "the worker is ready");
         self.shared.access.send_replace(Access::Live(Arc::clone(link)));
-        let ready = WorkerState::Ready { pid, loaded: Arc::new(loaded), since: SystemTime::now() };
-        self.shared.state.send_replace(ready);
+        self.shared.enter(WorkerState::Ready { pid, loaded: Arc::new(loaded) });
     }
 
     async fn stop_serving(&self, process: &mut dyn Process, link: &Link, reading: JoinHandle<Hangup>, grace: Duration) {
         let reason: Arc<str> = format!("the worker for {} was stopped", self.shared.info.bundle).into();
         self.shared.access.send_replace(Access::Refused(Arc::clone(&reason)));
-        self.shared.state.send_replace(WorkerState::Stopping);
+        self.shared.enter(WorkerState::Stopping);
         link.close();
         end(process, grace).await;
         reading.abort();

@@ -1,7 +1,8 @@
 //! A supervised worker, as the rest of the host holds it.
 
+use super::memory::Memory;
 use super::session::WorkerSession;
-use super::state::{Shared, WorkerFailure, WorkerState};
+use super::state::{Shared, WorkerFailure, WorkerState, WorkerStatus};
 use bobbin_inference::wire::{Loaded, WorkerStats};
 use bobbin_inference::{Graph, GraphInfo, Priority, RequestContext, Scope, Session};
 use std::sync::Arc;
@@ -59,10 +60,10 @@ impl Worker {
     /// # Errors
     /// When it will not: its load failed, it kept dying, or it was stopped.
     pub async fn ready(&self) -> Result<Loaded, WorkerFailure> {
-        let mut states = self.watch();
+        let mut statuses = self.watch();
         let ended = |reason: Arc<str>| WorkerFailure { bundle: Arc::clone(&self.info().bundle), reason };
         loop {
-            match &*states.borrow_and_update() {
+            match &statuses.borrow_and_update().state {
                 WorkerState::Ready { loaded, .. } => return Ok(Loaded::clone(loaded)),
                 WorkerState::Failed { reason } => return Err(ended(Arc::clone(reason))),
                 WorkerState::Stopping | WorkerState::Stopped => {
@@ -70,20 +71,26 @@ impl Worker {
                 }
                 WorkerState::Starting { .. } | WorkerState::Restarting { .. } => {}
             }
-            states.changed().await.map_err(|gone| ended(gone.to_string().into()))?;
+            statuses.changed().await.map_err(|gone| ended(gone.to_string().into()))?;
         }
     }
 
     /// What the worker is doing.
     #[must_use]
     pub fn state(&self) -> WorkerState {
-        self.shared().state.borrow().clone()
+        self.status().state
+    }
+
+    /// What the worker is doing, and since when.
+    #[must_use]
+    pub fn status(&self) -> WorkerStatus {
+        self.shared().status.borrow().clone()
     }
 
     /// Follows what the worker is doing.
     #[must_use]
-    pub fn watch(&self) -> watch::Receiver<WorkerState> {
-        self.shared().state.subscribe()
+    pub fn watch(&self) -> watch::Receiver<WorkerStatus> {
+        self.shared().status.subscribe()
     }
 
     /// What the process last said of its sequences; zeros while there is none. Its counters begin anew with
@@ -102,7 +109,7 @@ impl Worker {
     /// The process that computes now.
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
-        match &*self.shared().state.borrow() {
+        match &self.shared().status.borrow().state {
             WorkerState::Ready { pid, .. } => Some(*pid),
             _ => None,
         }
@@ -112,17 +119,27 @@ impl Worker {
     /// process that computes. Source: `VmRSS` in `/proc/<pid>/status`.
     #[must_use]
     pub fn resident_bytes(&self) -> Option<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()?)).ok()?;
-        resident(&status)
+        Memory::of(self.pid()?).ok().map(|memory| memory.resident)
+    }
+
+    /// The rules of the process's cage: name, and why it does not hold on this kernel where it does not. Empty
+    /// while there is no process that computes.
+    #[must_use]
+    pub fn cage(&self) -> Vec<(String, Option<String>)> {
+        match &self.shared().status.borrow().state {
+            WorkerState::Ready { loaded, .. } => loaded.cage.clone(),
+            _ => Vec::new(),
+        }
     }
 
     /// Ends the process and returns when it is gone. What it is computing is lost. A process that has not
     /// ended after `grace` is killed. The first call decides on the grace.
     pub async fn stop(&self, grace: Duration) {
         self.keep.stop(grace);
-        let mut states = self.watch();
+        let mut statuses = self.watch();
+        let over = |status: &WorkerStatus| matches!(status.state, WorkerState::Stopped | WorkerState::Failed { .. });
         // An error means that the worker's task is gone, and with it the process.
-        let _ = states.wait_for(|state| matches!(state, WorkerState::Stopped | WorkerState::Failed { .. })).await;
+        let _ = statuses.wait_for(over).await;
     }
 
     pub(super) fn shared(&self) -> &Shared {
@@ -137,23 +154,5 @@ impl Graph for Worker {
 
     fn open(&self, context: Arc<RequestContext>, scope: Scope, priority: Priority) -> Box<dyn Session> {
         Box::new(WorkerSession { worker: Arc::clone(&self.keep), context, scope, priority, bound: None, stream: None })
-    }
-}
-
-fn resident(status: &str) -> Option<u64> {
-    let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    kib.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn resident_memory_is_read_in_bytes() {
-        assert_eq!(resident("Name:\tbobbin\nVmRSS:\t    2048 kB\nThreads:\t3\n"), Some(2048 * 1024));
-        assert_eq!(resident("Name:\tbobbin\n"), None);
-        let ours = std::fs::read_to_string("/proc/self/status").unwrap();
-        assert!(resident(&ours).unwrap() > 0);
     }
 }

@@ -1,7 +1,7 @@
 //! Generation: goldens, batching, sessions, limits.
 
 use crate::worker::{Answer, Worker, constrained, goldens, greedy, ids, spec, text};
-use bobbin_inference::wire::ToWorker;
+use bobbin_inference::wire::{LoadSpec, ToWorker};
 use bobbin_inference::{Constraint, FinishReason, Options, OptionsPatch, Prompt, Reason, Work};
 
 const STORIES: &str = "stories260K-f16.gguf";
@@ -119,6 +119,17 @@ fn a_slow_reader_pauses_and_loses_nothing() {
 }
 
 #[test]
+fn readers_that_never_read_keep_nobody_out() {
+    let Some(spec) = spec(STORIES) else { return };
+    let mut worker = Worker::ready(LoadSpec { parallel: 2, ..spec });
+    for session in 1..=2 {
+        worker.start_with(session, text("Once upon a time", greedy(30)), 4, 600_000, "route");
+    }
+    worker.until(|stats| stats.paused == 2);
+    assert_eq!(worker.compute(3, text("The dog", greedy(20))).usage.output_tokens, 20);
+}
+
+#[test]
 fn text_held_back_for_a_stop_string_does_not_use_up_the_window_for_ever() {
     let Some(spec) = spec(STORIES) else { return };
     let mut worker = Worker::ready(spec);
@@ -177,7 +188,7 @@ fn a_full_context_ends_with_length() {
 #[test]
 fn computes_wait_for_cells_and_all_are_answered() {
     let Some(spec) = spec(STORIES) else { return };
-    let mut worker = Worker::ready(bobbin_inference::wire::LoadSpec { parallel: 2, ..spec });
+    let mut worker = Worker::ready(LoadSpec { parallel: 2, ..spec });
     let calls: Vec<_> = (0..8).map(|session| worker.start(session, text("Once upon a time", greedy(300)))).collect();
     worker.until(|stats| stats.waiting > 0);
     assert!(worker.stats.cells_reserved <= worker.stats.cells);
@@ -189,9 +200,9 @@ fn computes_wait_for_cells_and_all_are_answered() {
 #[test]
 fn a_compute_that_waits_past_its_deadline_fails_alone() {
     let Some(spec) = spec(STORIES) else { return };
-    let mut worker = Worker::ready(bobbin_inference::wire::LoadSpec { parallel: 1, ..spec });
-    // Without credit it holds its cells for ever.
-    let holder = worker.start_with(1, text("Once upon a time", greedy(400)), 1, 600_000, "route");
+    let mut worker = Worker::ready(LoadSpec { parallel: 1, ..spec });
+    // Without credit it holds its cells, which are all, for ever.
+    let holder = worker.start_with(1, text("Once upon a time", greedy(512)), 1, 600_000, "route");
     worker.until(|stats| stats.paused == 1);
     let late = worker.start_with(2, text("The dog", greedy(3)), 100, 20, "route");
     let error = worker.finish(late).error.unwrap();
@@ -239,7 +250,7 @@ fn continued_text_gets_no_beginning_of_its_own() {
 #[test]
 fn an_evicted_session_continues_as_if_nothing_had_happened() {
     let Some(spec) = spec(STORIES) else { return };
-    let mut worker = Worker::ready(bobbin_inference::wire::LoadSpec { parallel: 1, ..spec });
+    let mut worker = Worker::ready(LoadSpec { parallel: 1, ..spec });
     let whole = worker.compute(1, text("Once upon a time", greedy(40))).text;
     worker.say(&ToWorker::Close { session: 1 });
     let first = worker.compute(2, text("Once upon a time", greedy(20))).text;
@@ -404,7 +415,7 @@ fn wrong_input_is_refused_and_stops_nothing() {
 fn a_chat_goes_through_the_bundles_template() {
     let Some(spec) = spec(STORIES) else { return };
     let template = "{{ bos_token }}{% for message in messages %}{{ message.content }}{% endfor %}";
-    let spec = bobbin_inference::wire::LoadSpec { chat_template: Some(template.into()), ..spec };
+    let spec = LoadSpec { chat_template: Some(template.into()), ..spec };
     let mut worker = Worker::ready(spec);
     let plain = worker.compute(1, text("Once upon a time", greedy(10)));
     let messages = r#"[{"role": "user", "content": "Once upon"}, {"role": "user", "content": " a time"}]"#;
@@ -431,7 +442,7 @@ fn the_bundles_prefix_is_computed_once_for_all() {
     let mut worker = Worker::ready(spec.clone());
     let expected = worker.compute(1, text("Once upon a time, there was a dog", greedy(20))).text;
     let prefix = Some("Once upon a time, there was".into());
-    let mut worker = Worker::ready(bobbin_inference::wire::LoadSpec { prefix, ..spec });
+    let mut worker = Worker::ready(LoadSpec { prefix, ..spec });
     for session in 1..=2 {
         let answer = worker.compute(session, text("Once upon a time, there was a dog", greedy(20)));
         assert_eq!(answer.text, expected);

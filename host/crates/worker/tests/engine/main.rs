@@ -8,6 +8,8 @@ mod embed;
 #[cfg(test)]
 mod generate;
 #[cfg(test)]
+mod grammar;
+#[cfg(test)]
 mod lifetime;
 #[cfg(test)]
 mod worker;

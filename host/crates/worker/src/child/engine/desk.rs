@@ -88,6 +88,15 @@ impl Desk {
         }
     }
 
+    /// Takes a running compute off its cells; it starts again when there is room.
+    pub(super) fn requeue(&mut self, call: CallId) {
+        self.schedule.requeue(call);
+        // All of its logits are computed again.
+        if let Some(Call { stage: Stage::Score(_, values), .. }) = self.calls.get_mut(&call) {
+            values.clear();
+        }
+    }
+
     /// Ends a session, and what it computes.
     pub(super) fn close(&mut self, session: SessionId) {
         let calls: Vec<CallId> =

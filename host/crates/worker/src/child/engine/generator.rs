@@ -1,5 +1,8 @@
 //! Generation: the context, and the steps that the scheduler plans.
 
+#[cfg(test)]
+mod tests;
+
 use super::super::chat::ChatTemplate;
 use super::super::constraint::Constraints;
 use super::super::event::Event;
@@ -176,7 +179,7 @@ impl Generator {
             self.overcommits += 1;
             let running: Vec<CallId> = self.desk.schedule.running().collect();
             if let [_, .., newest] = running.as_slice() {
-                self.desk.schedule.requeue(*newest);
+                self.desk.requeue(*newest);
                 return;
             }
         }

@@ -9,7 +9,9 @@ impl Schedule {
     /// does not.
     pub(crate) fn admit(&mut self) -> Admission {
         let mut admitted = Vec::new();
-        while self.running.len() < self.limits.parallel {
+        // A slow reader keeps its cells, but not a place that it does not use.
+        let wants = |running: &&Running| !running.is_paused();
+        while self.running.iter().filter(wants).count() < self.limits.parallel {
             let Some(at) = self.next_waiting() else { break };
             if !self.make_room(at) {
                 break;
@@ -41,24 +43,24 @@ impl Schedule {
         prompt.saturating_add(waiting.request.extra).min(self.limits.context).max(prompt)
     }
 
-    /// Reserves cells and a sequence id, evicting idle sessions where that helps.
+    /// Reserves cells and a sequence id, evicting sessions that do not run where that helps: idle ones first,
+    /// then those that wait themselves, the longest unused first.
     fn make_room(&mut self, at: usize) -> bool {
         let Some(waiting) = self.waiting.get(at) else { return false };
         let key = waiting.request.key;
         let need = self.need(waiting);
         let (own, has_slot) = self.sessions.get(&key).map_or((0, false), |s| (s.reserved, s.slot.is_some()));
-        let idle = self.sessions.iter().filter(|(other, session)| **other != key && evictable(session));
-        let (idle_cells, idle_count) = idle.fold((0, 0), |(cells, n), (_, session)| (cells + session.reserved, n + 1));
+        let spare = self.sessions.iter().filter(|(other, session)| **other != key && evictable(session));
+        let (cells, count) = spare.fold((0, 0), |(cells, n), (_, session)| (cells + session.reserved, n + 1));
         let available = self.limits.cells - self.reserved + own;
-        if available + idle_cells < need || (!has_slot && self.free.is_empty() && idle_count == 0) {
+        if available + cells < need || (!has_slot && self.free.is_empty() && count == 0) {
             return false;
         }
         while self.limits.cells - self.reserved + own < need || (!has_slot && self.free.is_empty()) {
-            let oldest = self.sessions.iter().filter(|(other, session)| **other != key && evictable(session));
-            let Some(oldest) = oldest.min_by_key(|(_, session)| session.used).map(|(key, _)| *key) else {
-                return false;
-            };
-            self.vacate(oldest);
+            let spare = self.sessions.iter().filter(|(other, session)| **other != key && evictable(session));
+            let first = spare.min_by_key(|(_, session)| (session.call.is_some(), session.used));
+            let Some(first) = first.map(|(key, _)| *key) else { return false };
+            self.vacate(first);
         }
         let Some(session) = self.sessions.get_mut(&key) else { return false };
         if session.slot.is_none() {
@@ -72,6 +74,9 @@ impl Schedule {
 
     fn start(&mut self, waiting: Waiting) -> (u64, u32) {
         let request = waiting.request;
+        if let Some(session) = self.sessions.get_mut(&request.key) {
+            session.runs = true;
+        }
         let cached = self.place(request.key, request.tokens, request.placement);
         self.running.push(Running {
             call: request.call,
@@ -80,8 +85,9 @@ impl Schedule {
             priority: request.priority,
             outputs: request.outputs,
             credit: i64::from(request.credit),
-            choosing: false,
+            choosing: waiting.choosing,
             extra: request.extra,
+            stepped: self.clock,
         });
         (request.call, cached)
     }
@@ -122,5 +128,5 @@ impl Schedule {
 }
 
 fn evictable(session: &super::Session) -> bool {
-    session.call.is_none() && session.slot.is_some()
+    !session.runs && session.slot.is_some()
 }

@@ -2,11 +2,15 @@
 //! is tested without either.
 //!
 //! A compute waits until the cells for its whole prompt and answer are reserved, so a running one never finds
-//! the cache full. At most `parallel` computes run. Sessions that have finished a compute keep their cells
-//! for the next one until somebody else needs them; then the longest unused gives them up, and its tokens are
-//! computed again when it continues. Among those that wait, requests go before shadows, and the route that
+//! the cache full. Sessions that have finished a compute keep their cells for the next one until somebody else
+//! needs them; then the longest unused gives them up, and its tokens are computed again when it continues.
+//! Those that wait for their next compute give them up too, after the idle ones: otherwise they could hold all
+//! cells while none of them has enough. Among those that wait, requests go before shadows, and the route that
 //! holds the fewest cells goes first, so a busy route cannot keep the others out; nobody overtakes within a
 //! route, and nobody smaller overtakes the one whose turn it is, so a long prompt is not starved either.
+//!
+//! Computes are admitted while fewer than `parallel` want to compute. One whose reader is slow keeps its cells
+//! but not its place; when readers come back and more than `parallel` want to compute, they take turns.
 //!
 //! A step takes one token from each computing sequence whose reader keeps up, then prompts in chunks, shared
 //! evenly between the routes that have prompts pending.
@@ -14,144 +18,17 @@
 mod admit;
 mod plan;
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
+mod types;
+
+pub(crate) use types::{Admission, Counts, Key, Limits, Op, Outputs, Placement, Request, Row, Token};
 
 use bobbin_inference::wire::CallId;
 use bobbin_inference::{InferenceError, Priority, Reason};
 use std::collections::HashMap;
 use std::sync::Arc;
-
-/// A token id of the vocabulary.
-pub(crate) type Token = i32;
-
-/// Names a sequence.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Key {
-    /// A session of the host; it stays after its compute.
-    Session(u64),
-    /// The sequence of one scoring compute; it ends with it.
-    Score(CallId),
-}
-
-/// What there is to share out.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    /// Key-value cells for sessions.
-    pub(crate) cells: u32,
-    /// The most tokens of one sequence; never more than `cells`.
-    pub(crate) context: u32,
-    /// The most sequences computing at once.
-    pub(crate) parallel: usize,
-    /// Sequence ids: those computing and those keeping cells.
-    pub(crate) slots: u32,
-    /// The most rows of one step.
-    pub(crate) batch: usize,
-    /// The most rows of one step whose logits are wanted.
-    pub(crate) outputs: usize,
-    /// The most computes that wait.
-    pub(crate) queue: usize,
-    /// The most sessions whose history is kept.
-    pub(crate) sessions: usize,
-}
-
-/// How a compute's tokens meet the session's history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Placement {
-    /// They continue it.
-    Append,
-    /// They are the whole conversation; what both begin with stays computed.
-    Replace,
-}
-
-/// Which rows need logits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outputs {
-    /// The last one.
-    Last,
-    /// All of them.
-    All,
-}
-
-/// A compute that wants to run.
-#[derive(Debug, Clone)]
-pub(crate) struct Request {
-    /// Names it.
-    pub(crate) call: CallId,
-    /// Its sequence.
-    pub(crate) key: Key,
-    /// Its tokens.
-    pub(crate) tokens: Vec<Token>,
-    /// How they meet the history.
-    pub(crate) placement: Placement,
-    /// The most tokens sampled after them.
-    pub(crate) extra: u32,
-    /// Which logits it needs.
-    pub(crate) outputs: Outputs,
-    /// Who asks, for fairness.
-    pub(crate) route: Arc<str>,
-    /// What goes first.
-    pub(crate) priority: Priority,
-    /// Tokens that its reader takes before giving more credit.
-    pub(crate) credit: u32,
-}
-
-/// One token of a step.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Row {
-    /// The compute.
-    pub(crate) call: CallId,
-    /// Its sequence id.
-    pub(crate) slot: u32,
-    /// The token.
-    pub(crate) token: Token,
-    /// Its position.
-    pub(crate) pos: u32,
-    /// Whether its logits are wanted.
-    pub(crate) output: bool,
-}
-
-/// A change of the key-value cache that must happen before the next step, in order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Op {
-    /// Keep the first cells of a sequence, drop the rest.
-    Trim {
-        /// The sequence id.
-        slot: u32,
-        /// Cells kept; 0 empties it.
-        keep: u32,
-    },
-    /// Let an empty sequence share the first cells of the bundle's prefix.
-    Share {
-        /// The sequence id.
-        slot: u32,
-        /// Cells shared.
-        len: u32,
-    },
-}
-
-/// What became of the waiting ones.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Admission {
-    /// Changes to apply.
-    pub(crate) ops: Vec<Op>,
-    /// Computes that run now, and how many of their tokens were computed already.
-    pub(crate) admitted: Vec<(CallId, u32)>,
-}
-
-/// Counts for the worker's statistics.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Counts {
-    /// Sequences that hold cells.
-    pub(crate) sequences: u32,
-    /// Sequences computing.
-    pub(crate) running: u32,
-    /// Computes waiting for cells.
-    pub(crate) waiting: u32,
-    /// Sequences whose reader is slow.
-    pub(crate) paused: u32,
-    /// Cells reserved.
-    pub(crate) reserved: u32,
-}
 
 #[derive(Debug, Default)]
 struct Session {
@@ -163,6 +40,8 @@ struct Session {
     /// Larger is more recent.
     used: u64,
     call: Option<CallId>,
+    /// Its compute was admitted, so its cells are not taken away.
+    runs: bool,
 }
 
 #[derive(Debug)]
@@ -177,12 +56,23 @@ struct Running {
     choosing: bool,
     /// For reserving again after an overcommit.
     extra: u32,
+    /// When it last computed, or was admitted.
+    stepped: u64,
+}
+
+impl Running {
+    /// Whether it waits for its reader.
+    fn is_paused(&self) -> bool {
+        self.credit <= 0 && !self.choosing
+    }
 }
 
 #[derive(Debug)]
 struct Waiting {
     request: Request,
     arrival: u64,
+    /// It was taken off its cells while its next token was being chosen; the token still comes.
+    choosing: bool,
 }
 
 /// The scheduler.
@@ -275,7 +165,7 @@ impl Schedule {
                 self.sessions.insert(request.key, session);
             }
         }
-        self.waiting.push(Waiting { request, arrival: self.clock });
+        self.waiting.push(Waiting { request, arrival: self.clock, choosing: false });
         Ok(())
     }
 
@@ -288,21 +178,35 @@ impl Schedule {
         )
     }
 
-    /// A token was chosen for a compute. Returns whether the context is full.
+    /// A token was chosen for a compute, which may have lost its cells meanwhile. Returns whether the context
+    /// is full.
     pub(crate) fn chosen(&mut self, call: CallId, token: Token) -> bool {
         let context = self.limits.context as usize;
-        let Some(running) = self.running.iter_mut().find(|running| running.call == call) else { return true };
-        running.choosing = false;
-        running.credit -= 1;
-        running.extra = running.extra.saturating_sub(1);
-        let Some(session) = self.sessions.get_mut(&running.key) else { return true };
+        let key = if let Some(running) = self.running.iter_mut().find(|running| running.call == call) {
+            running.choosing = false;
+            running.credit -= 1;
+            running.extra = running.extra.saturating_sub(1);
+            running.key
+        } else if let Some(waiting) = self.waiting.iter_mut().find(|waiting| waiting.request.call == call) {
+            waiting.choosing = false;
+            waiting.request.credit = waiting.request.credit.saturating_sub(1);
+            waiting.request.extra = waiting.request.extra.saturating_sub(1);
+            waiting.request.key
+        } else {
+            return true;
+        };
+        let Some(session) = self.sessions.get_mut(&key) else { return true };
         session.tokens.push(token);
         session.tokens.len() >= context
     }
 
     /// How many tokens a compute may still send.
     pub(crate) fn credit_left(&self, call: CallId) -> i64 {
-        self.running.iter().find(|running| running.call == call).map_or(0, |running| running.credit)
+        let waiting = || self.waiting.iter().find(|waiting| waiting.request.call == call);
+        match self.running.iter().find(|running| running.call == call) {
+            Some(running) => running.credit,
+            None => waiting().map_or(0, |waiting| i64::from(waiting.request.credit)),
+        }
     }
 
     /// The reader took tokens.
@@ -326,6 +230,7 @@ impl Schedule {
         self.clock += 1;
         if let Some(session) = self.sessions.get_mut(&key) {
             session.call = None;
+            session.runs = false;
             session.used = self.clock;
             self.reserved -= session.reserved - session.computed;
             session.reserved = session.computed;
@@ -358,11 +263,15 @@ impl Schedule {
         session.call
     }
 
-    /// Takes a running compute off its cells and lets it wait at the head of the queue.
+    /// Takes a running compute off its cells and lets it wait at the head of the queue. Its tokens are computed
+    /// again, and so are the logits of all of them where it wants all.
     pub(crate) fn requeue(&mut self, call: CallId) {
         let Some(at) = self.running.iter().position(|running| running.call == call) else { return };
         let running = self.running.remove(at);
         self.vacate(running.key);
+        if let Some(session) = self.sessions.get_mut(&running.key) {
+            session.runs = false;
+        }
         let request = Request {
             call,
             key: running.key,
@@ -374,7 +283,7 @@ impl Schedule {
             priority: running.priority,
             credit: u32::try_from(running.credit).unwrap_or(0),
         };
-        self.waiting.insert(0, Waiting { request, arrival: 0 });
+        self.waiting.insert(0, Waiting { request, arrival: 0, choosing: running.choosing });
     }
 
     /// Computes that run, in the order of their admission.
@@ -389,7 +298,7 @@ impl Schedule {
             sequences: count(self.sessions.values().filter(|session| session.slot.is_some()).count()),
             running: count(self.running.len()),
             waiting: count(self.waiting.len()),
-            paused: count(self.running.iter().filter(|running| running.credit <= 0 && !running.choosing).count()),
+            paused: count(self.running.iter().filter(|running| running.is_paused()).count()),
             reserved: self.reserved,
         }
     }

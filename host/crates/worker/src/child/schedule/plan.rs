@@ -10,8 +10,8 @@ impl Schedule {
     pub(crate) fn plan(&self, prompt_budget: usize) -> Vec<Row> {
         let mut rows = Vec::new();
         let mut outputs = self.limits.outputs;
-        let ready = |running: &&Running| running.credit > 0 && !running.choosing;
-        for running in self.running.iter().filter(ready) {
+        let ready = self.ready();
+        for running in &ready {
             let Some(session) = self.sessions.get(&running.key) else { continue };
             if pending(session) == 1 && rows.len() < self.limits.batch && outputs > 0 {
                 rows.extend(rows_of(running, session, 1));
@@ -21,7 +21,7 @@ impl Schedule {
         let mut budget = prompt_budget.min(self.limits.batch - rows.len());
         for priority in [Priority::Request, Priority::Shadow] {
             let mut routes: BTreeMap<&str, Vec<(&Running, &Session)>> = BTreeMap::new();
-            for running in self.running.iter().filter(ready).filter(|running| running.priority == priority) {
+            for running in ready.iter().filter(|running| running.priority == priority) {
                 let Some(session) = self.sessions.get(&running.key) else { continue };
                 if pending(session) > 1 {
                     routes.entry(&running.route).or_default().push((running, session));
@@ -51,12 +51,27 @@ impl Schedule {
         rows
     }
 
+    /// Who computes in the next step. More than `parallel` can want to when readers come back: then those whose
+    /// last step is the longest ago.
+    fn ready(&self) -> Vec<&Running> {
+        let ready = self.running.iter().filter(|running| running.credit > 0 && !running.choosing);
+        let mut ready: Vec<&Running> = ready.collect();
+        if ready.len() > self.limits.parallel {
+            ready.sort_by_key(|running| running.stepped);
+            ready.truncate(self.limits.parallel);
+        }
+        ready
+    }
+
     /// A step was computed.
     pub(crate) fn commit(&mut self, rows: &[Row]) {
         for row in rows {
+            // One after the other, so that those of one step take turns as well.
+            self.clock += 1;
             let Some(running) = self.running.iter_mut().find(|running| running.call == row.call) else { continue };
             let Some(session) = self.sessions.get_mut(&running.key) else { continue };
             session.computed = row.pos + 1;
+            running.stepped = self.clock;
             if pending(session) == 0 {
                 running.choosing = true;
             }

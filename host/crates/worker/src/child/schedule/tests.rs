@@ -1,11 +1,9 @@
 use super::*;
-use proptest::prelude::*;
-use std::collections::HashSet;
 
-const LIMITS: Limits =
+pub(super) const LIMITS: Limits =
     Limits { cells: 100, context: 40, parallel: 4, slots: 8, batch: 16, outputs: 8, queue: 10, sessions: 20 };
 
-fn request(call: CallId, session: u64, prompt: usize, extra: u32) -> Request {
+pub(super) fn request(call: CallId, session: u64, prompt: usize, extra: u32) -> Request {
     Request {
         call,
         key: Key::Session(session),
@@ -327,180 +325,110 @@ fn after_an_overcommit_the_newest_starts_again_and_loses_no_token() {
     assert_eq!(again, [(0, 2000), (1, 2001), (2, 2002), (3, 6)]);
 }
 
-#[derive(Debug, Clone)]
-enum Act {
-    Submit { session: u64, prompt: usize, extra: u32, route: u8, shadow: bool, credit: u32, replace: bool },
-    Score { prompt: usize },
-    Steps(usize),
-    Credit(u32),
-    End(usize),
-    Close(u64),
-    Requeue,
-    Lose,
-}
-
-fn acts() -> impl Strategy<Value = Act> {
-    prop_oneof![
-        4 => (0u64..6, 0usize..45, 0u32..50, 0u8..3, any::<bool>(), 0u32..6, any::<bool>()).prop_map(
-            |(session, prompt, extra, route, shadow, credit, replace)| Act::Submit {
-                session, prompt, extra, route, shadow, credit, replace,
-            }
-        ),
-        1 => (1usize..40).prop_map(|prompt| Act::Score { prompt }),
-        6 => (1usize..6).prop_map(Act::Steps),
-        2 => (1u32..6).prop_map(Act::Credit),
-        1 => (0usize..8).prop_map(Act::End),
-        1 => (0u64..6).prop_map(Act::Close),
-        1 => Just(Act::Requeue),
-        1 => Just(Act::Lose),
-    ]
-}
-
-/// What llama.cpp would hold: the positions of each sequence.
-#[derive(Default)]
-struct Cache(HashMap<u32, u32>);
-
-impl Cache {
-    fn apply(&mut self, ops: &[Op]) {
-        for op in ops {
-            match *op {
-                Op::Trim { slot, keep } => {
-                    let filled = self.0.entry(slot).or_default();
-                    assert!(keep <= *filled, "{op:?} of {filled}");
-                    *filled = keep;
-                }
-                Op::Share { slot, len } => {
-                    let filled = self.0.entry(slot).or_default();
-                    assert_eq!(*filled, 0, "{op:?}");
-                    *filled = len;
-                }
-            }
+#[test]
+fn a_token_that_a_grammar_chooses_while_its_compute_has_lost_its_cells_is_kept() {
+    for admitted_first in [false, true] {
+        let mut schedule = schedule();
+        schedule.submit(request(1, 1, 3, 10)).unwrap();
+        schedule.admit();
+        let rows = schedule.plan(16);
+        schedule.commit(&rows);
+        schedule.requeue(1);
+        if admitted_first {
+            assert_eq!(schedule.admit().admitted.len(), 1);
+            assert!(schedule.plan(16).is_empty(), "its logits would be asked for twice");
         }
+        assert!(!schedule.chosen(1, 6), "its context is not full");
+        assert_eq!(schedule.credit_left(1), 999);
+        schedule.admit();
+        let again: Vec<(u32, Token, bool)> =
+            schedule.plan(16).iter().map(|row| (row.pos, row.token, row.output)).collect();
+        assert_eq!(again, [(0, 1000, false), (1, 1001, false), (2, 1002, false), (3, 6, true)]);
+        assert_eq!(schedule.counts().reserved, 13, "3 of the prompt, 10 of the answer");
     }
+}
 
-    fn step(&mut self, rows: &[Row]) {
+#[test]
+fn sessions_that_wait_with_all_cells_between_them_give_them_up_to_one_another() {
+    let mut schedule = schedule();
+    for session in 1..=3 {
+        schedule.submit(request(session, session, 30, 4)).unwrap();
+        run(&mut schedule, 4);
+    }
+    assert_eq!(schedule.counts().reserved, 99, "33 each");
+    for session in 1..=3 {
+        schedule.submit(request(10 + session, session, 1, 20)).unwrap();
+    }
+    let admission = schedule.admit();
+    let admitted: Vec<CallId> = admission.admitted.iter().map(|(call, _)| *call).collect();
+    assert_eq!(admitted, [11, 12], "40 cells each");
+    assert!(schedule.plan(16).iter().all(|row| row.call != 11 || row.pos >= 33), "1 kept its own cells");
+    assert_eq!(run(&mut schedule, 4), HashMap::from([(11, 4), (12, 4), (13, 4)]));
+}
+
+#[test]
+fn an_idle_session_is_evicted_before_one_that_waits() {
+    let mut schedule = schedule();
+    for session in 1..=3 {
+        schedule.submit(request(session, session, 30, 4)).unwrap();
+        run(&mut schedule, 4);
+    }
+    // 1 was unused for longer than 2, but waits.
+    schedule.submit(request(11, 3, 1, 6)).unwrap();
+    schedule.submit(request(12, 1, 1, 1)).unwrap();
+    schedule.admit();
+    let first: HashMap<CallId, u32> = schedule.plan(16).iter().rev().map(|row| (row.call, row.pos)).collect();
+    assert_eq!(first, HashMap::from([(11, 33), (12, 33)]));
+    schedule.submit(request(13, 2, 1, 1)).unwrap();
+    schedule.end(11);
+    schedule.end(12);
+    schedule.admit();
+    assert_eq!(schedule.plan(16).first().map(|row| row.pos), Some(0), "2 gave its cells up");
+}
+
+/// Computes with credit for one token each, all of them computed and not taken.
+fn paused(computes: u64) -> Schedule {
+    let mut schedule = schedule();
+    for call in 1..=computes {
+        schedule.submit(Request { credit: 1, ..request(call, call, 1, 9) }).unwrap();
+    }
+    run(&mut schedule, 9);
+    schedule
+}
+
+#[test]
+fn readers_that_never_read_keep_nobody_out() {
+    let mut schedule = paused(4);
+    assert_eq!(schedule.counts().paused, 4);
+    schedule.submit(request(5, 5, 1, 9)).unwrap();
+    assert_eq!(run(&mut schedule, 9), HashMap::from([(5, 9)]));
+    assert_eq!(schedule.counts().paused, 4);
+}
+
+#[test]
+fn paused_computes_are_never_more_than_there_are_sequences() {
+    let mut schedule = paused(9);
+    assert_eq!((schedule.counts().paused, schedule.counts().waiting), (8, 1));
+    schedule.end(3);
+    assert_eq!(run(&mut schedule, 9), HashMap::from([(9, 1)]));
+    assert_eq!((schedule.counts().paused, schedule.counts().waiting), (8, 0));
+}
+
+#[test]
+fn when_more_readers_come_back_than_may_compute_they_take_turns() {
+    let mut schedule = paused(6);
+    (1..=6).for_each(|call| schedule.credit(call, 100));
+    schedule.submit(request(7, 7, 1, 9)).unwrap();
+    let mut made: HashMap<CallId, usize> = HashMap::new();
+    for _ in 0..6 {
+        assert!(schedule.admit().admitted.is_empty(), "there are more than enough");
+        let rows = schedule.plan(16);
+        assert_eq!(rows.len(), LIMITS.parallel);
+        schedule.commit(&rows);
         for row in rows {
-            let filled = self.0.entry(row.slot).or_default();
-            assert_eq!(*filled, row.pos, "{row:?}");
-            *filled += 1;
+            *made.entry(row.call).or_default() += 1;
+            schedule.chosen(row.call, 7);
         }
-        let cells: u32 = self.0.values().sum();
-        assert!(cells <= LIMITS.cells, "{cells} cells");
     }
-}
-
-fn invariants(schedule: &Schedule, rows: &[Row]) {
-    assert!(rows.len() <= LIMITS.batch);
-    assert!(rows.iter().filter(|row| row.output).count() <= LIMITS.outputs);
-    assert!(schedule.running.len() <= LIMITS.parallel);
-    let reserved: u32 = schedule.sessions.values().map(|session| session.reserved).sum();
-    assert_eq!(reserved, schedule.reserved);
-    assert!(reserved <= LIMITS.cells);
-    let mut slots: Vec<u32> = schedule.sessions.values().filter_map(|session| session.slot).collect();
-    slots.extend(&schedule.free);
-    assert_eq!(slots.len(), LIMITS.slots as usize);
-    assert_eq!(slots.iter().collect::<HashSet<_>>().len(), slots.len());
-    for session in schedule.sessions.values() {
-        assert!(session.computed <= session.reserved, "{session:?}");
-        assert!(session.computed as usize <= session.tokens.len(), "{session:?}");
-    }
-}
-
-proptest! {
-    #[test]
-    fn whatever_happens_the_cache_is_never_overfilled_and_nobody_is_forgotten(
-        acts in prop::collection::vec(acts(), 1..80), prefix in prop::bool::ANY,
-    ) {
-        // The prefix has cells of its own, outside these limits.
-        let prefix = if prefix { request(0, 1, 5, 0).tokens } else { Vec::new() };
-        let mut schedule = Schedule::new(LIMITS, prefix);
-        let mut cache = Cache::default();
-        let mut next = 0;
-        let mut open: Vec<CallId> = Vec::new();
-        let step = |schedule: &mut Schedule, cache: &mut Cache, open: &mut Vec<CallId>| {
-            let admission = schedule.admit();
-            cache.apply(&admission.ops);
-            let rows = schedule.plan(LIMITS.batch);
-            invariants(schedule, &rows);
-            cache.step(&rows);
-            schedule.commit(&rows);
-            for row in rows.iter().filter(|row| row.output) {
-                let running = schedule.running.iter().find(|running| running.call == row.call);
-                let (outputs, key, extra) = running.map(|r| (r.outputs, r.key, r.extra)).unwrap();
-                let done = match outputs {
-                    Outputs::Last => schedule.chosen(row.call, 3) || extra <= 1,
-                    Outputs::All => row.pos as usize + 1 == schedule.history(key).len(),
-                };
-                if done {
-                    schedule.end(row.call);
-                    open.retain(|call| *call != row.call);
-                }
-            }
-            !rows.is_empty() || !admission.admitted.is_empty()
-        };
-        for act in acts {
-            match act {
-                Act::Submit { session, prompt, extra, route, shadow, credit, replace } => {
-                    next += 1;
-                    let request = Request {
-                        route: route.to_string().into(),
-                        priority: if shadow { Priority::Shadow } else { Priority::Request },
-                        placement: if replace { Placement::Replace } else { Placement::Append },
-                        credit,
-                        ..request(next, session, prompt, extra)
-                    };
-                    if schedule.submit(request).is_ok() {
-                        open.push(next);
-                    }
-                }
-                Act::Score { prompt } => {
-                    next += 1;
-                    let scored = Request { key: Key::Score(next), outputs: Outputs::All, ..request(next, 9, prompt, 0) };
-                    if schedule.submit(scored).is_ok() {
-                        open.push(next);
-                    }
-                }
-                Act::Steps(steps) => {
-                    for _ in 0..steps {
-                        step(&mut schedule, &mut cache, &mut open);
-                    }
-                }
-                Act::Credit(tokens) => open.iter().for_each(|call| schedule.credit(*call, tokens)),
-                Act::End(at) => {
-                    if let Some(call) = open.get(at).copied() {
-                        schedule.end(call);
-                        open.retain(|open| *open != call);
-                    }
-                }
-                Act::Close(session) => {
-                    if let Some(call) = schedule.close(Key::Session(session)) {
-                        open.retain(|open| *open != call);
-                    }
-                }
-                Act::Requeue => {
-                    let newest = schedule.running().last();
-                    newest.into_iter().for_each(|call| schedule.requeue(call));
-                }
-                Act::Lose => {
-                    let slot = schedule.sessions.values().find_map(|session| session.slot);
-                    if let Some(slot) = slot {
-                        cache.apply(&schedule.admit().ops);
-                        cache.0.insert(slot, 0);
-                        schedule.lost(slot);
-                    }
-                }
-            }
-            invariants(&schedule, &[]);
-        }
-        // Readers that keep up: everybody comes to an end.
-        for _ in 0..2000 {
-            open.iter().for_each(|call| schedule.credit(*call, 1));
-            if open.is_empty() {
-                break;
-            }
-            step(&mut schedule, &mut cache, &mut open);
-        }
-        prop_assert!(open.is_empty(), "{open:?} never end: {schedule:?}");
-        prop_assert_eq!(schedule.counts().running + schedule.counts().waiting, 0);
-    }
+    assert_eq!(made, (1..=6).map(|call| (call, 4)).collect());
 }

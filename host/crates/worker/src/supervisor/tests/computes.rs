@@ -1,7 +1,7 @@
 //! Computes: what the worker is told, whole answers, and requests that end before their answer.
 
 use super::*;
-use bobbin_inference::Reason;
+use bobbin_inference::{Reason, Values};
 
 #[tokio::test]
 async fn a_compute_carries_its_request() {
@@ -67,9 +67,10 @@ async fn logits_scores_and_embeddings_come_as_such() {
     let mut session = open(&worker, &context());
     let usage = Usage { input_tokens: 2, ..Usage::default() };
     let values = vec![0.5, -1.0];
+    let answer = Values { values: values.clone(), usage };
     for (work, output) in [
-        (Work::Logits { tokens: vec![1, 2] }, Output::Logits(values.clone())),
-        (Work::Score { tokens: vec![1, 2, 3] }, Output::Scores(values.clone())),
+        (Work::Logits { tokens: vec![1, 2] }, Output::Logits(answer.clone())),
+        (Work::Score { tokens: vec![1, 2, 3] }, Output::Scores(answer.clone())),
     ] {
         let (answer, ()) = tokio::join!(session.compute(work), async {
             let call = fake.asked().await.call;

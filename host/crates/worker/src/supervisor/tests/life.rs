@@ -4,6 +4,7 @@ use super::*;
 use crate::supervisor::StartPhase;
 use bobbin_inference::Reason;
 use bobbin_inference::wire::Phase;
+use std::time::SystemTime;
 
 #[tokio::test]
 async fn a_start_is_visible_step_by_step() {
@@ -133,7 +134,7 @@ async fn a_pause_before_a_restart_says_why_and_how_often() {
     assert_eq!(&*reason, "the worker for storyteller@1.0.0 ended by SIGBUS");
     // A compute waits for as long as its request may, and no longer.
     let error = open(&worker, &limited(Duration::from_millis(20), 1 << 20)).compute(stream()).await.unwrap_err();
-    assert_eq!((error.reason, error.retryable), (Reason::WorkerUnavailable, true));
+    assert_eq!((error.reason, error.retryable), (Reason::DeadlineExceeded, true));
     assert!(error.message.contains("ended by SIGBUS"), "{}", error.message);
     let context = context();
     context.end(Cause::ClientGone);
@@ -186,7 +187,7 @@ async fn a_process_that_closes_its_socket_but_does_not_end_is_no_worker() {
     let mut other = open(&worker, &late);
     until(|| matches!(*worker.shared().access.borrow(), Access::Waiting(_))).await;
     assert!(futures::poll!(&mut compute).is_pending());
-    assert_eq!(other.compute(stream()).await.unwrap_err().reason, Reason::WorkerUnavailable);
+    assert_eq!(other.compute(stream()).await.unwrap_err().reason, Reason::DeadlineExceeded);
     ended.send_replace(Some("exited with status 0".into()));
     assert_eq!(compute.await.unwrap_err().reason, Reason::WorkerLost);
 }
@@ -248,6 +249,69 @@ async fn the_last_handle_or_session_stops_the_worker() {
     fake.expect(ToWorker::Close { session: 1 }).await;
     assert_eq!(fake.receive().await, None);
     fake.die("exited with status 0");
-    soon(states.wait_for(|state| *state == WorkerState::Stopped)).await.unwrap();
+    soon(states.wait_for(|status| status.state == WorkerState::Stopped)).await.unwrap();
     assert_eq!(bench.supervisor.cpu.live(), 0);
+}
+
+#[tokio::test]
+async fn a_worker_that_grows_over_its_bound_is_killed_and_both_numbers_are_told() {
+    let mut bench =
+        Bench::with(SupervisorConfig { memory_check: Duration::from_millis(1), ..SupervisorConfig::default() });
+    let (worker, mut fake) = bench.started().await;
+    let mut session = open(&worker, &context());
+    streaming(&mut fake, session.as_mut()).await;
+    fake.memory.lock().resident = 3_000_000_000;
+    let error = session.next().await.unwrap_err();
+    assert_eq!(error.reason, Reason::WorkerLost);
+    let told = "the worker for storyteller@1.0.0 was killed, because it had 3000000000 bytes resident, over its bound \
+                of 1610667736 ";
+    assert!(error.message.starts_with(told), "{}", error.message);
+    assert!(fake.killed.is_cancelled());
+    bench.ready(&worker).await;
+    assert_eq!(worker.restarts(), 1);
+}
+
+#[tokio::test]
+async fn a_worker_that_stays_under_its_bound_serves_on() {
+    let mut bench =
+        Bench::with(SupervisorConfig { memory_check: Duration::from_millis(1), ..SupervisorConfig::default() });
+    let (worker, fake) = bench.started().await;
+    *fake.memory.lock() = Memory { resident: 1_610_667_736, data: u64::MAX };
+    // The meter is read again after the change, and nothing comes of it.
+    let looked = fake.looks.load(Ordering::Relaxed);
+    until(|| fake.looks.load(Ordering::Relaxed) > looked + 1).await;
+    assert!(matches!(worker.state(), WorkerState::Ready { .. }));
+    assert!(!fake.killed.is_cancelled());
+}
+
+#[tokio::test]
+async fn a_state_is_dated_when_it_is_entered_and_not_when_it_is_looked_at() {
+    let mut bench = Bench::new();
+    let before = SystemTime::now();
+    let (worker, mut fake) = bench.started().await;
+    let entered = worker.status();
+    assert!(entered.since >= before && entered.since <= SystemTime::now());
+    // What the process says meanwhile does not make it ready anew.
+    fake.read_by(&worker).await;
+    assert_eq!(worker.status(), entered);
+    fake.die("ended by SIGSEGV");
+    state(&worker, |state| matches!(state, WorkerState::Starting { .. })).await;
+    assert!(worker.status().since >= entered.since);
+}
+
+#[tokio::test]
+async fn the_cage_of_a_worker_is_known_while_it_computes() {
+    let mut bench = Bench::new();
+    let worker = bench.start();
+    let mut fake = bench.launched().await;
+    assert_eq!(worker.cage(), []);
+    fake.greet().await;
+    fake.receive().await;
+    let rules = vec![("seccomp".to_owned(), None), ("landlock".to_owned(), Some("this kernel has none".to_owned()))];
+    fake.send(FromWorker::Ready(Loaded { cage: rules.clone(), ..loaded() })).await;
+    soon(worker.ready()).await.unwrap();
+    assert_eq!(worker.cage(), rules);
+    fake.die("ended by SIGSEGV");
+    state(&worker, |state| !matches!(state, WorkerState::Ready { .. })).await;
+    assert_eq!(worker.cage(), []);
 }

@@ -4,6 +4,7 @@ mod computes;
 mod life;
 mod streams;
 
+use super::memory::{Memory, Meter};
 use super::process::{Launch, Launched, Process};
 use super::spec::WorkerSpec;
 use super::state::Access;
@@ -16,6 +17,7 @@ use bobbin_inference::{
     OptionsPatch, Output, Priority, Prompt, RequestContext, RequestId, Scope, Session, TraceParent, Usage, Work,
 };
 use futures::future::BoxFuture;
+use parking_lot::Mutex;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -108,7 +110,7 @@ fn spec() -> WorkerSpec {
         fingerprint: Vec::new(),
         tolerance: 0.0,
     };
-    WorkerSpec::of_parts(info, load)
+    WorkerSpec::of_parts(info, load, 5000)
 }
 
 struct FakeLauncher {
@@ -124,9 +126,12 @@ impl Launch for FakeLauncher {
             let (ended, end) = watch::channel(None);
             let killed = CancellationToken::new();
             let pid = self.pids.fetch_add(1, Ordering::Relaxed);
-            let process = FakeProcess { pid, end, ended: ended.clone(), killed: killed.clone() };
+            let memory = Arc::new(Mutex::new(Memory { resident: 100_000, data: 50_000 }));
+            let looks = Arc::new(AtomicU32::new(0));
+            let seen = (Arc::clone(&memory), Arc::clone(&looks));
+            let process = FakeProcess { pid, end, ended: ended.clone(), killed: killed.clone(), seen };
             // A test that is over does not ask for the processes that come after it.
-            let _ = self.launched.send(Fake { stream: theirs, ended, killed, threads });
+            let _ = self.launched.send(Fake { stream: theirs, ended, killed, threads, memory, looks });
             Ok(Launched { stream, process: Box::new(process) })
         })
     }
@@ -137,11 +142,20 @@ struct FakeProcess {
     end: watch::Receiver<Option<String>>,
     ended: watch::Sender<Option<String>>,
     killed: CancellationToken,
+    seen: (Arc<Mutex<Memory>>, Arc<AtomicU32>),
 }
 
 impl Process for FakeProcess {
     fn pid(&self) -> u32 {
         self.pid
+    }
+
+    fn meter(&self) -> Meter {
+        let (memory, looks) = self.seen.clone();
+        Box::new(move || {
+            looks.fetch_add(1, Ordering::Relaxed);
+            Ok(*memory.lock())
+        })
     }
 
     fn kill(&mut self) {
@@ -161,6 +175,10 @@ struct Fake {
     /// Fires when the supervisor kills the process.
     killed: CancellationToken,
     threads: u32,
+    /// What the process is seen to hold.
+    memory: Arc<Mutex<Memory>>,
+    /// How often that was looked at.
+    looks: Arc<AtomicU32>,
 }
 
 /// A compute, as the worker got it.
@@ -305,8 +323,8 @@ async fn streaming(fake: &mut Fake, session: &mut dyn Session) -> Asked {
     asked
 }
 
-async fn state(worker: &Worker, is: impl FnMut(&WorkerState) -> bool) -> WorkerState {
-    soon(worker.watch().wait_for(is)).await.unwrap().clone()
+async fn state(worker: &Worker, mut is: impl FnMut(&WorkerState) -> bool) -> WorkerState {
+    soon(worker.watch().wait_for(|status| is(&status.state))).await.unwrap().state.clone()
 }
 
 async fn failed(worker: &Worker) -> Arc<str> {

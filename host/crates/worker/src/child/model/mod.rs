@@ -1,13 +1,17 @@
 //! The loaded model, and the only way to its context: every invariant that llama.cpp asserts is checked here
 //! before it is called.
 
+mod embedder;
+
+pub(super) use embedder::Embedder;
+
 use super::log;
 use super::schedule::{Row, Token};
 use super::vocabulary::Vocabulary;
 use bobbin_inference::wire::LoadSpec;
 use llama_cpp_2::DecodeError;
 use llama_cpp_2::context::LlamaContext;
-use llama_cpp_2::context::params::{LlamaContextParams, LlamaPoolingType};
+use llama_cpp_2::context::params::LlamaContextParams;
 use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::model::LlamaModel;
@@ -168,43 +172,6 @@ impl Model {
         })
     }
 
-    /// A context for embeddings: one text must fit into one batch.
-    ///
-    /// # Errors
-    /// What llama.cpp logged; a model that ranks instead of embedding.
-    pub(super) fn embedder(&self, spec: &LoadSpec) -> Result<Embedder, String> {
-        let pooling = match self.number("pooling_type") {
-            Some(4) => {
-                return Err(format!(
-                    "the model of {} ranks texts and makes no vectors; use an embedding model",
-                    spec.bundle
-                ));
-            }
-            Some(1..=3) => LlamaPoolingType::Unspecified,
-            _ => LlamaPoolingType::Mean,
-        };
-        let rows = spec.context.max(BATCH);
-        let texts = spec.parallel.clamp(1, MOST_SEQUENCES).max(16);
-        let params = self
-            .params(spec)
-            .with_n_ctx(NonZeroU32::new(rows))
-            .with_n_batch(rows)
-            .with_n_ubatch(rows)
-            .with_n_seq_max(texts)
-            .with_kv_unified(true)
-            .with_embeddings(true)
-            .with_pooling_type(pooling);
-        let context = self.context(params)?;
-        let rows = context.n_ubatch().min(context.n_batch()) as usize;
-        Ok(Embedder {
-            context,
-            batch: LlamaBatch::new(rows, 1),
-            rows,
-            texts: texts as usize,
-            vocabulary: self.vocabulary.size(),
-        })
-    }
-
     fn context(&self, params: LlamaContextParams) -> Result<LlamaContext<'static>, String> {
         self.model
             .new_context(self.backend, params)
@@ -348,56 +315,5 @@ impl Decoder {
             *filled = len;
         }
         true
-    }
-}
-
-/// A context for embeddings.
-pub(super) struct Embedder {
-    context: LlamaContext<'static>,
-    batch: LlamaBatch<'static>,
-    rows: usize,
-    texts: usize,
-    vocabulary: Token,
-}
-
-impl Embedder {
-    /// The most tokens of one batch.
-    pub(super) fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// The most texts of one batch.
-    pub(super) fn texts(&self) -> usize {
-        self.texts
-    }
-
-    /// Embeds texts, one vector each, not normalised.
-    ///
-    /// # Errors
-    /// See [`StepError`].
-    pub(super) fn embed(&mut self, texts: &[&[Token]]) -> Result<Vec<Vec<f32>>, StepError> {
-        let rows: usize = texts.iter().map(|text| text.len()).sum();
-        let sound = |text: &&[Token]| !text.is_empty() && text.iter().all(|token| (0..self.vocabulary).contains(token));
-        if texts.is_empty() || texts.len() > self.texts || rows > self.rows || !texts.iter().all(sound) {
-            return Err(StepError::Refused(format!("{} texts with {rows} tokens", texts.len())));
-        }
-        self.batch.clear();
-        for (slot, text) in (0..).zip(texts) {
-            for (pos, token) in (0..).zip(*text) {
-                let added = self.batch.add(LlamaToken::new(*token), pos, &[slot], true);
-                added.map_err(|error| StepError::Refused(error.to_string()))?;
-            }
-        }
-        let result = self.context.decode(&mut self.batch);
-        let vectors =
-            result.map_err(|error| StepError::Backend(format!("{error}: {}", log::last_lines()))).and_then(|()| {
-                let vector = |(slot, _)| {
-                    let vector = self.context.embeddings_seq_ith(slot);
-                    vector.map(<[f32]>::to_vec).map_err(|error| StepError::Backend(error.to_string()))
-                };
-                (0..).zip(texts).map(vector).collect()
-            });
-        self.context.clear_kv_cache();
-        vectors
     }
 }

@@ -1,0 +1,82 @@
+//! What only a wrong reservation brings about, so that no host can ask for it.
+
+use super::*;
+use bobbin_inference::wire::read_frame;
+use bobbin_inference::{GraphKind, Priority, Scope};
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, sync_channel};
+
+/// A generator with the small story model, and its frames; `None` where the optional test data is absent.
+fn generator() -> Option<(Generator, Outbox, Receiver<Vec<u8>>)> {
+    let shared = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../../shared/models/stories260K-f16.gguf");
+    let weights = PathBuf::from(shared);
+    if !weights.exists() {
+        assert!(std::env::var("BOBBIN_REQUIRE_SHARED").as_deref() != Ok("1"), "{shared} is required");
+        println!("skipped: there is no {shared}");
+        return None;
+    }
+    let spec = LoadSpec {
+        bundle: "test@1.0.0".into(),
+        kind: GraphKind::Generate,
+        weights,
+        context: 512,
+        parallel: 4,
+        threads: 1,
+        chat_template: None,
+        prefix: None,
+        warm_up: Vec::new(),
+        fingerprint: Vec::new(),
+        tolerance: 0.05,
+    };
+    let model = Model::load(&spec).unwrap();
+    let decoder = model.decoder(&spec, 0).unwrap();
+    let (events, _) = sync_channel(16);
+    let (frames, sent) = sync_channel(1024);
+    let generator = Generator::new(&model, decoder, &spec, Vec::new(), None, events).unwrap();
+    Some((generator, Outbox::new(frames), sent))
+}
+
+fn score(generator: &mut Generator, call: CallId, tokens: &[Token], out: &mut Outbox) {
+    let context = CallContext {
+        request: format!("request-{call}"),
+        trace: String::new(),
+        remaining_ms: 600_000,
+        account: 64 << 20,
+        priority: Priority::Request,
+        scope: Scope { route: format!("route-{call}"), principal: None, adapter: None },
+    };
+    let work = Work::Score { tokens: tokens.to_vec() };
+    generator.receive(Event::Host(ToWorker::Compute { session: call, call, context, credit: 1, work }), out);
+}
+
+#[test]
+fn a_score_that_an_overcommit_interrupts_has_the_values_of_one_that_nothing_interrupts() {
+    let Some((mut generator, mut out, sent)) = generator() else { return };
+    let tokens: Vec<Token> = (0..300).map(|at| 3 + at * 7 % 500).collect();
+    for call in 1..=2 {
+        score(&mut generator, call, &tokens, &mut out);
+    }
+    assert!(generator.step(&mut out));
+    let halfway = |generator: &Generator| match &generator.desk.calls[&2].stage {
+        Stage::Score(_, values) => values.len(),
+        _ => unreachable!(),
+    };
+    assert!((1..299).contains(&halfway(&generator)), "{} values", halfway(&generator));
+    generator.failed(&[], &StepError::NoRoom, &mut out);
+    assert_eq!(generator.stats().overcommits, 1);
+    while generator.step(&mut out) {}
+    out.flush();
+    let mut answers = HashMap::new();
+    for frames in sent.try_iter() {
+        let mut frames = frames.as_slice();
+        while let Some(frame) = read_frame(&mut frames).unwrap() {
+            let FromWorker::Values { call, values, .. } = frame else { panic!("{frame:?}") };
+            answers.insert(call, values);
+        }
+    }
+    assert_eq!(answers[&1].len(), 299);
+    assert_eq!(answers[&2].len(), 299);
+    for (at, (one, two)) in answers[&1].iter().zip(&answers[&2]).enumerate() {
+        assert!((one - two).abs() < 0.01, "value {at} is {one} and {two}");
+    }
+}

@@ -1,0 +1,264 @@
+//! What holds whatever happens.
+
+use super::tests::{LIMITS, request};
+use super::*;
+use proptest::prelude::*;
+use std::collections::HashSet;
+
+#[derive(Debug, Clone, Copy)]
+enum Act {
+    Submit {
+        session: u64,
+        prompt: usize,
+        extra: u32,
+        route: u8,
+        shadow: bool,
+        credit: u32,
+        replace: bool,
+    },
+    /// Every session says one token more.
+    Continue {
+        extra: u32,
+    },
+    Score {
+        prompt: usize,
+    },
+    Steps(usize),
+    /// Everybody comes to an end.
+    Finish,
+    Credit(u32),
+    End(usize),
+    Close(u64),
+    Requeue,
+    Lose,
+}
+
+fn acts() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        4 => (0u64..6, 0usize..45, 0u32..50, 0u8..3, any::<bool>(), 0u32..6, any::<bool>()).prop_map(
+            |(session, prompt, extra, route, shadow, credit, replace)| Act::Submit {
+                session, prompt, extra, route, shadow, credit, replace,
+            }
+        ),
+        2 => (0u32..50).prop_map(|extra| Act::Continue { extra }),
+        1 => (1usize..40).prop_map(|prompt| Act::Score { prompt }),
+        6 => (1usize..6).prop_map(Act::Steps),
+        2 => Just(Act::Finish),
+        2 => (1u32..6).prop_map(Act::Credit),
+        1 => (0usize..8).prop_map(Act::End),
+        1 => (0u64..6).prop_map(Act::Close),
+        1 => Just(Act::Requeue),
+        1 => Just(Act::Lose),
+    ]
+}
+
+/// What llama.cpp would hold: the positions of each sequence.
+#[derive(Default)]
+struct Cache(HashMap<u32, u32>);
+
+impl Cache {
+    fn apply(&mut self, ops: &[Op]) {
+        for op in ops {
+            match *op {
+                Op::Trim { slot, keep } => {
+                    let filled = self.0.entry(slot).or_default();
+                    assert!(keep <= *filled, "{op:?} of {filled}");
+                    *filled = keep;
+                }
+                Op::Share { slot, len } => {
+                    let filled = self.0.entry(slot).or_default();
+                    assert_eq!(*filled, 0, "{op:?}");
+                    *filled = len;
+                }
+            }
+        }
+    }
+
+    fn step(&mut self, rows: &[Row]) {
+        for row in rows {
+            let filled = self.0.entry(row.slot).or_default();
+            assert_eq!(*filled, row.pos, "{row:?}");
+            *filled += 1;
+        }
+        let cells: u32 = self.0.values().sum();
+        assert!(cells <= LIMITS.cells, "{cells} cells");
+    }
+}
+
+/// A worker around the schedule.
+struct World {
+    schedule: Schedule,
+    cache: Cache,
+    next: CallId,
+    open: Vec<CallId>,
+    /// Computes whose next token is chosen elsewhere; it is there before the next step but one.
+    choosing: Vec<CallId>,
+}
+
+impl World {
+    fn new(prefix: bool) -> Self {
+        // The prefix has cells of its own, outside these limits.
+        let prefix = if prefix { request(0, 1, 5, 0).tokens } else { Vec::new() };
+        let schedule = Schedule::new(LIMITS, prefix);
+        Self { schedule, cache: Cache::default(), next: 0, open: Vec::new(), choosing: Vec::new() }
+    }
+
+    fn submit(&mut self, request: Request) {
+        let call = request.call;
+        if self.schedule.submit(request).is_ok() {
+            self.open.push(call);
+        }
+    }
+
+    fn end(&mut self, call: CallId) {
+        self.schedule.end(call);
+        self.forget(call);
+    }
+
+    fn forget(&mut self, call: CallId) {
+        self.open.retain(|open| *open != call);
+        self.choosing.retain(|choosing| *choosing != call);
+    }
+
+    /// Admission applied to the cache; where nothing runs, somebody who waits is admitted.
+    fn admit(&mut self) {
+        let stuck = self.schedule.running.is_empty() && !self.schedule.waiting.is_empty();
+        let admission = self.schedule.admit();
+        assert!(!stuck || !admission.admitted.is_empty(), "nothing runs, and nobody may: {:?}", self.schedule);
+        self.cache.apply(&admission.ops);
+    }
+
+    fn step(&mut self) {
+        self.admit();
+        let rows = self.schedule.plan(LIMITS.batch);
+        self.invariants(&rows);
+        self.cache.step(&rows);
+        self.schedule.commit(&rows);
+        for call in std::mem::take(&mut self.choosing) {
+            self.chosen(call);
+        }
+        for row in rows.iter().filter(|row| row.output) {
+            let running = self.schedule.running.iter().find(|running| running.call == row.call).unwrap();
+            match running.outputs {
+                Outputs::All if row.pos as usize + 1 == self.schedule.history(running.key).len() => self.end(row.call),
+                Outputs::All => {}
+                Outputs::Last if row.call.is_multiple_of(3) => self.choosing.push(row.call),
+                Outputs::Last => self.chosen(row.call),
+            }
+        }
+    }
+
+    /// A token for a compute, which ends with the last one that was asked for.
+    fn chosen(&mut self, call: CallId) {
+        let running = self.schedule.running.iter().find(|running| running.call == call);
+        let waiting = self.schedule.waiting.iter().find(|waiting| waiting.request.call == call);
+        let (key, extra) = running
+            .map(|running| (running.key, running.extra))
+            .or(waiting.map(|waiting| (waiting.request.key, waiting.request.extra)))
+            .unwrap();
+        let before = self.schedule.history(key).len();
+        let full = self.schedule.chosen(call, 3);
+        assert_eq!(self.schedule.history(key).len(), before + 1, "the token of {call} is lost");
+        assert_eq!(full, before + 1 >= LIMITS.context as usize);
+        if full || extra <= 1 {
+            self.end(call);
+        }
+    }
+
+    /// Readers that keep up: everybody comes to an end.
+    fn finish(&mut self) {
+        for _ in 0..2000 {
+            if self.open.is_empty() {
+                break;
+            }
+            self.open.iter().for_each(|call| self.schedule.credit(*call, 1));
+            self.step();
+        }
+        assert!(self.open.is_empty(), "{:?} never end: {:?}", self.open, self.schedule);
+        assert_eq!(self.schedule.counts().running + self.schedule.counts().waiting, 0);
+    }
+
+    fn act(&mut self, act: Act) {
+        self.next += 1;
+        let call = self.next;
+        match act {
+            Act::Submit { session, prompt, extra, route, shadow, credit, replace } => self.submit(Request {
+                route: route.to_string().into(),
+                priority: if shadow { Priority::Shadow } else { Priority::Request },
+                placement: if replace { Placement::Replace } else { Placement::Append },
+                credit,
+                ..request(call, session, prompt, extra)
+            }),
+            Act::Continue { extra } => {
+                for session in 0..6 {
+                    self.submit(request(call + session, session, 1, extra));
+                }
+                self.next += 6;
+            }
+            Act::Score { prompt } => {
+                let scored = Request { key: Key::Score(call), outputs: Outputs::All, ..request(call, 9, prompt, 0) };
+                self.submit(scored);
+            }
+            Act::Steps(steps) => (0..steps).for_each(|_| self.step()),
+            Act::Finish => self.finish(),
+            Act::Credit(tokens) => self.open.iter().for_each(|call| self.schedule.credit(*call, tokens)),
+            Act::End(at) => {
+                if let Some(call) = self.open.get(at).copied() {
+                    self.end(call);
+                }
+            }
+            Act::Close(session) => {
+                if let Some(call) = self.schedule.close(Key::Session(session)) {
+                    self.forget(call);
+                }
+            }
+            Act::Requeue => {
+                let newest = self.schedule.running().last();
+                newest.into_iter().for_each(|call| self.schedule.requeue(call));
+            }
+            Act::Lose => {
+                let slot = self.schedule.sessions.values().find_map(|session| session.slot);
+                if let Some(slot) = slot {
+                    self.admit();
+                    self.cache.0.insert(slot, 0);
+                    self.schedule.lost(slot);
+                }
+            }
+        }
+        self.invariants(&[]);
+    }
+
+    fn invariants(&self, rows: &[Row]) {
+        let schedule = &self.schedule;
+        assert!(rows.len() <= LIMITS.batch);
+        assert!(rows.iter().filter(|row| row.output).count() <= LIMITS.outputs);
+        assert!(rows.iter().map(|row| row.call).collect::<HashSet<_>>().len() <= LIMITS.parallel);
+        let reserved: u32 = schedule.sessions.values().map(|session| session.reserved).sum();
+        assert_eq!(reserved, schedule.reserved);
+        assert!(reserved <= LIMITS.cells);
+        let mut slots: Vec<u32> = schedule.sessions.values().filter_map(|session| session.slot).collect();
+        slots.extend(&schedule.free);
+        assert_eq!(slots.len(), LIMITS.slots as usize);
+        assert_eq!(slots.iter().collect::<HashSet<_>>().len(), slots.len());
+        for session in schedule.sessions.values() {
+            assert!(session.computed <= session.reserved, "{session:?}");
+            assert!(session.computed as usize <= session.tokens.len(), "{session:?}");
+        }
+        for running in &schedule.running {
+            let session = &schedule.sessions[&running.key];
+            assert!(session.runs && session.slot.is_some(), "{running:?} without cells: {session:?}");
+        }
+        assert_eq!(schedule.sessions.values().filter(|session| session.runs).count(), schedule.running.len());
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_happens_the_cache_is_never_overfilled_and_nobody_is_forgotten(
+        acts in prop::collection::vec(acts(), 1..80), prefix in prop::bool::ANY,
+    ) {
+        let mut world = World::new(prefix);
+        acts.into_iter().for_each(|act| world.act(act));
+        world.finish();
+    }
+}

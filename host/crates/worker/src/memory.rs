@@ -1,0 +1,21 @@
+//! The allocator of host and workers.
+//!
+//! What many requests held at once must go back to the system when they end, or a burst decides for good how much
+//! memory a node needs. glibc's allocator keeps such memory in its arenas, and mimalloc keeps it until a thread
+//! happens to allocate again, unless it is told not to wait.
+
+#![allow(unsafe_code, reason = "mimalloc is configured through its C interface")]
+
+use mimalloc::MiMalloc;
+
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+/// `mi_option_purge_delay` of mimalloc 3, which its bindings leave out.
+const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;
+
+/// Has freed memory returned to the system at once. Called first thing in `main`.
+pub fn return_at_once() {
+    // SAFETY: the call stores a number in a table of the allocator, under an index that the table has.
+    unsafe { libmimalloc_sys::mi_option_set(PURGE_DELAY, 0) };
+}

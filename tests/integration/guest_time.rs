@@ -1,0 +1,81 @@
+//! A guest's time: a budget of CPU, and deadlines. Waiting costs no CPU.
+
+use crate::hostile_guests::{impatient, neighbours_are_well};
+use bobbin_tests::{Events, Result, TestApp, TestHost};
+use futures::future::join_all;
+use rustix::process::Signal;
+use serde_json::json;
+use std::time::Duration;
+
+#[tokio::test]
+async fn a_guest_that_loops_forever_runs_into_its_cpu_budget() -> Result {
+    let app = impatient()?;
+    let host = TestHost::of(&app.manifest()).start().await?;
+    for path in ["/f3/loop", "/f2/loop"] {
+        let (looped, neighbour) = futures::join!(host.get(path), host.get("/hello"));
+        assert_eq!(neighbour?.status(), 200);
+        let looped = looped?;
+        assert_eq!(looped.status(), 504, "{path}: {}", looped.text());
+        assert_eq!(looped.header("content-type"), Some("application/problem+json"));
+        assert_eq!(looped.json()?["code"], "cpu_budget_exceeded", "{path}");
+    }
+    neighbours_are_well(&host).await
+}
+
+#[tokio::test]
+async fn a_guest_that_waits_forever_runs_into_the_hard_deadline() -> Result {
+    let app = impatient()?;
+    let host = TestHost::of(&app.manifest()).start().await?;
+    let answer = host.get("/f3/sleep?ms=600000").await?;
+    assert_eq!(answer.status(), 504, "{}", answer.text());
+    assert_eq!(answer.json()?["code"], "deadline_exceeded");
+    neighbours_are_well(&host).await
+}
+
+#[tokio::test]
+async fn a_guest_that_sleeps_for_longer_than_its_cpu_budget_answers() -> Result {
+    let app = TestApp::fixtures("guest_cpu_seconds = 1")?;
+    let host = TestHost::of(&app.manifest()).start().await?;
+    let answer = host.get("/f3/sleep?ms=2000").await?;
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    Ok(())
+}
+
+/// How long a worker stands still between two of its steps.
+const PAUSE: Duration = Duration::from_millis(20);
+
+#[tokio::test]
+async fn a_guest_that_waits_for_its_model_again_and_again_keeps_its_cpu_budget() -> Result {
+    let app = TestApp::fixtures("guest_cpu_seconds = 1")?;
+    let host = TestHost::of(&app.manifest()).start().await?;
+    let [worker] = host.workers()?[..] else { panic!("{:?}", host.workers()?) };
+    // Without its end-of-text token the model tells as many tokens as it may.
+    let ask = json!({"prompt": "Once upon a time", "max_tokens": 160, "stream": true, "logit_bias": {"2": -100}});
+    let mut streams = Vec::new();
+    for path in ["/f3/story", "/f2/story", "/story"].into_iter().cycle().take(6) {
+        streams.push(host.stream(path, &ask).await?);
+    }
+    // A slow model: it stands still most of the time, and every guest waits for each of its pieces.
+    let mut pauses = 0;
+    let slow = async {
+        loop {
+            host.signal(worker, Signal::STOP)?;
+            tokio::time::sleep(if pauses == 0 { Duration::from_millis(1500) } else { PAUSE }).await;
+            host.signal(worker, Signal::CONT)?;
+            pauses += 1;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let ends = tokio::select! {
+        ends = join_all(streams.iter_mut().map(Events::rest)) => ends,
+        stopped = slow => return stopped,
+    };
+    host.signal(worker, Signal::CONT)?;
+    assert!(pauses > 110, "{pauses} pauses of {PAUSE:?} are not well over a budget of one second");
+    for end in ends {
+        let end = end?;
+        assert_eq!(end.last().map(String::as_str), Some("[DONE]"), "{end:?}");
+        assert!(end.len() > 110, "{} waits do not show that each of them is free", end.len());
+    }
+    Ok(())
+}
