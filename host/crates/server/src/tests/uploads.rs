@@ -12,9 +12,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, oneshot};
 
+/// A request that a component does not read, and what fires when its instance is gone.
+type Deaf = (Arc<RequestContext>, oneshot::Receiver<()>);
+
 /// A component that never reads its body and never answers. The receiver gets each request's context, and what
 /// ends when the component is dropped.
-fn deaf() -> (mpsc::UnboundedReceiver<(Arc<RequestContext>, oneshot::Receiver<()>)>, Fake) {
+fn deaf() -> (mpsc::UnboundedReceiver<Deaf>, Fake) {
     let (calls, called) = mpsc::unbounded_channel();
     let fake = Fake::new(move |call| {
         let (held, dropped) = oneshot::channel();
