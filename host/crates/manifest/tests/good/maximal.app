@@ -788,6 +788,8 @@ tests/good/maximal.toml:137:12: no trigger leads to the component "lonely"
   help: name it in a trigger, or remove it
 
 supported:
+tests/good/maximal.toml:46:1: file mounts are not supported yet: component "storyteller" has `files`
+  help: build the files into the component, or remove `files`
 tests/good/maximal.toml:78:1: static responses are not supported yet: trigger "http:/teapot:static" is one
   help: answer from a component, and remove `static_response`
 tests/good/maximal.toml:82:1: the executor `wagi` is not supported yet: trigger "http:/legacy:legacy" asks for it
