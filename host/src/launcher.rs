@@ -26,6 +26,8 @@ fn status(WorkerStatus { state, since }: WorkerStatus) -> Status {
         WorkerState::Starting { phase: StartPhase::Spawning | StartPhase::Loading } => (State::Loading, None),
         WorkerState::Starting { phase: StartPhase::Warming } => (State::Warming, None),
         WorkerState::Ready { .. } => (State::Ready, None),
+        // What it is on the way to is answering again; until then nobody should be sent to it.
+        WorkerState::Silent { reason, .. } => (State::Loading, Some(reason.to_string())),
         WorkerState::Restarting { reason, .. } => (State::Loading, Some(reason.to_string())),
         WorkerState::Failed { reason } => (State::Failed, Some(reason.to_string())),
         WorkerState::Stopping | WorkerState::Stopped => (State::Unloading, None),

@@ -134,3 +134,18 @@ async fn a_worker_that_stands_still_costs_requests_their_deadline_and_serves_aga
     assert_eq!(host.workers()?, vec![worker], "it was started again");
     Ok(())
 }
+
+#[tokio::test]
+async fn a_worker_that_stands_still_is_not_ready_until_it_answers_again() -> Result {
+    let host = TestHost::example().start().await?;
+    let [worker] = host.workers()?[..] else { panic!("{:?}", host.workers()?) };
+    let ready = async || Result::Ok(host.admin("/readyz").await?);
+    assert_eq!(ready().await?.status(), 200);
+    host.signal(worker, Signal::STOP)?;
+    let silent = eventually(async || Ok(Some(ready().await?).filter(|answer| answer.status() == 503))).await?;
+    assert!(silent.text().contains("has not answered"), "{}", silent.text());
+    host.signal(worker, Signal::CONT)?;
+    eventually(async || Ok((ready().await?.status() == 200).then_some(()))).await?;
+    assert_eq!(host.workers()?, vec![worker], "it was started again");
+    Ok(())
+}

@@ -117,6 +117,8 @@ pub enum ToWorker {
         /// The session.
         session: SessionId,
     },
+    /// Does the engine still turn? Answered with [`FromWorker::Pong`] between two steps.
+    Ping,
 }
 
 /// How far loading is.
@@ -225,4 +227,6 @@ pub enum FromWorker {
     },
     /// What the worker is doing.
     Stats(WorkerStats),
+    /// The engine turns.
+    Pong,
 }

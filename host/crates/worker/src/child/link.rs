@@ -134,6 +134,7 @@ fn name(command: &ToWorker) -> &'static str {
         ToWorker::Credit { .. } => "credit",
         ToWorker::Cancel { .. } => "a cancel",
         ToWorker::Close { .. } => "a close",
+        ToWorker::Ping => "a ping",
     }
 }
 

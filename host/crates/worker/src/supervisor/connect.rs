@@ -95,7 +95,8 @@ impl Opening {
                 | FromWorker::Values { .. }
                 | FromWorker::Embeddings { .. }
                 | FromWorker::Failed { .. }
-                | FromWorker::Stats(_) => {
+                | FromWorker::Stats(_)
+                | FromWorker::Pong => {
                     return Err(NotReady::Refused("answered before it was ready, which no worker does".into()));
                 }
             }

@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -33,6 +34,8 @@ pub(super) struct Link {
     outbox: mpsc::UnboundedSender<Outgoing>,
     room: Arc<Semaphore>,
     stats: Mutex<WorkerStats>,
+    /// When the ping was sent that the worker has not answered yet.
+    pinged: Mutex<Option<Instant>>,
     closing: CancellationToken,
 }
 
@@ -83,6 +86,7 @@ impl Link {
             outbox,
             room: Arc::new(Semaphore::new(OUTBOX_BYTES)),
             stats: Mutex::default(),
+            pinged: Mutex::default(),
             closing: CancellationToken::new(),
         });
         tokio::spawn(write_all(frames, writer, link.closing.clone()));
@@ -98,6 +102,20 @@ impl Link {
     /// What the worker last said that it was doing.
     pub(super) fn stats(&self) -> WorkerStats {
         *self.stats.lock()
+    }
+
+    /// Asks whether the engine still turns, unless it was asked and has not answered; returns for how long it has
+    /// not.
+    pub(super) fn ping(&self) -> Duration {
+        let mut pinged = self.pinged.lock();
+        match *pinged {
+            Some(since) => since.elapsed(),
+            None => {
+                *pinged = Some(Instant::now());
+                self.send_small(&ToWorker::Ping);
+                Duration::ZERO
+            }
+        }
     }
 
     /// Sends a compute.
@@ -222,6 +240,10 @@ impl Link {
             | FromWorker::Failed { call, .. } => *call,
             FromWorker::Stats(stats) => {
                 *self.stats.lock() = *stats;
+                return Ok(());
+            }
+            FromWorker::Pong => {
+                *self.pinged.lock() = None;
                 return Ok(());
             }
             FromWorker::Hello(_) | FromWorker::Progress(_) | FromWorker::LoadFailed { .. } | FromWorker::Ready(_) => {

@@ -62,13 +62,15 @@ pub struct SupervisorConfig {
     pub stop_grace: Duration,
     /// How often the resident memory of a worker that is ready is looked at.
     pub memory_check: Duration,
+    /// How often a worker that is ready is asked whether its engine still turns.
+    pub ping_every: Duration,
     /// When dead workers are started again.
     pub restart: RestartLimits,
 }
 
 impl Default for SupervisorConfig {
     /// This executable, all cores, 10 s for a greeting, 10 minutes for a load, 5 s for an end, memory
-    /// looked at once a second.
+    /// looked at and a ping sent once a second.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().try_into().unwrap_or(u32::MAX));
         Self {
@@ -78,6 +80,7 @@ impl Default for SupervisorConfig {
             load_timeout: Duration::from_secs(600),
             stop_grace: Duration::from_secs(5),
             memory_check: Duration::from_secs(1),
+            ping_every: Duration::from_secs(1),
             restart: RestartLimits::default(),
         }
     }
@@ -90,6 +93,7 @@ pub struct Supervisor {
     patience: Patience,
     stop_grace: Duration,
     memory_check: Duration,
+    ping_every: Duration,
     restart: RestartLimits,
 }
 
@@ -104,15 +108,14 @@ impl Supervisor {
     }
 
     fn with_launcher(config: SupervisorConfig, launcher: impl FnOnce(WorkerCommand) -> Arc<dyn Launch>) -> Self {
-        let SupervisorConfig { command, cores, greeting_timeout, load_timeout, stop_grace, memory_check, restart } =
-            config;
         Self {
-            launcher: launcher(command),
-            cpu: CpuBudget::new(cores),
-            patience: Patience { greeting: greeting_timeout, load: load_timeout },
-            stop_grace,
-            memory_check,
-            restart,
+            launcher: launcher(config.command),
+            cpu: CpuBudget::new(config.cores),
+            patience: Patience { greeting: config.greeting_timeout, load: config.load_timeout },
+            stop_grace: config.stop_grace,
+            memory_check: config.memory_check,
+            ping_every: config.ping_every,
+            restart: config.restart,
         }
     }
 
@@ -130,6 +133,7 @@ impl Supervisor {
             load,
             weights_bytes,
             memory_check: self.memory_check,
+            ping_every: self.ping_every,
             share: self.cpu.join(),
             patience: self.patience,
             restart: self.restart,

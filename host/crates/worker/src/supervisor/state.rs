@@ -43,6 +43,14 @@ pub enum WorkerState {
         /// What it found when it loaded.
         loaded: Arc<Loaded>,
     },
+    /// Its process lives, but has not answered for some time: it is stopped, or stuck inside llama.cpp. Computes
+    /// wait for it until their deadlines.
+    Silent {
+        /// Its process.
+        pid: u32,
+        /// For how long, and what to do.
+        reason: Arc<str>,
+    },
     /// It died, and will be started again.
     Restarting {
         /// Why it died.

@@ -10,18 +10,24 @@ use super::process::{Launch, Launched, Process};
 use super::restart::{RestartLimits, RestartPolicy, Verdict};
 use super::state::{Access, Shared, StartPhase, WorkerState};
 use bobbin_inference::wire::{LoadSpec, Loaded};
+use std::convert::Infallible;
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinHandle};
-use tokio::time::timeout;
+use tokio::time::{MissedTickBehavior, interval_at, timeout};
 
 /// How long a process may take to end after its socket has closed.
 const END_AFTER_HANGUP: Duration = Duration::from_secs(5);
 
 /// How long a socket may take to close after its process has ended: what was written before is still read.
 const HANGUP_AFTER_END: Duration = Duration::from_secs(1);
+
+/// A worker that has not answered a ping for so long is silent. The longest step of a large model on a small
+/// machine is shorter.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// Everything that one worker's task needs.
 pub(super) struct Job {
@@ -31,6 +37,7 @@ pub(super) struct Job {
     /// What the weights take when all of them are mapped in.
     pub(super) weights_bytes: u64,
     pub(super) memory_check: Duration,
+    pub(super) ping_every: Duration,
     pub(super) share: CpuShare,
     pub(super) patience: Patience,
     pub(super) restart: RestartLimits,
@@ -143,7 +150,7 @@ impl Job {
     /// A process that is ready, until it is no more.
     async fn serve(&mut self, process: &mut dyn Process, connected: Connected) -> Life {
         let Connected { link, mut reading, loaded } = connected;
-        self.announce(&link, loaded, process.pid());
+        let ready = self.announce(&link, loaded, process.pid());
         let since = Instant::now();
         let bundle = Arc::clone(&self.shared.info.bundle);
         let gone = || {
@@ -151,6 +158,7 @@ impl Job {
             let reason = format!("the worker for {bundle} has just died");
             self.shared.access.send_replace(Access::Waiting(reason.into()));
         };
+        let listening = listen(&self.shared, &link, &ready, self.ping_every);
         let overgrown = overgrown(&bundle, self.weights_bytes, process.meter(), self.memory_check);
         let how = tokio::select! {
             hangup = &mut reading => {
@@ -163,6 +171,7 @@ impl Job {
                 let _ = timeout(HANGUP_AFTER_END, &mut reading).await;
                 how
             }
+            never = listening => match never {},
             wrong = overgrown => {
                 gone();
                 end(process, Duration::ZERO).await;
@@ -180,12 +189,14 @@ impl Job {
         Life::Died(reason, served)
     }
 
-    fn announce(&self, link: &Arc<Link>, mut loaded: Loaded, pid: u32) {
+    fn announce(&self, link: &Arc<Link>, mut loaded: Loaded, pid: u32) -> WorkerState {
         let bundle = &self.shared.info.bundle;
         loaded.cage = cage::cut(loaded.cage);
         tracing::info!(%bundle, pid, system = %loaded.system, cage = %cage::tell(&loaded.cage), "the worker is ready");
         self.shared.access.send_replace(Access::Live(Arc::clone(link)));
-        self.shared.enter(WorkerState::Ready { pid, loaded: Arc::new(loaded) });
+        let ready = WorkerState::Ready { pid, loaded: Arc::new(loaded) };
+        self.shared.enter(ready.clone());
+        ready
     }
 
     async fn stop_serving(&self, process: &mut dyn Process, link: &Link, reading: JoinHandle<Hangup>, grace: Duration) {
@@ -223,4 +234,31 @@ async fn end(process: &mut dyn Process, patience: Duration) -> String {
     }
     process.kill();
     process.wait().await
+}
+
+/// Pings the worker, and says so in its state when it does not answer, and when it answers again.
+async fn listen(shared: &Shared, link: &Link, ready: &WorkerState, every: Duration) -> Infallible {
+    let WorkerState::Ready { pid, .. } = ready else { return pending().await };
+    let mut pings = interval_at(tokio::time::Instant::now() + every, every);
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut silent = false;
+    loop {
+        pings.tick().await;
+        let since = link.ping();
+        if since >= SILENCE && !silent {
+            let reason: Arc<str> = format!(
+                "the worker for {} has not answered for {} s; if it does not soon, end process {pid}, and it is \
+                 started again",
+                shared.info.bundle,
+                since.as_secs()
+            )
+            .into();
+            tracing::error!(%reason, "a worker is silent");
+            shared.enter(WorkerState::Silent { pid: *pid, reason });
+        } else if since < SILENCE && silent {
+            tracing::info!(bundle = %shared.info.bundle, "the worker answers again");
+            shared.enter(ready.clone());
+        }
+        silent = since >= SILENCE;
+    }
 }

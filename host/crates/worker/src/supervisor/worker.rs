@@ -69,7 +69,7 @@ impl Worker {
                 WorkerState::Stopping | WorkerState::Stopped => {
                     return Err(ended(format!("the worker for {} was stopped", self.info().bundle).into()));
                 }
-                WorkerState::Starting { .. } | WorkerState::Restarting { .. } => {}
+                WorkerState::Starting { .. } | WorkerState::Silent { .. } | WorkerState::Restarting { .. } => {}
             }
             statuses.changed().await.map_err(|gone| ended(gone.to_string().into()))?;
         }
@@ -110,7 +110,7 @@ impl Worker {
     #[must_use]
     pub fn pid(&self) -> Option<u32> {
         match &self.shared().status.borrow().state {
-            WorkerState::Ready { pid, .. } => Some(*pid),
+            WorkerState::Ready { pid, .. } | WorkerState::Silent { pid, .. } => Some(*pid),
             _ => None,
         }
     }

@@ -248,7 +248,7 @@ impl Worker {
                 answer.error = Some(error);
                 answer.done = true;
             }
-            FromWorker::Stats(_) => {}
+            FromWorker::Stats(_) | FromWorker::Pong => {}
             other => panic!("{other:?} while serving"),
         }
     }

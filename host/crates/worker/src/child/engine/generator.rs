@@ -207,6 +207,7 @@ impl Machine for Generator {
             Event::Host(ToWorker::Credit { call, tokens }) => self.desk.credit(call, tokens),
             Event::Host(ToWorker::Cancel { call }) => self.desk.cancel(call),
             Event::Host(ToWorker::Close { session }) => self.desk.close(session),
+            Event::Host(ToWorker::Ping) => send(out, &FromWorker::Pong),
             // The reader ends the process on these.
             Event::Host(ToWorker::Hello(_) | ToWorker::Load(_)) => {}
             Event::Prepared(call, Ok(mut texts)) => {

@@ -191,8 +191,17 @@ struct Asked {
 }
 
 impl Fake {
-    /// The next message; `None` when the host closed its end.
+    /// The next message but pings; `None` when the host closed its end.
     async fn receive(&mut self) -> Option<ToWorker> {
+        loop {
+            match self.receive_any().await {
+                Some(ToWorker::Ping) => {}
+                message => return message,
+            }
+        }
+    }
+
+    async fn receive_any(&mut self) -> Option<ToWorker> {
         let length = match soon(self.stream.read_u32_le()).await {
             Ok(length) => length,
             Err(error) => {
