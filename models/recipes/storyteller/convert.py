@@ -140,7 +140,7 @@ def quoted(text):
     return json.dumps(text, ensure_ascii=False)
 
 
-def bundle_toml(version, theme, digest, size, prints, entries):
+def bundle_toml(version, base, theme, digest, size, prints, entries):
     """bundle.toml, format 1. The host refuses keys it does not know."""
     sequences = "\n".join(
         f"[[fingerprint.sequences]]\ntokens = {tokens}\nlogprobs = [{', '.join(f'{p:.5f}' for p in logprobs)}]\n"
@@ -180,7 +180,7 @@ tolerance = {TOLERANCE}
 [card]
 licence = "Apache-2.0"
 languages = ["en"]
-base_model = "none: trained from scratch"
+base_model = {quoted(base)}
 data = {quoted(f"Stories written by the project's own grammar (models/recipes/storyteller, theme {theme}); no text from anywhere else.")}
 intended_use = "Demonstrations and tests of a language-model runtime: short stories for children, continued from an opening."
 limits = "Knows only its grammar: about fifteen plots, a few hundred words, English. It cannot answer questions, follow instructions or hold facts. Far from its openings it rambles."
@@ -193,6 +193,7 @@ def main():
     parser.add_argument("--checkpoint", type=Path, required=True)
     parser.add_argument("--version", required=True)
     parser.add_argument("--theme", required=True, help="named on the card")
+    parser.add_argument("--base", default="none: trained from scratch", help="named on the card")
     parser.add_argument("--held-out", type=Path, required=True)
     parser.add_argument("--bundle", type=Path, required=True, help="the folder of the bundle")
     parser.add_argument("--golden", type=Path, required=True)
@@ -209,7 +210,7 @@ def main():
     model, held_out = Reference(path), np.load(args.held_out)
     entries = evaluations(model, tokenizer, held_out)
     prints = fingerprint(model, tokenizer, held_out)
-    (args.bundle / "bundle.toml").write_text(bundle_toml(args.version, args.theme, digest, size, prints, entries))
+    (args.bundle / "bundle.toml").write_text(bundle_toml(args.version, args.base, args.theme, digest, size, prints, entries))
     args.golden.write_text(one_case_a_line(golden(model, tokenizer, digest)))
     print(f"{path}: {size} bytes, sha256 {digest}")
     for entry in entries:
