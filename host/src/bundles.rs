@@ -1,12 +1,54 @@
 //! `bobbin bundle ..`: looks at bundles on disk, without a host.
 
-use crate::cli::{List, Verify};
+mod show;
+
+use crate::cli::{List, One};
+use crate::release::{Exit, bytes_style};
 use anyhow::Result;
-use bobbin_bundle::{Bundle, Pace, Report, Repository, WeightsSummary, verify_in_place};
+use bobbin_bundle::{Bundle, BundleError, Pace, Progress, Report, Repository, WeightsSummary, verify_in_place};
+use bobbin_manifest::{BundleRef, BundleRefError};
+use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use std::error::Error;
-use std::io::Write as _;
+use std::io::{IsTerminal, Write as _};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::str::FromStr;
+
+/// A bundle, as a command line names it.
+#[derive(Debug, Clone)]
+pub(crate) enum BundleArg {
+    /// `name@version`, to be found in a repository.
+    Ref(BundleRef),
+    /// A folder.
+    Folder(PathBuf),
+}
+
+impl FromStr for BundleArg {
+    type Err = BundleRefError;
+
+    /// What has an `@`, no `/`, and is no folder here, can only be meant as a reference.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let reference = text.contains('@') && !text.contains('/') && !Path::new(text).exists();
+        if reference { text.parse().map(Self::Ref) } else { Ok(Self::Folder(text.into())) }
+    }
+}
+
+/// Does something with the folder of a bundle; whether it is one is for whoever opens it.
+fn in_folder(one: &One, act: impl FnOnce(&Path) -> Result<ExitCode>) -> Result<ExitCode> {
+    let BundleRef { name, version } = match &one.bundle {
+        BundleArg::Folder(folder) => return act(folder),
+        BundleArg::Ref(reference) => reference,
+    };
+    match Repository::open(&one.repository)?.find(name, version) {
+        Ok(bundle) => act(bundle.folder()),
+        Err(error @ BundleError::NotFound { .. }) => {
+            eprintln!("error: {error}");
+            Ok(Exit::Unknown.into())
+        }
+        Err(error) => Err(error.into()),
+    }
+}
 
 /// An error with all its causes, on one line.
 pub(crate) fn chain(error: &dyn Error) -> String {
@@ -31,9 +73,17 @@ macro_rules! say {
 }
 
 /// Checks one bundle, file by file, and goes on after the first error.
-pub(crate) fn verify(args: &Verify) -> Result<ExitCode> {
-    let report = verify_in_place(&args.path, &mut Pace::full())?;
-    if args.json {
+pub(crate) fn verify(args: &One) -> Result<ExitCode> {
+    in_folder(args, |folder| verify_folder(folder, args.json))
+}
+
+fn verify_folder(folder: &Path, json: bool) -> Result<ExitCode> {
+    let report = if json || !std::io::stderr().is_terminal() {
+        verify_in_place(folder, &mut Pace::full())?
+    } else {
+        verify_with_bar(folder)?
+    };
+    if json {
         say!("{:#}", report_json(&report));
     } else {
         print_report(&report);
@@ -42,6 +92,35 @@ pub(crate) fn verify(args: &Verify) -> Result<ExitCode> {
         eprintln!("error: {}", chain(error));
     }
     Ok(if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn verify_with_bar(folder: &Path) -> Result<Report, BundleError> {
+    let bar = ProgressBar::new(Bundle::open(folder)?.manifest().size()).with_style(bytes_style());
+    let (mut before, mut file) = (0, (String::new(), 0));
+    let mut show = |progress: Progress<'_>| {
+        if file.0 != progress.path {
+            before += file.1;
+            bar.set_message(progress.path.to_owned());
+        }
+        file = (progress.path.to_owned(), progress.done);
+        bar.set_position(before + progress.done);
+    };
+    let report = verify_in_place(folder, &mut Pace::full().with_progress(&mut show));
+    bar.finish_and_clear();
+    report
+}
+
+/// Shows one bundle as its manifest has it; whether the files are that, `verify` says.
+pub(crate) fn show(args: &One) -> Result<ExitCode> {
+    in_folder(args, |folder| {
+        let bundle = Bundle::open(folder)?;
+        if args.json {
+            say!("{:#}", show::json(&bundle)?);
+        } else {
+            let _ = std::io::stdout().write_all(show::text(&bundle).as_bytes());
+        }
+        Ok(ExitCode::SUCCESS)
+    })
 }
 
 fn print_report(report: &Report) {
@@ -126,4 +205,18 @@ fn bundle_json(bundle: &Bundle) -> Value {
         "digest": bundle.digest().to_string(),
         "licence": bundle.manifest().card.licence,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bundle_is_named_by_reference_or_by_folder_and_a_slip_is_not_taken_for_a_folder() {
+        assert!(matches!("tiny@1.0.0".parse(), Ok(BundleArg::Ref(_))));
+        for folder in ["models/tiny/1.0.0", "tiny", "./a@1.0.0"] {
+            assert!(matches!(folder.parse(), Ok(BundleArg::Folder(_))), "{folder}");
+        }
+        assert!("tiny@1.0".parse::<BundleArg>().is_err());
+    }
 }

@@ -1,5 +1,7 @@
 //! The command line.
 
+use crate::bundles::BundleArg;
+use crate::release::ReleaseArgs;
 use clap::{Args, Parser, Subcommand};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -20,6 +22,8 @@ pub(crate) enum Command {
     /// Look at bundles: versioned models on disk
     #[command(subcommand)]
     Bundle(BundleCommand),
+    /// Look at and change the releases of a running host: which bundle version answers where
+    Release(ReleaseArgs),
     /// Run one bundle version for a host (not for people)
     #[command(hide = true)]
     Worker(Worker),
@@ -45,23 +49,43 @@ pub(crate) struct Up {
     /// Requests at once, instead of the manifest's limit
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(crate) max_in_flight: Option<u32>,
+    /// Bytes that all models together may take [default: what the machine has available]
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) model_memory: Option<u64>,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BundleCommand {
     /// Check every file of a bundle against its digests, and its weights against what llama.cpp can load
-    #[command(after_help = "Example:\n  bobbin bundle verify models/storyteller/1.0.0")]
-    Verify(Verify),
+    #[command(after_help = "Examples:
+  bobbin bundle verify models/storyteller/1.0.0
+  bobbin bundle verify storyteller@1.0.0 --repository models
+
+Exit codes:
+  0  all is as it should be
+  1  something is wrong
+  2  the command line makes no sense
+  4  no such bundle")]
+    Verify(One),
+    /// Show what a bundle is: its card, limits, files, digests and fingerprint
+    #[command(after_help = "Example:
+  bobbin bundle show storyteller@1.0.0 --repository models
+
+Exit codes: as of `bobbin bundle verify`")]
+    Show(One),
     /// List the bundles of a repository
     #[command(after_help = "Example:\n  bobbin bundle list --repository models")]
     List(List),
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Verify {
-    /// The bundle's folder
-    #[arg(value_name = "PATH")]
-    pub(crate) path: PathBuf,
+pub(crate) struct One {
+    /// The bundle: name@version in the repository, or its folder
+    #[arg(value_name = "BUNDLE")]
+    pub(crate) bundle: BundleArg,
+    /// Where name@version is looked for
+    #[arg(long, value_name = "DIR", default_value = "models")]
+    pub(crate) repository: PathBuf,
     /// Print JSON
     #[arg(long)]
     pub(crate) json: bool,
@@ -85,4 +109,7 @@ pub(crate) struct Worker {
     /// The host's process; a worker whose parent is another one has lost its host already
     #[arg(long, value_name = "PID")]
     pub(crate) parent: Option<u32>,
+    /// Compute with what other processes leave over
+    #[arg(long)]
+    pub(crate) background: bool,
 }

@@ -3,12 +3,15 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line")]
 
+mod admin;
 mod banner;
 mod bundles;
 mod cli;
 mod launcher;
-mod source;
+mod release;
+mod releases;
 mod up;
+mod workshop;
 
 use anyhow::Context;
 use clap::Parser;
@@ -25,7 +28,9 @@ fn main() -> ExitCode {
         Command::Worker(_) => return bobbin_worker::child::run(),
         Command::Up(up) => log().and_then(|()| up::run(&up)),
         Command::Bundle(BundleCommand::Verify(verify)) => bundles::verify(&verify),
+        Command::Bundle(BundleCommand::Show(show)) => bundles::show(&show),
         Command::Bundle(BundleCommand::List(list)) => bundles::list(&list),
+        Command::Release(release) => release::run(&release),
     };
     match result {
         Ok(code) => code,

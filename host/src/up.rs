@@ -1,18 +1,14 @@
 //! `bobbin up`: check everything, bring the models to life, serve, and stop without cutting an answer.
 
 use crate::banner;
-use crate::bundles::chain;
 use crate::cli::Up;
-use crate::launcher::WorkerLauncher;
-use crate::source::RepositorySource;
+use crate::launcher::Workers;
+use crate::releases;
 use anyhow::{Context, Result};
-use bobbin_bundle::{BlobStore, Repository};
-use bobbin_manifest::{App, Problem, ProblemKind, Route, Trigger};
-use bobbin_release::{Declared, ReleaseId, Releases, Source, Table};
+use bobbin_manifest::{App, Route, Trigger};
 use bobbin_runtime::{ComponentSpec, Handler, Runtime, RuntimeConfig};
 use bobbin_server::{AppInfo, Limits, Listeners, Metrics, RouteEntry, RoutePath, Server};
 use bobbin_worker::supervisor::{Supervisor, SupervisorConfig};
-use futures::future::join_all;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -41,7 +37,12 @@ pub(crate) fn run(args: &Up) -> Result<ExitCode> {
 async fn serve(args: &Up, app: App) -> Result<ExitCode> {
     let limits = limits(&app, args);
     let state_dir = args.state_dir.clone().unwrap_or_else(|| app.root.join(".bobbin"));
-    let source = source(&app, &state_dir)?;
+    let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
+    let supervisor = Supervisor::new(SupervisorConfig::default()).context("no thread to start workers from")?;
+    let workers = Workers::new(supervisor, args.model_memory);
+    // Before anything is built: another host may have the state.
+    let releases =
+        tokio::task::block_in_place(|| releases::open(&app, &state_dir, workers, Arc::clone(&metrics) as _))?;
     let runtime = Runtime::new(RuntimeConfig {
         instances: u32::try_from(limits.max_in_flight)?,
         guest_memory: app.bobbin.limits.guest_memory_bytes,
@@ -49,9 +50,6 @@ async fn serve(args: &Up, app: App) -> Result<ExitCode> {
         cache: Some(cache_dir(&state_dir)),
     })?;
     let handlers = tokio::task::block_in_place(|| load_components(&runtime, &app))?;
-
-    let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
-    let releases = Arc::new(Releases::new(Table::declared(&declared(&app)), Arc::clone(&metrics) as _));
     let info = AppInfo { name: app.name.clone(), version: Some(app.version.clone()) };
     let server = Server::new(info, routes(&app, &handlers), Arc::clone(&releases), metrics, limits)?;
 
@@ -59,11 +57,10 @@ async fn serve(args: &Up, app: App) -> Result<ExitCode> {
     let (listen, admin) = (listeners.app_addr(), listeners.admin_addr());
     let stop = CancellationToken::new();
     let serving = tokio::spawn(server.serve(listeners, stop.clone()));
-    let supervisor = Supervisor::new(SupervisorConfig::default()).context("no thread to start workers from")?;
-    let launcher = WorkerLauncher(supervisor);
     tokio::spawn(stop_on_signal(stop.clone())?);
+    let _watch = releases::watch(&app, &releases)?;
     tokio::select! {
-        () = bring_to_life(&releases, source, &launcher) => {
+        () = releases.bring_to_life() => {
             let banner = banner::render(&app, &releases, listen, admin);
             // A closed standard output is no reason not to serve.
             let _ = std::io::stdout().lock().write_all(banner.as_bytes());
@@ -71,10 +68,7 @@ async fn serve(args: &Up, app: App) -> Result<ExitCode> {
         () = stop.cancelled() => {}
     }
     let drained = serving.await?;
-    join_all(releases.versions().iter().filter_map(|version| version.live()).map(|live| async move {
-        live.stop(WORKER_GRACE).await;
-    }))
-    .await;
+    releases.stop(WORKER_GRACE).await;
     tracing::info!(?drained, "stopped");
     Ok(ExitCode::SUCCESS)
 }
@@ -90,23 +84,6 @@ fn limits(app: &App, args: &Up) -> Limits {
         drain: declared.drain,
         ..Limits::default()
     }
-}
-
-/// The bundles that releases name: a misspelt one is found before a port is bound, not by the first request.
-fn source(app: &App, state_dir: &Path) -> Result<Arc<dyn Source>> {
-    let repository = Repository::open(&app.bobbin.repository)?;
-    let mut bundles = BTreeMap::new();
-    for release in app.triggers.iter().flat_map(|trigger| app.releases_of(trigger).into_values()) {
-        let stable = &release.stable;
-        let bundle = repository.find(&stable.name, &stable.version).map_err(|error| {
-            let what = format!("the release names {stable}, which cannot be had: {}", chain(&error));
-            let help = "correct the release; `bobbin bundle list` shows what the repository has";
-            app.problem_at(release.place, Problem::new(ProblemKind::Release, what, help))
-        })?;
-        bundles.insert(stable.to_string(), bundle);
-    }
-    let blobs = BlobStore::open(state_dir)?;
-    Ok(Arc::new(RepositorySource { bundles, blobs }))
 }
 
 /// Compiled components belong to the user, not to one application's state: two applications share them.
@@ -141,23 +118,6 @@ fn routes(app: &App, handlers: &BTreeMap<String, Handler>) -> Vec<RouteEntry<Han
         Some(RouteEntry { trigger_id: trigger.id.as_str().into(), route, component: component.into(), handler })
     };
     app.triggers.iter().filter_map(entry).collect()
-}
-
-fn declared(app: &App) -> Vec<Declared> {
-    let of_trigger = |trigger: &Trigger| {
-        let id: Arc<str> = trigger.id.as_str().into();
-        app.releases_of(trigger).into_iter().map(move |(graph, release)| Declared {
-            id: ReleaseId { trigger: Arc::clone(&id), graph: graph.as_str().into() },
-            stable: release.stable.to_string().into(),
-        })
-    };
-    app.triggers.iter().flat_map(of_trigger).collect()
-}
-
-/// Every declared version at once; one that fails says so in its status and holds up no other.
-async fn bring_to_life(releases: &Releases, source: Arc<dyn Source>, launcher: &WorkerLauncher) {
-    let versions = releases.versions();
-    join_all(versions.iter().map(|version| bobbin_release::serve(version, Arc::clone(&source), launcher))).await;
 }
 
 /// The first signal drains; workers sit in process groups of their own, so ctrl-C does not reach them first.

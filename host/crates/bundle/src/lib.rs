@@ -18,6 +18,7 @@ mod parse;
 mod repository;
 mod tree;
 mod verify;
+mod watch;
 
 pub use blobs::BlobStore;
 pub use bundle::Bundle;
@@ -30,3 +31,4 @@ pub use manifest::{
 };
 pub use repository::{Listed, Repository};
 pub use verify::{FileReport, Report, VerifiedBundle, WeightsSummary, verify_in_place};
+pub use watch::{BundleChange, ChangeKind, RepositoryWatch};

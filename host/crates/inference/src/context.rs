@@ -110,6 +110,8 @@ pub enum Cause {
     GuestFailed(String),
     /// The host is stopping and the bound of its drain has passed.
     HostStopping,
+    /// The version that was answering has retired, and the bound of its drain has passed.
+    VersionRetired,
 }
 
 impl fmt::Display for Cause {
@@ -121,6 +123,7 @@ impl fmt::Display for Cause {
             Self::GuestTrapped(message) => write!(f, "the component trapped: {message}"),
             Self::GuestFailed(message) => write!(f, "the component failed: {message}"),
             Self::HostStopping => f.write_str("the host is stopping"),
+            Self::VersionRetired => f.write_str("the version that was answering has retired, and its drain is over"),
         }
     }
 }
@@ -145,22 +148,56 @@ impl CauseSlot {
 
 /// The bundle versions that a request used, in the order of first use.
 #[derive(Debug, Default)]
-pub struct BundleLog(Mutex<Vec<Arc<str>>>);
+pub struct BundleLog(Mutex<Used>);
+
+#[derive(Debug, Default)]
+struct Used {
+    bundles: Vec<Arc<str>>,
+    /// The client was told, or is about to be.
+    told: bool,
+}
 
 impl BundleLog {
     /// Notes a use of `name@version`.
     pub fn note(&self, bundle: &Arc<str>) {
-        let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if !used.contains(bundle) {
-            used.push(Arc::clone(bundle));
+        let mut used = self.used();
+        if !used.bundles.contains(bundle) {
+            used.bundles.push(Arc::clone(bundle));
         }
     }
 
-    /// `name@version, name@version`, or `None` where no model was used.
+    /// Another version answers what `old` was asked: nothing of `old` was used after all.
+    pub fn replace(&self, old: &Arc<str>, new: &Arc<str>) {
+        let mut used = self.used();
+        used.bundles.retain(|bundle| bundle != old);
+        if !used.bundles.contains(new) {
+            used.bundles.push(Arc::clone(new));
+        }
+    }
+
+    /// Whether the client was told which versions answer; a later change would make a liar of the head.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.used().told
+    }
+
+    /// `name@version, name@version`, or `None` where no model was used; for the answer's head, which is made now.
+    #[must_use]
+    pub fn tell(&self) -> Option<String> {
+        let mut used = self.used();
+        used.told = true;
+        (!used.bundles.is_empty()).then(|| used.bundles.join(", "))
+    }
+
+    /// The same as [`BundleLog::tell`], for the host's own log.
     #[must_use]
     pub fn header(&self) -> Option<String> {
-        let used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        (!used.is_empty()).then(|| used.join(", "))
+        let used = self.used();
+        (!used.bundles.is_empty()).then(|| used.bundles.join(", "))
+    }
+
+    fn used(&self) -> std::sync::MutexGuard<'_, Used> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -234,5 +271,15 @@ mod tests {
             log.note(&bundle.into());
         }
         assert_eq!(log.header().unwrap(), "b@1.0.0, a@2.0.0");
+    }
+
+    #[test]
+    fn a_version_that_was_replaced_before_it_answered_is_not_listed() {
+        let log = BundleLog::default();
+        log.note(&"a@1.0.0".into());
+        log.replace(&"a@1.0.0".into(), &"a@2.0.0".into());
+        assert!(!log.is_told());
+        assert_eq!(log.tell().unwrap(), "a@2.0.0");
+        assert!(log.is_told());
     }
 }

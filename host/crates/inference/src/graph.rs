@@ -50,10 +50,26 @@ pub enum Priority {
     Request,
 }
 
+/// What a worker is for, which decides what it may take from the others of its host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// It answers requests.
+    Serving,
+    /// It scores what others answered: with one thread, and only with processor time that nobody else wants.
+    Shadow,
+}
+
 /// wasi-nn's graph: a handle on one bundle version. Opening a session on it costs no I/O.
 pub trait Graph: Send + Sync {
     /// What is known of the graph.
     fn info(&self) -> &GraphInfo;
+
+    /// Names the vocabulary: sha256 in hex over all tokens and special tokens. Where two graphs say the same, a
+    /// token id means the same to both. `None` until the worker has loaded, and where nobody knows.
+    fn vocabulary(&self) -> Option<Arc<str>> {
+        None
+    }
 
     /// A new session for the request. The worker hears of it with its first compute.
     fn open(&self, context: Arc<RequestContext>, scope: Scope, priority: Priority) -> Box<dyn Session>;

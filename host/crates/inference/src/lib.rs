@@ -23,7 +23,7 @@ mod work;
 pub use account::{Account, Charge, OverAccount};
 pub use context::{BundleLog, Cause, CauseSlot, Deadlines, RequestContext, RequestId, TraceParent};
 pub use error::{ErrorKind, InferenceError, MAX_MESSAGE_BYTES, Reason};
-pub use graph::{Graph, GraphInfo, GraphKind, Priority, Scope, Session};
+pub use graph::{Class, Graph, GraphInfo, GraphKind, Priority, Scope, Session};
 pub use metered::{Meter, Metered};
 pub use options::{Constraint, Options, OptionsPatch, Sampling, StopList};
 pub use output::{Embeddings, FinishReason, Generated, Metadata, Output, TokenLogprob, Usage, Values};

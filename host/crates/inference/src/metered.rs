@@ -61,6 +61,22 @@ impl Metered {
     ) -> Self {
         Self { inner, context, recorder, meter, progress: Progress::default() }
     }
+
+    /// Goes on with another version's session, as if it had been that one from the start: for a compute of which
+    /// nothing has come.
+    pub fn move_to(&mut self, inner: Box<dyn Session>, meter: Meter) {
+        self.inner = inner;
+        self.meter = meter;
+        // The compute that is made again is the same one.
+        self.progress.computes = self.progress.computes.saturating_sub(1);
+        self.progress.last = Answer::default();
+    }
+
+    /// The answer ended in an error that the inner session does not know of.
+    pub fn fail(&mut self, reason: Reason) {
+        self.progress.last.error = Some(reason);
+        self.progress.last.open = false;
+    }
 }
 
 impl Progress {
@@ -267,7 +283,11 @@ mod tests {
         let values = |input| Values { values: vec![0.5], usage: usage(input, 0) };
         let (mut session, records) = metered(vec![Ok(Output::Logits(values(3))), Ok(Output::Scores(values(5)))]);
         session.compute(Work::Logits { tokens: vec![1, 2, 3] }).now_or_never().unwrap().unwrap();
-        session.compute(Work::Score { tokens: vec![1; 5] }).now_or_never().unwrap().unwrap();
+        session
+            .compute(Work::Score { prompt: Prompt::Tokens(vec![1]), answer: vec![1; 4] })
+            .now_or_never()
+            .unwrap()
+            .unwrap();
         drop(session);
         let record = records.only();
         assert_eq!((record.usage, record.computes), (usage(8, 0), 2));

@@ -102,7 +102,7 @@ pub enum Output {
     Generated(Generated),
     /// FP32 [n_vocab] after the last token.
     Logits(Values),
-    /// Log-probabilities of tokens[1..].
+    /// Log-probabilities of the tokens that were scored, in order.
     Scores(Values),
     /// Vectors.
     Embeddings(Embeddings),

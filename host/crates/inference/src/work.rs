@@ -34,10 +34,14 @@ pub enum Work {
         /// Appended to the session's history.
         tokens: Vec<i32>,
     },
-    /// Teacher-forced scores: log p(tokens[i] | tokens[..i]) for i >= 1. Uses a sequence of its own.
+    /// Teacher-forced scores: the log-probability of each token of `answer`, given the prompt and the tokens of the
+    /// answer before it; FP32 [answer]. Uses a sequence of its own, so the session's history stays as it is.
     Score {
-        /// The whole sequence, BOS included where the model wants one.
-        tokens: Vec<i32>,
+        /// What comes before the answer, rendered as the first prompt of a session would be. At least one token,
+        /// BOS included where the model wants one.
+        prompt: Prompt,
+        /// The answer; at least one token, each checked against the vocabulary by the worker.
+        answer: Vec<i32>,
     },
     /// Embed each text: FP32 [n, dim].
     Embed {

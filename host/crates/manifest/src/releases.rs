@@ -11,12 +11,16 @@ use crate::errors::{Problem, ProblemKind};
 use crate::names::GraphName;
 use crate::place::{At, Place};
 use crate::reader::{Node, Table};
+use crate::settings::{self, Policy, Sticky};
 
 /// How long a version may drain where its release does not say.
 pub const DEFAULT_DRAIN: Duration = Duration::from_secs(30);
 
 /// The longest drain that a release may declare: a day, in seconds.
 const LONGEST_DRAIN: i64 = 24 * 60 * 60;
+
+/// The longest time that a release may keep its previous version warm: a week, in seconds.
+const LONGEST_KEEP_WARM: i64 = 7 * 24 * 60 * 60;
 
 /// The longest bundle name and the longest version, in bytes, as in the bundle format.
 const LONGEST_NAME: usize = 64;
@@ -87,11 +91,24 @@ pub struct DeclaredRelease {
     pub stable: BundleRef,
     /// How long a replaced version may finish its requests, where the declaration says.
     pub drain: Option<Duration>,
+    /// How long the previous version stays loaded for a rollback, where the declaration says.
+    pub keep_warm: Option<Duration>,
+    /// In which order versions are loaded and retired, where the declaration says.
+    pub policy: Option<Policy>,
+    /// What decides which requests a candidate gets, where the declaration says.
+    pub sticky: Option<Sticky>,
+    /// Whether a request may choose its version by the header `bobbin-version`, where the declaration says.
+    pub version_header: Option<bool>,
     /// Where it is declared.
     pub place: Place,
 }
 
 impl DeclaredRelease {
+    /// A declaration of a version and of nothing else.
+    fn of(stable: BundleRef, place: Place) -> Self {
+        Self { stable, drain: None, keep_warm: None, policy: None, sticky: None, version_header: None, place }
+    }
+
     /// How long a replaced version may finish its requests.
     pub fn drain(&self) -> Duration {
         self.drain.unwrap_or(DEFAULT_DRAIN)
@@ -102,9 +119,16 @@ impl DeclaredRelease {
     /// that a later default resets no release.
     pub fn digest(&self) -> DeclarationDigest {
         let mut canonical = format!("bobbin-release 1\nstable {}\n", self.stable);
-        if let Some(drain) = self.drain {
-            canonical.push_str(&format!("drain_seconds {}\n", drain.as_secs()));
-        }
+        let mut add = |key: &str, value: Option<String>| {
+            if let Some(value) = value {
+                canonical.push_str(&format!("{key} {value}\n"));
+            }
+        };
+        add("drain_seconds", self.drain.map(|drain| drain.as_secs().to_string()));
+        add("keep_warm_seconds", self.keep_warm.map(|keep| keep.as_secs().to_string()));
+        add("policy", self.policy.map(|policy| policy.to_string()));
+        add("sticky", self.sticky.as_ref().map(ToString::to_string));
+        add("version_header", self.version_header.map(|allowed| allowed.to_string()));
         DeclarationDigest(Sha256::digest(canonical.as_bytes()).into())
     }
 }
@@ -152,21 +176,36 @@ pub(crate) fn read(table: &Table<'_>) -> BTreeMap<GraphName, ReleaseDoc> {
 fn declared(node: &Node<'_>) -> Option<DeclaredRelease> {
     let place = node.place;
     if node.is_string() {
-        let stable = bundle(node)?;
-        return Some(DeclaredRelease { stable, drain: None, place });
+        return Some(DeclaredRelease::of(bundle(node)?, place));
     }
     if !node.is_table() {
         return node.wrong_type("a bundle such as \"storyteller@1.0.0\", or a table with `stable`");
     }
     let mut table = node.table()?;
     let stable = table.required("stable", "stable = \"storyteller@1.0.0\"").and_then(|node| bundle(&node));
-    let drain = table.get("drain_seconds").map(|node| drain(&node));
+    let drain = table.get("drain_seconds").map(|node| seconds(&node, LONGEST_DRAIN));
+    let keep_warm = table.get("keep_warm_seconds").map(|node| seconds(&node, LONGEST_KEEP_WARM));
+    let policy = table.get("policy").map(|node| settings::read(&node));
+    let sticky = table.get("sticky").map(|node| settings::read(&node));
+    let version_header = table.get("version_header").map(|node| node.boolean().map(|allowed| allowed.value));
     table.finish();
-    let drain = match drain {
-        Some(drain) => Some(drain?),
-        None => None,
-    };
-    Some(DeclaredRelease { stable: stable?, drain, place })
+    Some(DeclaredRelease {
+        stable: stable?,
+        drain: written(drain)?,
+        keep_warm: written(keep_warm)?,
+        policy: written(policy)?,
+        sticky: written(sticky)?,
+        version_header: written(version_header)?,
+        place,
+    })
+}
+
+/// A key that is absent is fine; one that was reported makes no declaration.
+fn written<T>(value: Option<Option<T>>) -> Option<Option<T>> {
+    match value {
+        Some(value) => value.map(Some),
+        None => Some(None),
+    }
 }
 
 fn bundle(node: &Node<'_>) -> Option<BundleRef> {
@@ -183,13 +222,13 @@ fn bundle(node: &Node<'_>) -> Option<BundleRef> {
     }
 }
 
-fn drain(node: &Node<'_>) -> Option<Duration> {
+fn seconds(node: &Node<'_>, longest: i64) -> Option<Duration> {
     let seconds = node.integer()?;
     match u64::try_from(seconds.value) {
-        Ok(value) if seconds.value <= LONGEST_DRAIN => Some(Duration::from_secs(value)),
+        Ok(value) if seconds.value <= longest => Some(Duration::from_secs(value)),
         _ => {
             let what = format!("`{}` is {}", node.name, seconds.value);
-            let help = format!("write whole seconds, from 0 to {LONGEST_DRAIN}");
+            let help = format!("write whole seconds, from 0 to {longest}");
             node.found.schema(seconds.place, what, help);
             None
         }
@@ -202,7 +241,8 @@ mod tests {
 
     fn release(stable: &str, drain: Option<u64>, line: usize) -> DeclaredRelease {
         let place = Place { line, column: 1 };
-        DeclaredRelease { stable: stable.parse().unwrap(), drain: drain.map(Duration::from_secs), place }
+        let drain = drain.map(Duration::from_secs);
+        DeclaredRelease { drain, ..DeclaredRelease::of(stable.parse().unwrap(), place) }
     }
 
     #[test]
@@ -219,6 +259,24 @@ mod tests {
         let digest = release("storyteller@1.0.0", Some(30), 1).digest().to_string();
         let canonical = b"bobbin-release 1\nstable storyteller@1.0.0\ndrain_seconds 30\n";
         assert_eq!(digest, format!("sha256:{}", hex::encode(Sha256::digest(canonical))));
+    }
+
+    #[test]
+    fn every_setting_that_is_written_enters_the_digest_and_no_other_does() {
+        let plain = release("storyteller@1.0.0", None, 1);
+        let canonical = b"bobbin-release 1\nstable storyteller@1.0.0\n";
+        assert_eq!(plain.digest().to_string(), format!("sha256:{}", hex::encode(Sha256::digest(canonical))));
+        let all = DeclaredRelease {
+            drain: Some(Duration::from_secs(30)),
+            keep_warm: Some(Duration::from_secs(600)),
+            policy: Some(Policy::Auto),
+            sticky: Some(Sticky::Header("x-user".into())),
+            version_header: Some(false),
+            ..plain
+        };
+        let canonical = b"bobbin-release 1\nstable storyteller@1.0.0\ndrain_seconds 30\nkeep_warm_seconds 600\n\
+            policy auto\nsticky header:x-user\nversion_header false\n";
+        assert_eq!(all.digest().to_string(), format!("sha256:{}", hex::encode(Sha256::digest(canonical))));
     }
 
     #[test]

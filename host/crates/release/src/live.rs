@@ -1,10 +1,10 @@
-//! What releases need of the rest of the host: bundles to verify, and workers to run them.
+//! What releases need of the rest of the host: bundles to verify, workers to run them, and memory to run them in.
 
 use crate::status::Status;
-use bobbin_bundle::VerifiedBundle;
-use bobbin_inference::Graph;
 use bobbin_inference::wire::WorkerStats;
+use bobbin_inference::{Class, Graph};
 use futures::future::BoxFuture;
+use futures::stream::BoxStream;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,13 +16,19 @@ pub trait Live: Send + Sync {
     /// Loading, warming, ready or failed, in the worker's own words.
     fn status(&self) -> Status;
 
+    /// Whether it answers now. Asked for every request with a choice: it must be cheap.
+    fn is_ready(&self) -> bool;
+
+    /// Every status that it enters from now on. The stream keeps no worker alive, and ends with it.
+    fn follow(&self) -> BoxStream<'static, Status>;
+
     /// What the worker process is doing, for metrics and status.
     fn vitals(&self) -> Vitals;
 
     /// Ends when the worker is ready, or has failed for good: with the reason.
     fn settled(&self) -> BoxFuture<'_, Result<(), String>>;
 
-    /// Ends the worker; what it computes after `grace` is lost.
+    /// Ends the worker, and returns when its process is gone; what it computes after `grace` is lost.
     fn stop(&self, grace: Duration) -> BoxFuture<'_, ()>;
 }
 
@@ -42,20 +48,91 @@ pub struct Vitals {
     pub stats: WorkerStats,
 }
 
-/// Starts workers. A verified bundle is the only way to one.
-pub trait Launcher: Send + Sync {
-    /// Begins to load the bundle, and returns at once.
+/// A bundle whose every byte was verified: the only thing that workers are started from.
+pub trait Verified: Send + Sync {
+    /// `sha256:<hex>` of the bundle.
+    fn digest(&self) -> String;
+
+    /// Memory that a worker will take, in bytes: weights, key-value cells, compute buffers.
+    fn need_bytes(&self) -> u64;
+
+    /// Begins to load it, and returns at once.
     ///
     /// # Errors
     /// When no worker can run such a bundle; the reason.
-    fn launch(&self, bundle: &VerifiedBundle) -> Result<Arc<dyn Live>, String>;
+    fn launch(&self, class: Class) -> Result<Arc<dyn Live>, String>;
 }
 
-/// Finds and verifies bundles. Blocking: called on a thread of its own.
-pub trait Source: Send + Sync + 'static {
-    /// Verifies `name@version` and stores its blobs.
+/// How much a verification may get in the way of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    /// Nothing serves yet: as fast as possible.
+    Startup,
+    /// Other routes keep their latency.
+    Background,
+}
+
+/// How far the hashing of a file is.
+#[derive(Debug, Clone, Copy)]
+pub struct Progress<'a> {
+    /// The file, relative to the bundle's folder.
+    pub path: &'a str,
+    /// Bytes hashed.
+    pub done: u64,
+    /// Its size.
+    pub total: u64,
+}
+
+/// A bundle of the repository, as its manifest describes it; nothing is verified.
+#[derive(Debug, Clone)]
+pub struct Listing {
+    /// `name@version`.
+    pub bundle: String,
+    /// What the manifest says, or why it cannot be read.
+    pub described: Result<Described, String>,
+}
+
+/// What a bundle's manifest says.
+#[derive(Debug, Clone)]
+pub struct Described {
+    /// `sha256:<hex>`, as claimed.
+    pub digest: String,
+    /// `generate`, `embed`, ..
+    pub kind: String,
+    /// Bytes of all files.
+    pub size: u64,
+    /// An SPDX expression.
+    pub licence: String,
+}
+
+/// The bundles and the memory of this host. What reads the disk blocks: it is called on threads that may.
+pub trait Workshop: Send + Sync + 'static {
+    /// Whether the repository has the bundle, without reading its files.
+    ///
+    /// # Errors
+    /// Why it cannot be had, and the next step.
+    fn exists(&self, bundle: &str) -> Result<(), String>;
+
+    /// Every bundle of the repository.
+    ///
+    /// # Errors
+    /// When the repository cannot be listed.
+    fn list(&self) -> Result<Vec<Listing>, String>;
+
+    /// Hashes every file of `name@version` into the blob store, and checks the weights.
     ///
     /// # Errors
     /// What is wrong with the bundle, for people: what, where, why, and the next step.
-    fn verify(&self, bundle: &str) -> Result<VerifiedBundle, String>;
+    fn verify(
+        &self,
+        bundle: &str,
+        urgency: Urgency,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Box<dyn Verified>, String>;
+
+    /// Memory that another worker may take, in bytes, less than nothing where more is promised than there is; `None`
+    /// where that cannot be measured. A worker that runs counts
+    /// with what it needs even where it has not touched all of it, so that what it gives back when it goes is the
+    /// larger of what it needs and what it holds.
+    fn free_memory(&self) -> Option<i64>;
 }

@@ -1,56 +1,92 @@
 //! Pins: the versions that one request uses, decided once.
 
-use crate::status::State;
-use crate::table::{Release, Table};
-use crate::version::Lease;
-use bobbin_inference::{
-    Graph, InferenceError, Meter, Metered, Output, Priority, Reason, Recorder, RequestContext, Scope, Session, Work,
-};
-use futures::future::BoxFuture;
-use std::sync::Arc;
+use crate::releases::Releases;
+use crate::session::PinnedSession;
+use crate::shadow::Shadowing;
+use crate::spec::Sticky;
+use crate::split::{Side, counted, keyed};
+use crate::status::{State, Status};
+use crate::table::{Release, ReleaseId};
+use crate::tenure::{Lease, Tenure};
+use crate::version::Version;
+use bobbin_inference::{Graph, GraphInfo, InferenceError, Reason, RequestContext, Session};
+use parking_lot::Mutex;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
 
 /// How much of a name that a component made up is shown in the log, in characters.
 const SHOWN: usize = 100;
+
+/// What a request shows of itself to whoever splits.
+pub trait Asker {
+    /// The first header of this name, in lower case.
+    fn header(&self, name: &str) -> Option<&str>;
+
+    /// The first cookie of this name.
+    fn cookie(&self, name: &str) -> Option<&str>;
+
+    /// The client's address.
+    fn client(&self) -> &str;
+}
 
 /// The graphs that a request may load, each with the version decided for it.
 #[derive(Clone, Default)]
 pub struct Pins {
     pinned: Arc<[Pinned]>,
     /// `None` where nobody decided: such pins grant nothing.
-    recorder: Option<Arc<dyn Recorder>>,
+    releases: Option<Arc<Releases>>,
 }
 
 impl std::fmt::Debug for Pins {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_list().entries(self.pinned.iter().map(|pin| (&pin.graph, pin.lease.version().bundle()))).finish()
+        f.debug_list().entries(self.pinned.iter().map(|pin| (pin.name(), pin.bundle()))).finish()
     }
 }
 
 /// One graph name, and what serves it for this request.
 #[derive(Clone)]
-pub struct Pinned {
-    graph: Arc<str>,
-    generation: u64,
-    lease: Lease,
-    recorder: Arc<dyn Recorder>,
+pub struct Pinned(Arc<Pin>);
+
+/// A pin, shared by everything in a request that uses the graph.
+pub(crate) struct Pin {
+    pub(crate) id: ReleaseId,
+    pub(crate) releases: Arc<Releases>,
+    pub(crate) held: Mutex<Held>,
+}
+
+/// What a pin holds. It changes at most when its version retires before anything of it was returned.
+pub(crate) struct Held {
+    pub(crate) lease: Arc<Lease>,
+    pub(crate) generation: u64,
+    /// Of a shadow no request keeps more than the knowledge that there was one.
+    pub(crate) shadow: Weak<Shadowing>,
+    /// Something of this graph has reached the guest: it can move to no other version any more.
+    pub(crate) returned: bool,
+}
+
+/// The version of a pin, to compute with.
+pub(crate) struct Serving {
+    pub(crate) lease: Arc<Lease>,
+    pub(crate) generation: u64,
+    pub(crate) shadow: Weak<Shadowing>,
+    pub(crate) graph: Arc<dyn Graph>,
 }
 
 impl Pins {
-    /// Decides the version of every release of the trigger, and takes a lease on each. Pure but for the leases.
-    pub(crate) fn decide(table: &Table, trigger: &str, recorder: &Arc<dyn Recorder>) -> Self {
-        let pin = |release: &Arc<Release>| Pinned {
-            graph: Arc::clone(&release.id.graph),
-            generation: release.generation,
-            lease: Lease::take(&release.stable),
-            recorder: Arc::clone(recorder),
+    /// Decides the version of every release of the trigger, and takes a lease on each.
+    pub(crate) fn decide(releases: &Arc<Releases>, trigger: &str, asker: &dyn Asker) -> Self {
+        let table = releases.current();
+        let pin = |release: &Arc<Release>| {
+            let held = Mutex::new(Held::of(release, choose(release, asker)));
+            Pinned(Arc::new(Pin { id: release.id.clone(), releases: Arc::clone(releases), held }))
         };
-        Self { pinned: table.of_trigger(trigger).map(pin).collect(), recorder: Some(Arc::clone(recorder)) }
+        Self { pinned: table.of_trigger(trigger).map(pin).collect(), releases: Some(Arc::clone(releases)) }
     }
 
     /// The pin of a graph name; `None` where the name is unknown or not granted, which look the same.
     #[must_use]
     pub fn graph(&self, name: &str) -> Option<&Pinned> {
-        self.pinned.iter().find(|pin| &*pin.graph == name)
+        self.pinned.iter().find(|pin| &**pin.name() == name)
     }
 
     /// All pins, by graph name.
@@ -63,10 +99,40 @@ impl Pins {
         let shown = shown(graph);
         tracing::warn!(target: "security", request = %context.id, trigger = %context.trigger, graph = %shown,
             "a component asked for a model that it is not granted");
-        if let Some(recorder) = &self.recorder {
-            recorder.refused(&context.trigger, graph);
+        if let Some(releases) = &self.releases {
+            releases.recorder().refused(&context.trigger, graph);
         }
     }
+}
+
+/// The side of a request. A candidate that does not answer gets none: what asks for it is answered by stable.
+fn choose<'a>(release: &'a Release, asker: &dyn Asker) -> &'a Arc<Tenure> {
+    let stable = &release.stable;
+    let Some((candidate, weight)) = &release.candidate else { return stable };
+    let spec = &release.record.spec;
+    let asked = asker.header("bobbin-version").filter(|_| spec.version_header).map(str::trim);
+    let side = match asked {
+        Some(asked) if names(asked, "candidate", candidate.bundle()) => Side::Candidate,
+        Some(asked) if names(asked, "stable", stable.bundle()) => Side::Stable,
+        _ => {
+            let key = match &spec.sticky {
+                Sticky::Request => None,
+                Sticky::Client => Some(asker.client()),
+                Sticky::Header(name) => asker.header(name),
+                Sticky::Cookie(name) => asker.cookie(name),
+            };
+            match key {
+                Some(key) => keyed(&release.id.to_string(), key, *weight),
+                None => counted(release.tickets.fetch_add(1, Ordering::Relaxed), *weight),
+            }
+        }
+    };
+    if side == Side::Candidate && candidate.is_ready() { candidate } else { stable }
+}
+
+/// Whether a tester's word names this version: its role, `name@version`, or the version alone.
+fn names(asked: &str, role: &str, bundle: &str) -> bool {
+    asked == role || asked == bundle || bundle.split_once('@').is_some_and(|(_, version)| version == asked)
 }
 
 /// A name as the log may hold it: a component chose it, so it may be long, or hold a line break.
@@ -83,73 +149,106 @@ impl Pinned {
     /// The graph's name in the component.
     #[must_use]
     pub fn name(&self) -> &Arc<str> {
-        &self.graph
+        &self.0.id.graph
     }
 
     /// `name@version`.
     #[must_use]
-    pub fn bundle(&self) -> &Arc<str> {
-        self.lease.version().bundle()
+    pub fn bundle(&self) -> Arc<str> {
+        Arc::clone(self.0.held.lock().lease.tenure().bundle())
     }
 
     /// The graph behind the pin.
     ///
     /// # Errors
-    /// `worker_unavailable` while the version is not ready yet, `version_failed` where it cannot serve; with why.
+    /// `worker_unavailable` while the version is not ready yet, `version_failed` where it cannot serve,
+    /// `version_retired` where its drain is over and the request has used it already; with why.
     pub fn load(&self) -> Result<Arc<dyn Graph>, InferenceError> {
-        let version = self.lease.version();
-        let status = version.status();
-        let refused = |reason: Reason, what: &str| {
-            let why = status.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
-            InferenceError::new(reason, format!("{} behind \"{}\" {what}{why}", version.bundle(), self.graph))
-        };
-        match (status.state, version.live()) {
-            (State::Failed, _) => Err(refused(Reason::VersionFailed, "cannot serve")),
-            (state, None) => {
-                let what = format!("is not ready yet ({}); try again soon", state.as_str());
-                Err(refused(Reason::WorkerUnavailable, &what))
-            }
-            (_, Some(live)) => Ok(live.graph()),
-        }
+        self.0.serving().map(|serving| serving.graph)
     }
 
-    /// Opens a session for the request: metered, and keeping the version alive.
+    /// Opens a session for the request: metered, and keeping the version alive. Returned with what is known of its
+    /// graph.
     ///
     /// # Errors
     /// As [`Pinned::load`].
-    pub fn open(&self, context: &Arc<RequestContext>) -> Result<Box<dyn Session>, InferenceError> {
-        let graph = self.load()?;
-        let info = graph.info();
-        let meter = Meter {
-            graph: Arc::clone(&self.graph),
-            bundle: Arc::clone(&info.bundle),
-            digest: Arc::clone(&info.digest),
-            generation: self.generation,
-        };
-        let scope = Scope {
-            route: context.trigger.to_string(),
-            principal: context.principal.as_deref().map(str::to_owned),
-            adapter: None,
-        };
-        let session = graph.open(Arc::clone(context), scope, Priority::Request);
-        let metered = Metered::new(session, Arc::clone(context), Arc::clone(&self.recorder), meter);
-        Ok(Box::new(Leased { inner: metered, _lease: self.lease.clone() }))
+    pub fn open(&self, context: &Arc<RequestContext>) -> Result<(Box<dyn Session>, GraphInfo), InferenceError> {
+        let serving = self.0.serving()?;
+        let info = serving.graph.info().clone();
+        Ok((Box::new(PinnedSession::open(Arc::clone(&self.0), serving, context)), info))
     }
 }
 
-/// A session that keeps its version's worker alive.
-struct Leased {
-    inner: Metered,
-    _lease: Lease,
+impl Held {
+    fn of(release: &Release, tenure: &Arc<Tenure>) -> Self {
+        Self {
+            lease: Arc::new(Lease::take(tenure)),
+            generation: release.record.generation,
+            shadow: release.shadow.as_ref().map(Arc::downgrade).unwrap_or_default(),
+            returned: false,
+        }
+    }
 }
 
-impl Session for Leased {
-    fn compute(&mut self, work: Work) -> BoxFuture<'_, Result<Output, InferenceError>> {
-        self.inner.compute(work)
+impl Pin {
+    /// The version to compute with, decided anew where the one that was decided has retired and nothing of it was
+    /// returned.
+    pub(crate) fn serving(&self) -> Result<Serving, InferenceError> {
+        let mut held = self.held.lock();
+        let retired = held.lease.tenure().retired().is_cancelled();
+        let version = held.lease.tenure().version().filter(|_| held.lease.counts() && !retired);
+        let version = match version {
+            Some(version) => version,
+            None => self.remake(&mut held)?,
+        };
+        let graph = graph(&version, &self.id)?;
+        let (lease, shadow) = (Arc::clone(&held.lease), Weak::clone(&held.shadow));
+        Ok(Serving { lease, generation: held.generation, shadow, graph })
     }
 
-    fn next(&mut self) -> BoxFuture<'_, Result<Output, InferenceError>> {
-        self.inner.next()
+    /// Decides again: for the stable version as it is now.
+    fn remake(&self, held: &mut Held) -> Result<Arc<Version>, InferenceError> {
+        let bundle = held.lease.tenure().bundle();
+        if held.returned {
+            return Err(retired(bundle));
+        }
+        let fresh = self.releases.current().get(&self.id).map(|release| Held::of(release, &release.stable));
+        let serving = fresh.and_then(|fresh| {
+            let version = fresh.lease.tenure().version().filter(|_| fresh.lease.counts())?;
+            Some((fresh, version))
+        });
+        let Some((fresh, version)) = serving else {
+            let message = format!("{bundle} behind \"{}\" is being replaced; try again soon", self.id.graph);
+            return Err(InferenceError::new(Reason::WorkerUnavailable, message));
+        };
+        *held = fresh;
+        Ok(version)
+    }
+}
+
+/// What a session gets whose version has retired under it.
+pub(crate) fn retired(bundle: &str) -> InferenceError {
+    let message = format!("{bundle} was retired while it was answering, and its drain is over; send the request again");
+    InferenceError::new(Reason::VersionRetired, message)
+}
+
+fn graph(version: &Version, id: &ReleaseId) -> Result<Arc<dyn Graph>, InferenceError> {
+    let refused = |reason: Reason, what: &str, why: Option<&str>| {
+        let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+        InferenceError::new(reason, format!("{} behind \"{}\" {what}{why}", version.bundle(), id.graph))
+    };
+    // The usual case asks for no reason.
+    if let Some(live) = version.live().filter(|live| live.is_ready()) {
+        return Ok(live.graph());
+    }
+    let Status { state, reason, .. } = version.status();
+    match (state, version.live()) {
+        (State::Failed, _) => Err(refused(Reason::VersionFailed, "cannot serve", reason.as_deref())),
+        (state, None) => {
+            let what = format!("is not ready yet ({}); try again soon", state.as_str());
+            Err(refused(Reason::WorkerUnavailable, &what, reason.as_deref()))
+        }
+        (_, Some(live)) => Ok(live.graph()),
     }
 }
 
@@ -163,5 +262,15 @@ mod tests {
         assert_eq!(shown("a\nb\u{1b}[31m"), "a\\nb\\u{1b}[31m");
         assert_eq!(shown(&"x".repeat(100)), "x".repeat(100));
         assert_eq!(shown(&"x".repeat(1 << 20)), format!("{}…", "x".repeat(100)));
+    }
+
+    #[test]
+    fn a_tester_names_a_version_by_role_bundle_or_number() {
+        for asked in ["candidate", "s@1.1.0", "1.1.0"] {
+            assert!(names(asked, "candidate", "s@1.1.0"), "{asked}");
+        }
+        for asked in ["stable", "s", "1.1", "s@1.1.0 "] {
+            assert!(!names(asked, "candidate", "s@1.1.0"), "{asked}");
+        }
     }
 }

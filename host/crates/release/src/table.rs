@@ -1,9 +1,16 @@
 //! The table of releases: one immutable value.
 
-use crate::version::Version;
+use crate::record::Record;
+use crate::shadow::Shadowing;
+use crate::spec::Weight;
+use crate::tenure::Tenure;
+use crate::version::{Hold, Version};
+use serde::{Serialize, Serializer};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::SystemTime;
 
 /// Names a release: a trigger's id and a graph's name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -16,19 +23,49 @@ pub struct ReleaseId {
 
 impl fmt::Display for ReleaseId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.trigger, self.graph)
+        write!(f, "{}:{}", self.trigger, self.graph)
     }
 }
 
-/// What a trigger's graph name resolves to.
+impl Serialize for ReleaseId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// What a trigger's graph name resolves to, in one generation.
 #[derive(Debug, Clone)]
 pub struct Release {
     /// Its name.
     pub id: ReleaseId,
-    /// Raised by every change.
-    pub generation: u64,
+    /// The generation: what it was set to, when, by whom, and why.
+    pub record: Arc<Record>,
     /// The version that serves.
-    pub stable: Arc<Version>,
+    pub stable: Arc<Tenure>,
+    /// The version that takes a share.
+    pub candidate: Option<(Arc<Tenure>, Weight)>,
+    pub(crate) shadow: Option<Arc<Shadowing>>,
+    pub(crate) warm: Option<Arc<Warm>>,
+    /// Counts requests, for splits that nothing sticks to.
+    pub(crate) tickets: Arc<AtomicU64>,
+}
+
+/// The previous stable version, kept loaded for a rollback.
+#[derive(Debug)]
+pub(crate) struct Warm {
+    pub(crate) hold: Hold,
+    pub(crate) since: SystemTime,
+    pub(crate) until: SystemTime,
+}
+
+impl Release {
+    /// Every version with a role in it, the kept one included.
+    pub(crate) fn versions(&self) -> impl Iterator<Item = Arc<Version>> {
+        let candidate = self.candidate.as_ref().and_then(|(tenure, _)| tenure.version());
+        let shadow = self.shadow.as_ref().map(|shadow| Arc::clone(shadow.version()));
+        let warm = self.warm.as_ref().map(|warm| Arc::clone(warm.hold.version()));
+        [self.stable.version(), candidate, shadow, warm].into_iter().flatten()
+    }
 }
 
 /// All releases.
@@ -38,14 +75,18 @@ pub struct Table {
 }
 
 impl Table {
-    /// A table of these releases; a later one of the same id replaces an earlier one.
-    pub fn new(releases: impl IntoIterator<Item = Release>) -> Self {
-        let mut table = Self::default();
-        for release in releases {
-            let trigger = table.releases.entry(Arc::clone(&release.id.trigger)).or_default();
-            trigger.insert(Arc::clone(&release.id.graph), Arc::new(release));
-        }
-        table
+    /// This table with one release in its new form.
+    pub(crate) fn with(&self, release: Release) -> Self {
+        let mut releases = self.releases.clone();
+        let trigger = releases.entry(Arc::clone(&release.id.trigger)).or_default();
+        trigger.insert(Arc::clone(&release.id.graph), Arc::new(release));
+        Self { releases }
+    }
+
+    /// One release.
+    #[must_use]
+    pub fn get(&self, id: &ReleaseId) -> Option<&Arc<Release>> {
+        self.releases.get(&id.trigger)?.get(&id.graph)
     }
 
     /// The releases of one trigger.

@@ -60,7 +60,7 @@ impl Handler {
         };
         // Only the host says which versions answered.
         head.headers.remove(BUNDLE_HEADER);
-        if let Some(bundles) = context.bundles.header().and_then(|names| HeaderValue::try_from(names).ok()) {
+        if let Some(bundles) = context.bundles.tell().and_then(|names| HeaderValue::try_from(names).ok()) {
             head.headers.insert(BUNDLE_HEADER, bundles);
         }
         let length = head.headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());

@@ -2,6 +2,7 @@
 //! its component, and watched to its end.
 
 use crate::admission::{Admission, Permit};
+use crate::asker::{Asking, VERSION};
 use crate::body::{AnswerBody, Promised, Watched, content_length, discard, promised};
 use crate::connection::Connection;
 use crate::exchange::{Exchange, InFlight};
@@ -186,7 +187,10 @@ impl<H: Handle> App<H> {
 
     /// Lets the component answer. Dropping this future gives the request up, record included.
     async fn call(&self, ticket: Ticket<'_, H>, body: Incoming, connection: &Connection) -> Answer<H> {
-        let Ticket { target, head, context, permit, mut exchange } = ticket;
+        let Ticket { target, mut head, context, permit, mut exchange } = ticket;
+        let client = context.sticky_key.as_deref().unwrap_or_default();
+        let pins = self.releases.pin(&context, &Asking { headers: &head.headers, client });
+        head.headers.remove(VERSION);
         let (method, version) = (head.method.clone(), head.version);
         let (upload, inlet, outlet) = upload::channel(&context, &body, self.limits.body_bytes);
         if !body.is_end_stream() {
@@ -195,7 +199,7 @@ impl<H: Handle> App<H> {
         let call = Call {
             request: Request::from_parts(head, outlet.boxed_unsync()),
             context: Arc::clone(&context),
-            pins: self.releases.pin(&target.trigger_id),
+            pins,
             permit: Box::new(permit),
         };
         let answered = tokio::select! {

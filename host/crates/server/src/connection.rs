@@ -37,7 +37,31 @@ pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
     begun: AtomicU64,
     open: Mutex<Vec<Arc<RequestContext>>>,
+    held: Mutex<Vec<Arc<Promise>>>,
     reset: AtomicBool,
+}
+
+/// Keeps a connection on which no request of the application is open: an answer is being made, or a stream goes on.
+pub(crate) struct Held {
+    connection: Arc<Connection>,
+    promise: Arc<Promise>,
+}
+
+/// When the client will have taken something; `None` while it has nothing to take.
+#[derive(Debug, Default)]
+struct Promise(Mutex<Option<Instant>>);
+
+impl Held {
+    /// A client that has not taken anything by then does not read, and its connection is dropped.
+    pub(crate) fn read_by(&self, time: Instant) {
+        *self.promise.0.lock() = Some(time);
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.connection.held.lock().retain(|held| !Arc::ptr_eq(held, &self.promise));
+    }
 }
 
 /// How a listener's connections end.
@@ -59,7 +83,20 @@ enum Seen {
 
 impl Connection {
     pub(crate) fn new(peer: SocketAddr) -> Arc<Self> {
-        Arc::new(Self { peer, begun: AtomicU64::new(0), open: Mutex::default(), reset: AtomicBool::new(false) })
+        Arc::new(Self {
+            peer,
+            begun: AtomicU64::new(0),
+            open: Mutex::default(),
+            held: Mutex::default(),
+            reset: AtomicBool::new(false),
+        })
+    }
+
+    /// Keeps the connection until the guard is dropped.
+    pub(crate) fn hold(self: &Arc<Self>) -> Held {
+        let promise = Arc::<Promise>::default();
+        self.held.lock().push(Arc::clone(&promise));
+        Held { connection: Arc::clone(self), promise }
     }
 
     /// A request's head arrived.
@@ -88,9 +125,11 @@ impl Connection {
         let new = std::mem::replace(begun, now) != now;
         // Past its end for a whole period, and still here: the client does not read.
         let stuck = |context: &Arc<RequestContext>| Instant::now() > context.deadlines.hard + period;
-        match open.iter().any(stuck) {
+        let held = self.held.lock();
+        let late = |held: &Arc<Promise>| held.0.lock().is_some_and(|time| Instant::now() > time);
+        match open.iter().any(stuck) || held.iter().any(late) {
             true => Seen::Stuck,
-            false if open.is_empty() && !new => Seen::Silent,
+            false if open.is_empty() && held.is_empty() && !new => Seen::Silent,
             false => Seen::Alive,
         }
     }
@@ -217,5 +256,31 @@ impl Write for Socket {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PERIOD: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn a_connection_is_kept_for_an_answer_that_is_being_made_and_silent_after_it() {
+        let connection = Connection::new(SocketAddr::from(([127, 0, 0, 1], 1)));
+        let held = connection.hold();
+        assert_eq!(connection.look(&mut 0, PERIOD), Seen::Alive);
+        drop(held);
+        assert_eq!(connection.look(&mut 0, PERIOD), Seen::Silent);
+    }
+
+    #[test]
+    fn a_client_that_does_not_read_its_stream_is_stuck() {
+        let connection = Connection::new(SocketAddr::from(([127, 0, 0, 1], 1)));
+        let held = connection.hold();
+        held.read_by(Instant::now() + PERIOD);
+        assert_eq!(connection.look(&mut 0, PERIOD), Seen::Alive);
+        held.read_by(Instant::now().checked_sub(Duration::from_millis(1)).unwrap());
+        assert_eq!(connection.look(&mut 0, PERIOD), Seen::Stuck);
     }
 }

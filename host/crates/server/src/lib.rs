@@ -1,5 +1,5 @@
-//! HTTP in: routing, admission, streaming and a bounded stop on the application's listener; health, readiness
-//! and metrics on the admin listener.
+//! HTTP in: routing, admission, streaming and a bounded stop on the application's listener; health, readiness,
+//! metrics and the API that changes releases on the admin listener.
 //!
 //! A connection's bytes become requests in `connection`, a request becomes an answer in `app`, and what was
 //! promised of that answer (its record in log and metrics, its place among the requests in flight, never looking
@@ -11,6 +11,7 @@ mod accept;
 mod admin;
 mod admission;
 mod app;
+mod asker;
 mod body;
 mod connection;
 mod exchange;
@@ -19,6 +20,7 @@ mod limits;
 mod listen;
 mod metrics;
 mod problem;
+mod release_metrics;
 mod routes;
 mod server;
 mod spin_headers;

@@ -27,6 +27,7 @@ type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
 /// The host's metrics. Create it once, give it to the releases as their recorder and to the server.
 pub struct Metrics {
+    version: String,
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     seconds: Histograms<RouteLabels>,
@@ -96,6 +97,7 @@ impl Metrics {
     #[must_use]
     pub fn new(version: &str) -> Self {
         let mut metrics = Self {
+            version: version.to_owned(),
             registry: Registry::with_prefix("bobbin"),
             requests: Family::default(),
             seconds: Histograms::new_with_constructor(request_seconds),
@@ -109,13 +111,13 @@ impl Metrics {
             first_token: Histograms::new_with_constructor(first_token_seconds),
             inter_token: Histograms::new_with_constructor(inter_token_seconds),
         };
-        metrics.register(version);
+        metrics.register();
         metrics
     }
 
-    fn register(&mut self, version: &str) {
+    fn register(&mut self) {
         let registry = &mut self.registry;
-        let build = Info::new([("version".to_owned(), version.to_owned())]);
+        let build = Info::new([("version".to_owned(), self.version.clone())]);
         registry.register("build", "The host's version", build);
         registry.register("http_requests", "Requests, by the status of their head", self.requests.clone());
         let help = "From the head of a request to the last byte of its answer";
@@ -137,6 +139,11 @@ impl Metrics {
         registry.register_with_unit("time_to_first_token", help, Unit::Seconds, self.first_token.clone());
         let help = "Seconds per token, between two parts of a streamed answer";
         registry.register_with_unit("inter_token", help, Unit::Seconds, self.inter_token.clone());
+    }
+
+    /// The host's version.
+    pub(crate) fn version(&self) -> &str {
+        &self.version
     }
 
     /// A request is over. `bundles` are those that it used.

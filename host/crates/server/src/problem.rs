@@ -2,7 +2,7 @@
 //!
 //! Two audiences read an error: the client gets what it can act on and a request id; the log gets the rest under
 //! the same id. What a component did wrong inside is for the log alone. Every status that the host decides is
-//! decided here.
+//! decided here, but for those of the admin API, which are in `admin::problems`.
 
 use crate::spin_headers::TargetError;
 use bobbin_inference::{Cause, RequestId};
@@ -25,14 +25,16 @@ pub(crate) struct Problem {
     pub(crate) detail: String,
     /// The same request may succeed after so many seconds.
     pub(crate) retry_after: Option<u32>,
+    /// What a change of a release collided with.
+    pub(crate) current_generation: Option<u64>,
 }
 
 impl Problem {
     pub(crate) fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), retry_after: None }
+        Self { status, code, detail: detail.into(), retry_after: None, current_generation: None }
     }
 
-    fn retry(self, seconds: u32) -> Self {
+    pub(crate) fn retry(self, seconds: u32) -> Self {
         Self { retry_after: Some(seconds), ..self }
     }
 
@@ -112,12 +114,16 @@ impl Problem {
             Cause::HostStopping => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, code, "the host is stopping; try again soon").retry(1)
             }
+            Cause::VersionRetired => {
+                let detail = "the model version that was answering has retired; ask again, and its successor answers";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).retry(1)
+            }
         }
     }
 
     /// As a response.
     pub(crate) fn into_response(self, id: &RequestId) -> Response<Full<Bytes>> {
-        let json = serde_json::json!({
+        let mut json = serde_json::json!({
             "type": "about:blank",
             "title": self.status.canonical_reason().unwrap_or("Client Closed Request"),
             "status": self.status.as_u16(),
@@ -125,6 +131,9 @@ impl Problem {
             "code": self.code,
             "request_id": id.as_str(),
         });
+        if let (Some(current), Some(json)) = (self.current_generation, json.as_object_mut()) {
+            json.insert("current_generation".to_owned(), current.into());
+        }
         let mut response = Response::new(Full::new(Bytes::from(json.to_string())));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
@@ -150,5 +159,6 @@ pub(crate) fn cause_code(cause: &Cause) -> &'static str {
         Cause::GuestTrapped(_) => "guest_trapped",
         Cause::GuestFailed(_) => "guest_failed",
         Cause::HostStopping => "host_stopping",
+        Cause::VersionRetired => "version_retired",
     }
 }

@@ -85,12 +85,10 @@ impl<H: Handle> Server<H> {
         let admin_ends = Ends { stop: CancellationToken::new(), abort: CancellationToken::new() };
         let _cut_when_dropped =
             [&ends.stop, &ends.abort, &admin_ends.stop, &admin_ends.abort, &app.cancel].map(|t| t.clone().drop_guard());
-        let admin = Arc::new(Admin::new(&app, listeners.admin_token, stop.clone()));
-        let answer = move |_, request| {
-            let admin = Arc::clone(&admin);
-            async move { admin.answer(&request) }
-        };
         let admin_tasks = TaskTracker::new();
+        let (tasks, closing) = (admin_tasks.clone(), admin_ends.stop.clone());
+        let admin = Arc::new(Admin::new(&app, listeners.admin_token, tasks, stop.clone(), closing));
+        let answer = move |connection, request| Arc::clone(&admin).answer(connection, request);
         admin_tasks.spawn(accept(listeners.admin, answer, app.limits.clone(), admin_ends.clone(), admin_tasks.clone()));
         let served = Arc::clone(&app);
         let answer = move |connection, request| Arc::clone(&served).answer(connection, request);

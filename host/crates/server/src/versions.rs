@@ -2,6 +2,7 @@
 //! requests are in flight.
 
 use crate::admission::Admission;
+use bobbin_inference::Class;
 use bobbin_release::{State, Version, Vitals};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode_registry;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 /// One version at one moment.
 pub(crate) struct Snapshot {
     pub(crate) bundle: Arc<str>,
+    pub(crate) class: Class,
     pub(crate) state: State,
     pub(crate) leases: usize,
     /// `None` while there is no worker.
@@ -25,27 +27,40 @@ impl Snapshot {
     pub(crate) fn of(version: &Version) -> Self {
         Self {
             bundle: Arc::clone(version.bundle()),
+            class: version.class(),
             state: version.status().state,
             leases: version.leases(),
             vitals: version.live().map(|live| live.vitals()),
         }
+    }
+
+    /// A bundle can serve in one release and be another's shadow, in a worker of its own.
+    fn labels(&self) -> BundleLabels {
+        let class = match self.class {
+            Class::Serving => "serving",
+            Class::Shadow => "shadow",
+        };
+        BundleLabels { bundle: Arc::clone(&self.bundle), class }
     }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BundleLabels {
     bundle: Arc<str>,
+    class: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabels {
     bundle: Arc<str>,
+    class: &'static str,
     state: &'static str,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CageLabels {
     bundle: Arc<str>,
+    class: &'static str,
     rule: String,
     holds: bool,
 }
@@ -75,9 +90,10 @@ fn in_flight(registry: &mut Registry, admission: &Admission) {
 fn states(registry: &mut Registry, versions: &[Snapshot]) {
     let (states, leases) = (Family::<StateLabels, Gauge>::default(), Gauges::default());
     for version in versions {
-        let bundle = Arc::clone(&version.bundle);
-        leases.get_or_create(&BundleLabels { bundle: Arc::clone(&bundle) }).set(whole(version.leases));
-        states.get_or_create(&StateLabels { bundle, state: version.state.as_str() }).set(1);
+        let labels = version.labels();
+        leases.get_or_create(&labels).set(whole(version.leases));
+        let BundleLabels { bundle, class } = labels;
+        states.get_or_create(&StateLabels { bundle, class, state: version.state.as_str() }).set(1);
     }
     registry.register("version_state", "The state of a bundle version: 1 for the one it is in", states);
     registry.register("version_leases", "Leases that requests hold on a bundle version", leases);
@@ -121,9 +137,9 @@ fn workers(registry: &mut Registry, versions: &[Snapshot]) {
 
 fn cages(registry: &mut Registry, versions: &[Snapshot]) {
     let rules = Family::<CageLabels, Gauge>::default();
-    for (BundleLabels { bundle }, vitals) in with_worker(versions) {
+    for (BundleLabels { bundle, class }, vitals) in with_worker(versions) {
         for (rule, reason) in &vitals.cage {
-            let labels = CageLabels { bundle: Arc::clone(&bundle), rule: rule.clone(), holds: reason.is_none() };
+            let labels = CageLabels { bundle: Arc::clone(&bundle), class, rule: rule.clone(), holds: reason.is_none() };
             rules.get_or_create(&labels).set(1);
         }
     }
@@ -131,10 +147,7 @@ fn cages(registry: &mut Registry, versions: &[Snapshot]) {
 }
 
 fn with_worker(versions: &[Snapshot]) -> impl Iterator<Item = (BundleLabels, &Vitals)> {
-    versions.iter().filter_map(|version| {
-        let labels = BundleLabels { bundle: Arc::clone(&version.bundle) };
-        version.vitals.as_ref().map(|vitals| (labels, vitals))
-    })
+    versions.iter().filter_map(|version| version.vitals.as_ref().map(|vitals| (version.labels(), vitals)))
 }
 
 fn whole(count: usize) -> i64 {

@@ -6,4 +6,5 @@
 
 pub mod child;
 pub mod memory;
+mod size;
 pub mod supervisor;

@@ -40,7 +40,7 @@ pub struct LoadSpec {
     pub context: u32,
     /// The most sequences decoded at once.
     pub parallel: u32,
-    /// Compute threads.
+    /// Compute threads, until [`ToWorker::Threads`] says otherwise.
     pub threads: u32,
     /// Overrides the chat template of the GGUF.
     pub chat_template: Option<String>,
@@ -119,6 +119,8 @@ pub enum ToWorker {
     },
     /// Does the engine still turn? Answered with [`FromWorker::Pong`] between two steps.
     Ping,
+    /// Compute with so many threads from the next step on.
+    Threads(u32),
 }
 
 /// How far loading is.
@@ -136,6 +138,8 @@ pub enum Phase {
 pub struct Loaded {
     /// Tokens in the vocabulary.
     pub vocabulary: u32,
+    /// Names the vocabulary: sha256 in hex over all tokens and special tokens.
+    pub vocabulary_digest: String,
     /// Tokens of the context that the model was trained with.
     pub trained_context: u32,
     /// Key-value cells, shared by all sequences.

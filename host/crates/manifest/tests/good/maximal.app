@@ -694,6 +694,10 @@ App {
                     },
                 },
                 drain: None,
+                keep_warm: None,
+                policy: None,
+                sticky: None,
+                version_header: None,
                 place: Place {
                     line: 33,
                     column: 9,
@@ -713,6 +717,16 @@ App {
                 drain: Some(
                     90s,
                 ),
+                keep_warm: None,
+                policy: None,
+                sticky: Some(
+                    Header(
+                        "x-user",
+                    ),
+                ),
+                version_header: Some(
+                    true,
+                ),
                 place: Place {
                     line: 34,
                     column: 8,
@@ -731,6 +745,10 @@ App {
                         },
                     },
                     drain: None,
+                    keep_warm: None,
+                    policy: None,
+                    sticky: None,
+                    version_header: None,
                     place: Place {
                         line: 37,
                         column: 9,
@@ -748,6 +766,18 @@ App {
                         },
                     },
                     drain: None,
+                    keep_warm: Some(
+                        0ns,
+                    ),
+                    policy: Some(
+                        Resource,
+                    ),
+                    sticky: Some(
+                        Cookie(
+                            "session",
+                        ),
+                    ),
+                    version_header: None,
                     place: Place {
                         line: 40,
                         column: 8,
@@ -768,13 +798,13 @@ App {
 
 releases: [
     "http:/story/...:storyteller story storyteller@1.0.0 sha256:8913084044196b0d4d497987655049b94d449cd709d3ff7beaba1477055146ff",
-    "http:/story/...:storyteller tale storyteller@1.0.0-rc.1+cpu sha256:4101fa0912368ab060195c70d50f016f3c9a8aa84d0430deee09df05f413d0c1",
+    "http:/story/...:storyteller tale storyteller@1.0.0-rc.1+cpu sha256:4af063e31899571d360db0bcb639bf9b48368dc3288f13744b58b9093358fffe",
     "bobbin:/v2/story/...:storyteller story storyteller@1.1.0 sha256:3aa7b12e4bd18af1e7371fb0ede4ab187a6990c295aa3a8252183dd478f958f1",
-    "bobbin:/v2/story/...:storyteller tale storyteller@1.0.0-rc.1+cpu sha256:4101fa0912368ab060195c70d50f016f3c9a8aa84d0430deee09df05f413d0c1",
+    "bobbin:/v2/story/...:storyteller tale storyteller@1.0.0-rc.1+cpu sha256:4af063e31899571d360db0bcb639bf9b48368dc3288f13744b58b9093358fffe",
     "named story storyteller@1.0.0 sha256:8913084044196b0d4d497987655049b94d449cd709d3ff7beaba1477055146ff",
-    "named tale storyteller@2.0.0 sha256:0205d0616780670f42ec7b0f1f3ba9323f2e0e3b57d3fe937d618ee3ffe05819",
+    "named tale storyteller@2.0.0 sha256:705947ea4ef367b5b927d6c02c141c70918ecfdac19187373df5bae97c9c4bdb",
     "http:private:storyteller story storyteller@1.0.0 sha256:8913084044196b0d4d497987655049b94d449cd709d3ff7beaba1477055146ff",
-    "http:private:storyteller tale storyteller@1.0.0-rc.1+cpu sha256:4101fa0912368ab060195c70d50f016f3c9a8aa84d0430deee09df05f413d0c1",
+    "http:private:storyteller tale storyteller@1.0.0-rc.1+cpu sha256:4af063e31899571d360db0bcb639bf9b48368dc3288f13744b58b9093358fffe",
 ]
 
 warnings:

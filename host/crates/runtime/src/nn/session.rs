@@ -57,8 +57,7 @@ impl NnView<'_> {
         let graph = self.table.get(graph)?;
         let open = || {
             let charge = self.charge(0).map_err(over_account)?;
-            let info = graph.pinned.load()?.info().clone();
-            let session = graph.pinned.open(self.context)?;
+            let (session, info) = graph.pinned.open(self.context)?;
             Ok(ExecutionContext { session, info, _charge: charge })
         };
         Ok(open())

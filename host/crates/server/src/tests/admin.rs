@@ -5,24 +5,21 @@ use crate::admission::Admission;
 use crate::versions::{self, Snapshot};
 use crate::{BindError, Listeners};
 use bobbin_inference::wire::WorkerStats;
-use bobbin_inference::{FinishReason, InferenceRecord, Reason, Recorder, RequestId, Timings, Usage};
+use bobbin_inference::{Class, FinishReason, InferenceRecord, Reason, Recorder, RequestId, Timings, Usage};
 use bobbin_release::{State, Vitals};
-use http::{Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use std::net::SocketAddr;
 use std::time::Duration;
 
 #[tokio::test]
-async fn the_index_lists_the_endpoints_and_each_answers() {
+async fn what_the_admin_listener_does_not_have_is_a_problem_that_says_so() {
     let host = Host::with(Fake::text("x")).await;
-    let index = json(get(host.admin, "/").await).await;
-    for endpoint in index["endpoints"].as_object().unwrap().keys() {
-        assert_eq!(get(host.admin, endpoint).await.status(), StatusCode::OK, "{endpoint}");
-    }
     let missing = get(host.admin, "/missing").await;
     assert_eq!(missing.status(), StatusCode::NOT_FOUND);
     assert_eq!(missing.headers()["content-type"], "application/problem+json");
-    let post = send(host.admin, request("/healthz").method("POST").body(Full::default()).unwrap()).await;
+    let post = Request::post("/healthz").header("host", "localhost").body(Full::default()).unwrap();
+    let post = send(host.admin, post).await;
     assert_eq!(post.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert_eq!(post.headers()["allow"], "GET, HEAD");
 }
@@ -160,25 +157,32 @@ fn a_versions_metrics_come_from_its_worker() {
     let stats = WorkerStats { running: 3, cells: 4096, cancelled: 2, ..WorkerStats::default() };
     let cage = vec![("seccomp".to_owned(), None), ("landlock".to_owned(), Some("no landlock".to_owned()))];
     let vitals = Vitals { pid: Some(1), restarts: 1, resident_bytes: Some(5000), cage, stats };
-    let live = Snapshot { bundle: "s@1.0.0".into(), state: State::Ready, leases: 4, vitals: Some(vitals) };
-    let failed = Snapshot { bundle: "t@1.0.0".into(), state: State::Failed, leases: 0, vitals: None };
+    let live = Snapshot {
+        bundle: "s@1.0.0".into(),
+        class: Class::Serving,
+        state: State::Ready,
+        leases: 4,
+        vitals: Some(vitals),
+    };
+    let failed =
+        Snapshot { bundle: "t@1.0.0".into(), class: Class::Serving, state: State::Failed, leases: 0, vitals: None };
     let mut text = String::new();
     versions::encode(&mut text, &Admission::new(16), &[live, failed]).unwrap();
     for line in [
         "bobbin_http_requests_in_flight_limit 16",
-        r#"bobbin_version_state{bundle="s@1.0.0",state="ready"} 1"#,
-        r#"bobbin_version_state{bundle="t@1.0.0",state="failed"} 1"#,
-        r#"bobbin_version_leases{bundle="s@1.0.0"} 4"#,
-        r#"bobbin_worker_running{bundle="s@1.0.0"} 3"#,
-        r#"bobbin_worker_sequences{bundle="s@1.0.0"} 0"#,
-        r#"bobbin_worker_cells{bundle="s@1.0.0"} 4096"#,
-        r#"bobbin_worker_cancelled_total{bundle="s@1.0.0"} 2"#,
-        r#"bobbin_worker_restarts_total{bundle="s@1.0.0"} 1"#,
-        r#"bobbin_worker_resident_bytes{bundle="s@1.0.0"} 5000"#,
-        r#"bobbin_worker_cage{bundle="s@1.0.0",rule="seccomp",holds="true"} 1"#,
-        r#"bobbin_worker_cage{bundle="s@1.0.0",rule="landlock",holds="false"} 1"#,
+        r#"bobbin_version_state{bundle="s@1.0.0",class="serving",state="ready"} 1"#,
+        r#"bobbin_version_state{bundle="t@1.0.0",class="serving",state="failed"} 1"#,
+        r#"bobbin_version_leases{bundle="s@1.0.0",class="serving"} 4"#,
+        r#"bobbin_worker_running{bundle="s@1.0.0",class="serving"} 3"#,
+        r#"bobbin_worker_sequences{bundle="s@1.0.0",class="serving"} 0"#,
+        r#"bobbin_worker_cells{bundle="s@1.0.0",class="serving"} 4096"#,
+        r#"bobbin_worker_cancelled_total{bundle="s@1.0.0",class="serving"} 2"#,
+        r#"bobbin_worker_restarts_total{bundle="s@1.0.0",class="serving"} 1"#,
+        r#"bobbin_worker_resident_bytes{bundle="s@1.0.0",class="serving"} 5000"#,
+        r#"bobbin_worker_cage{bundle="s@1.0.0",class="serving",rule="seccomp",holds="true"} 1"#,
+        r#"bobbin_worker_cage{bundle="s@1.0.0",class="serving",rule="landlock",holds="false"} 1"#,
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is missing in:\n{text}");
     }
-    assert!(!text.contains(r#"bobbin_worker_running{bundle="t@1.0.0"}"#));
+    assert!(!text.contains(r#"bobbin_worker_running{bundle="t@1.0.0",class="serving"}"#));
 }

@@ -1,8 +1,9 @@
 //! A host on free ports, and clients for it.
 
+use super::workshop::Bench;
 use crate::{AppInfo, Drained, Handle, Limits, Listeners, Metrics, RouteEntry, RoutePath, Server};
 use bobbin_inference::Cause;
-use bobbin_release::{Declared, ReleaseId, Releases, Table};
+use bobbin_release::{Declared, ReleaseId, Releases, Spec, Store};
 use bobbin_runtime::{BrokenAnswer, Call, Failure};
 use bytes::Bytes;
 use http::{Request, Response};
@@ -15,6 +16,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -97,6 +99,9 @@ pub(super) struct Host {
     pub(super) stop: CancellationToken,
     pub(super) metrics: Arc<Metrics>,
     pub(super) served: JoinHandle<Drained>,
+    pub(super) releases: Arc<Releases>,
+    pub(super) bench: Arc<Bench>,
+    _state: TempDir,
 }
 
 pub(super) struct Builder {
@@ -104,11 +109,12 @@ pub(super) struct Builder {
     limits: Limits,
     declared: Vec<Declared>,
     token: Option<String>,
+    alive: bool,
 }
 
 impl Host {
     pub(super) fn builder() -> Builder {
-        Builder { routes: Vec::new(), limits: Limits::default(), declared: Vec::new(), token: None }
+        Builder { routes: Vec::new(), limits: Limits::default(), declared: Vec::new(), token: None, alive: false }
     }
 
     /// One component for every path.
@@ -143,7 +149,13 @@ impl Builder {
 
     pub(super) fn release(mut self, trigger: &str, graph: &str, bundle: &str) -> Self {
         let id = ReleaseId { trigger: trigger.into(), graph: graph.into() };
-        self.declared.push(Declared { id, stable: bundle.into() });
+        self.declared.push(Declared { id, digest: "sha256:00".to_owned(), spec: Spec::of(bundle.into()) });
+        self
+    }
+
+    /// Every declared version answers before the host is started.
+    pub(super) fn alive(mut self) -> Self {
+        self.alive = true;
         self
     }
 
@@ -155,15 +167,20 @@ impl Builder {
     pub(super) async fn start(self) -> Host {
         let metrics = Arc::new(Metrics::new("1.2.3"));
         let recorder: Arc<Metrics> = Arc::clone(&metrics);
-        let releases = Arc::new(Releases::new(Table::declared(&self.declared), recorder));
+        let (bench, state) = (Bench::new(), tempfile::tempdir().unwrap());
+        let store = Store::open(state.path()).unwrap();
+        let releases = Releases::open(store, Arc::clone(&bench) as _, recorder, self.declared).unwrap().releases;
+        if self.alive {
+            releases.bring_to_life().await;
+        }
         let info = AppInfo { name: "tales".into(), version: Some("0.1.0".into()) };
-        let server = Server::new(info, self.routes, releases, Arc::clone(&metrics), self.limits).unwrap();
+        let server = Server::new(info, self.routes, Arc::clone(&releases), Arc::clone(&metrics), self.limits).unwrap();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let listeners = Listeners::bind(any, any, self.token).await.unwrap();
         let (app, admin) = (listeners.app_addr(), listeners.admin_addr());
         let stop = CancellationToken::new();
         let served = tokio::spawn(server.serve(listeners, stop.clone()));
-        Host { app, admin, stop, metrics, served }
+        Host { app, admin, stop, metrics, served, releases, bench, _state: state }
     }
 }
 
@@ -189,7 +206,7 @@ pub(super) fn request(path: &str) -> http::request::Builder {
 }
 
 pub(super) async fn get(addr: SocketAddr, path: &str) -> Response<Incoming> {
-    send(addr, request(path).body(Full::default()).unwrap()).await
+    send(addr, Request::get(path).header("host", addr.to_string()).body(Full::default()).unwrap()).await
 }
 
 pub(super) async fn text(response: Response<Incoming>) -> String {

@@ -37,8 +37,10 @@ const READABLE: &[&str] = &[
 
 /// Beyond the weights' own size: key-value cells, compute buffers and everything else, while loading.
 const WHILE_LOADING: u64 = 4 << 30;
-/// Beyond what the loaded model holds: requests, grammars, sampling, threads' stacks.
+/// Beyond what the loaded model holds: requests, grammars, sampling.
 const WHILE_SERVING: u64 = 1 << 30;
+/// Address space of one compute thread. How many there are is decided while serving.
+const THREAD: u64 = 16 << 20;
 
 /// The rules and whether each holds: name, and why not where not.
 pub(super) struct Cage {
@@ -70,7 +72,8 @@ impl Cage {
 
     /// The model is loaded and its cells are allocated: from here on only requests allocate.
     pub(super) fn tighten(&mut self) {
-        self.limit_data(WHILE_SERVING);
+        let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
+        self.limit_data(WHILE_SERVING + threads * THREAD);
     }
 
     /// The report for the host.

@@ -135,6 +135,7 @@ fn name(command: &ToWorker) -> &'static str {
         ToWorker::Cancel { .. } => "a cancel",
         ToWorker::Close { .. } => "a close",
         ToWorker::Ping => "a ping",
+        ToWorker::Threads(_) => "a number of threads",
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! One process runs one bundle version. Its end of the link is its standard input; its log is standard error.
 //! What happens, in order: the process hardens itself, greets the host and hears what to load, closes the
-//! cage, maps the weights, proves that they work, says that it is ready, and then computes until the host is
-//! gone.
+//! cage, maps the weights and proves that they work (on a thread of low priority), says that it is ready, and then
+//! computes until the host is gone.
 
 mod ambiguity;
 mod cage;
@@ -13,6 +13,7 @@ mod engine;
 mod event;
 mod generate;
 mod link;
+mod load;
 mod log;
 mod model;
 mod prepare;
@@ -24,9 +25,8 @@ mod specials;
 mod vocabulary;
 
 use bobbin_inference::GraphKind;
-use bobbin_inference::wire::{FromWorker, LoadSpec, Loaded, Phase};
+use bobbin_inference::wire::{FromWorker, LoadSpec, Loaded};
 use cage::Cage;
-use chat::ChatTemplate;
 use engine::{EmbedEngine, Generator};
 use event::Event;
 use link::{Link, Outbox};
@@ -40,7 +40,7 @@ const NOT_STARTED: u8 = 2;
 const NOT_LOADED: u8 = 1;
 
 /// Runs a worker until its host is gone. Called by the hidden subcommand and by the worker's own executable;
-/// the supervisor may pass `--parent PID`.
+/// the supervisor may pass `--parent PID`, and `--background` for a worker that is to take nothing from others.
 #[must_use]
 pub fn run() -> ExitCode {
     log::start();
@@ -94,39 +94,13 @@ fn generate(
     inbox: &Receiver<Event>,
     out: &mut Outbox,
 ) -> Result<(), String> {
-    tell(out, &FromWorker::Progress(Phase::Loading));
-    let model = Model::load(spec)?;
-    let template = match spec.chat_template.clone().or_else(|| model.chat_template()) {
-        Some(source) => {
-            let (bos, eos) = model.vocabulary.bos_eos_texts();
-            Some(ChatTemplate::new(&source, bos, eos)?)
-        }
-        None => None,
-    };
-    let prefix = match &spec.prefix {
-        Some(prefix) if model.cells_are_independent() => model.vocabulary.text(prefix, true),
-        _ => Vec::new(),
-    };
-    if prefix.len() >= spec.context as usize {
-        return Err(format!(
-            "the prefix of {} has {} tokens; its context is {} tokens; shorten the prefix",
-            spec.bundle,
-            prefix.len(),
-            spec.context
-        ));
-    }
-    let mut decoder = model.decoder(spec, u32::try_from(prefix.len()).unwrap_or(u32::MAX))?;
-    tell(out, &FromWorker::Progress(Phase::Warming));
-    proof::warm_up(&mut decoder, &model.vocabulary, spec)?;
-    let deviation = proof::fingerprint(&mut decoder, &model.vocabulary, spec)?;
-    if !prefix.is_empty() {
-        proof::prefix(&mut decoder, &prefix)?;
-    }
+    let load::Generates { model, decoder, prefix, template, deviation } = load::quietly(|| load::generates(spec, out))?;
     let cells = decoder.cells();
+    let digest = model.vocabulary.digest();
     let started = Generator::new(&model, decoder, spec, prefix, template, events);
     let mut engine = started.map_err(|error| format!("the worker cannot start its threads: {error}"))?;
     cage.tighten();
-    ready(out, &model, cells, deviation, cage);
+    ready(out, &model, digest, cells, deviation, cage);
     engine::serve(&mut engine, inbox, out);
     Ok(())
 }
@@ -138,23 +112,21 @@ fn embed(
     inbox: &Receiver<Event>,
     out: &mut Outbox,
 ) -> Result<(), String> {
-    tell(out, &FromWorker::Progress(Phase::Loading));
-    let model = Model::load(spec)?;
-    let mut embedder = model.embedder(spec)?;
-    tell(out, &FromWorker::Progress(Phase::Warming));
-    proof::warm_up_embedder(&mut embedder, &model.vocabulary, spec)?;
+    let (model, embedder) = load::quietly(|| load::embeds(spec, out))?;
     let vocabulary = std::sync::Arc::clone(&model.vocabulary);
+    let digest = vocabulary.digest();
     let started = EmbedEngine::new(embedder, vocabulary, model.dimensions(), spec, events);
     let mut engine = started.map_err(|error| format!("the worker cannot start its threads: {error}"))?;
     cage.tighten();
-    ready(out, &model, 0, None, cage);
+    ready(out, &model, digest, 0, None, cage);
     engine::serve(&mut engine, inbox, out);
     Ok(())
 }
 
-fn ready(out: &mut Outbox, model: &Model, cells: u32, deviation: Option<f32>, cage: Cage) {
+fn ready(out: &mut Outbox, model: &Model, digest: String, cells: u32, deviation: Option<f32>, cage: Cage) {
     let loaded = Loaded {
         vocabulary: u32::try_from(model.vocabulary.size()).unwrap_or(0),
+        vocabulary_digest: digest,
         trained_context: model.trained_context(),
         cells,
         deviation,

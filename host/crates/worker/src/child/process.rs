@@ -11,6 +11,18 @@ use std::time::Duration;
 
 /// The option by which the supervisor names itself: `--parent PID`.
 const PARENT_OPTION: &str = "--parent";
+/// The option of a worker that runs with what others leave over.
+const BACKGROUND_OPTION: &str = "--background";
+
+/// A priority below that of what answers requests, as Linux counts niceness.
+#[derive(Debug, Clone, Copy)]
+#[repr(i32)]
+pub(super) enum Priority {
+    /// Some 10 % of a core that another thread wants: a load goes on, however busy the host is.
+    Loading = 10,
+    /// Some 1.5 % of it: with what is left over.
+    Background = 19,
+}
 
 unsafe extern "C" {
     /// llama.cpp's own account of the CPU features it was built for; a pointer to a static buffer.
@@ -36,6 +48,9 @@ pub(super) fn harden() -> io::Result<()> {
         check(libc::prctl(libc::PR_SET_NAME, c"bobbin-worker".as_ptr()))?;
     }
     limit(libc::RLIMIT_CORE, 0)?;
+    if std::env::args().any(|argument| argument == BACKGROUND_OPTION) {
+        lower_priority(Priority::Background)?;
+    }
     // The parent may have died before the signal was asked for; then nobody will ever send it.
     match expected_parent() {
         Some(parent) if parent != std::os::unix::process::parent_id() => {
@@ -49,6 +64,18 @@ fn expected_parent() -> Option<u32> {
     let mut arguments = std::env::args().skip_while(|argument| argument != PARENT_OPTION);
     arguments.next()?;
     arguments.next()?.parse().ok()
+}
+
+/// Gives this thread, and those that it starts from now on, a lower priority, for good; one that is lower already
+/// keeps it. On Linux a priority belongs to a thread and not to its process.
+///
+/// # Errors
+/// When the kernel refuses.
+pub(super) fn lower_priority(priority: Priority) -> io::Result<()> {
+    // SAFETY: a plain call with integer arguments; 0 names the calling thread. It fails for no thread of one's own.
+    let now = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
+    // SAFETY: as above.
+    check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, now.max(priority as libc::c_int)) })
 }
 
 /// Takes the link from standard input. Afterwards standard input is empty, and what C++ prints on standard

@@ -4,6 +4,7 @@
 
 use super::schedule::Token;
 use super::specials::{Part, Special, Specials};
+use bobbin_bundle::Digest;
 use bobbin_inference::{InferenceError, Reason};
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
@@ -82,6 +83,23 @@ impl Vocabulary {
             text.map(|text| text.to_string_lossy().into_owned()).unwrap_or_default()
         };
         (text(self.bos), text(self.eos))
+    }
+
+    /// Names the vocabulary: sha256 in hex over its size, the special tokens' ids, and the bytes and attributes of
+    /// each token in order.
+    pub(super) fn digest(&self) -> String {
+        let vocab = &self.vocab;
+        let specials = [vocab.bos(), vocab.eos(), vocab.eot(), vocab.sep(), vocab.nl(), vocab.pad(), vocab.mask()];
+        let mut bytes = self.size.to_le_bytes().to_vec();
+        bytes.extend(specials.iter().flat_map(|token| token.0.to_le_bytes()));
+        for token in vocab.tokens() {
+            let text = vocab.text(token).map(std::ffi::CStr::to_bytes).unwrap_or_default();
+            // The length goes before the bytes, so that no two lists of tokens read the same.
+            bytes.extend((text.len() as u64).to_le_bytes());
+            bytes.extend(text);
+            bytes.extend(vocab.attr(token).bits().to_le_bytes());
+        }
+        Digest::of(&bytes).hex()
     }
 
     /// Whether a token ends the model's answer.

@@ -1,7 +1,7 @@
 //! The beginning of a conversation: greeting, loading, ready.
 
 use super::frames::{Hangup, frame, read};
-use super::link::Link;
+use super::link::{Link, Place};
 use bobbin_inference::wire::{FromWorker, Greeting, LoadSpec, Loaded, Phase, ToWorker};
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +40,7 @@ pub(super) enum NotReady {
 pub(super) async fn connect(
     stream: UnixStream,
     load: LoadSpec,
+    place: &Place,
     patience: Patience,
     mut progress: impl FnMut(Phase),
 ) -> Result<Connected, NotReady> {
@@ -55,7 +56,7 @@ pub(super) async fn connect(
     let loaded = timeout(patience.load, opening.load(load, &mut progress))
         .await
         .unwrap_or_else(|_| Err(NotReady::Refused(late())))?;
-    let (link, reading) = Link::start(bundle, opening.reader, opening.writer);
+    let (link, reading) = Link::start(bundle, place, opening.reader, opening.writer);
     Ok(Connected { link, reading, loaded })
 }
 

@@ -7,10 +7,14 @@
 
 use super::call::{Call, Progress, Taken, credit};
 use super::frames::{Hangup, frame, read};
+use super::seat::{CpuBudget, Occupied, Seat};
 use bobbin_inference::wire::{CallContext, CallId, FromWorker, SessionId, ToWorker, WorkerStats};
-use bobbin_inference::{Charge, GraphInfo, InferenceError, Output, Priority, Reason, RequestContext, Scope, Work};
+use bobbin_inference::{
+    Charge, Class, GraphInfo, InferenceError, Output, Priority, Reason, RequestContext, Scope, Work,
+};
 use parking_lot::Mutex;
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -37,11 +41,14 @@ pub(super) struct Link {
     /// When the ping was sent that the worker has not answered yet.
     pinged: Mutex<Option<Instant>>,
     closing: CancellationToken,
+    /// The worker's part of the cores.
+    seat: Arc<Seat>,
 }
 
 #[derive(Debug, Default)]
 struct Calls {
-    open: HashMap<CallId, Arc<Call>>,
+    /// With what keeps the worker busy.
+    open: HashMap<CallId, (Arc<Call>, Occupied)>,
     /// Set once, when the worker is dead: why.
     lost: Option<Arc<str>>,
 }
@@ -51,6 +58,16 @@ struct Calls {
 struct Outgoing {
     bytes: Vec<u8>,
     _held: Option<(OwnedSemaphorePermit, Charge)>,
+}
+
+/// Where a worker sits at the budget, and the threads that it was loaded with.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) budget: CpuBudget,
+    pub(super) class: Class,
+    pub(super) threads: u32,
+    /// Threads beyond which its model gets slower.
+    pub(super) most: u32,
 }
 
 /// Who computes, for a compute on a link.
@@ -71,13 +88,25 @@ pub(super) enum NotBegun {
 }
 
 impl Link {
-    /// Starts reader and writer. The reader's task ends with the reason why nothing more comes.
+    /// Starts reader and writer, and takes a seat at the budget. The reader's task ends with the reason why nothing more comes.
     pub(super) fn start(
         bundle: Arc<str>,
+        place: &Place,
         reader: BufReader<OwnedReadHalf>,
         writer: OwnedWriteHalf,
     ) -> (Arc<Self>, JoinHandle<Hangup>) {
         let (outbox, frames) = mpsc::unbounded_channel();
+        let (told, most) = (outbox.clone(), place.most);
+        let seat = place.budget.seat(
+            place.class,
+            place.threads,
+            Box::new(move |threads| {
+                // Six bytes always fit into a frame, and a closed outbox is that of a dead worker.
+                if let Ok(bytes) = frame(&ToWorker::Threads(threads.min(most))) {
+                    let _ = told.send(Outgoing { bytes, _held: None });
+                }
+            }),
+        );
         let link = Arc::new(Self {
             bundle,
             calls: Mutex::default(),
@@ -88,10 +117,17 @@ impl Link {
             stats: Mutex::default(),
             pinged: Mutex::default(),
             closing: CancellationToken::new(),
+            seat,
         });
         tokio::spawn(write_all(frames, writer, link.closing.clone()));
         let reading = tokio::spawn(Arc::clone(&link).read_all(reader));
         (link, reading)
+    }
+
+    /// Gives the worker's part of the cores to others while it has nothing to do, from so long after its last
+    /// call on. Runs as long as the worker serves.
+    pub(super) async fn rest(&self, after: Duration) -> Infallible {
+        self.seat.rest(after).await
     }
 
     /// A session id that this link has not used.
@@ -142,7 +178,8 @@ impl Link {
         if let Some(reason) = &calls.lost {
             return Err(NotBegun::Lost(worker_lost(reason)));
         }
-        calls.open.insert(id, Arc::clone(&call));
+        // Before the compute is sent, so that the worker hears of its threads first.
+        calls.open.insert(id, (Arc::clone(&call), self.seat.occupy()));
         drop(calls);
         self.send(outgoing);
         Ok(OpenCall { link: Arc::clone(self), call })
@@ -186,7 +223,8 @@ impl Link {
             std::mem::take(&mut calls.open)
         };
         self.closing.cancel();
-        for call in open.into_values() {
+        self.seat.leave();
+        for (call, _) in open.into_values() {
             call.fail(worker_lost(reason));
         }
     }
@@ -253,7 +291,7 @@ impl Link {
         if id > self.last_call.load(Ordering::Relaxed) {
             return Err(format!("it answered call {id}, which was never made"));
         }
-        let call = self.calls.lock().open.get(&id).cloned();
+        let call = self.calls.lock().open.get(&id).map(|(call, _)| Arc::clone(call));
         // An answer to a call that was given up crossed its cancellation on the way.
         let Some(call) = call else { return Ok(()) };
         match call.receive(message)? {

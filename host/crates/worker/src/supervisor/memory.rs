@@ -1,8 +1,12 @@
-//! The watchdog over a worker's resident memory.
+//! Memory: what this host could still use, and the watchdog over what a worker has resident.
 //!
 //! A worker limits its own data (`RLIMIT_DATA`), and an allocation over that fails inside it. What that limit
 //! does not count (shared memory, mapped files), and a kernel on which it does not hold, are seen from here: a
 //! worker that has more resident than it can need is killed, and started again like any that died.
+
+mod available;
+
+pub use available::available_memory;
 
 use std::future::pending;
 use std::io;

@@ -7,7 +7,7 @@
 //!
 //! From the outside in: `worker` is the handle, `supervise` the task behind it (with the policy of `restart`),
 //! `connect` the beginning of a conversation, `link` the rest of it, `call` one compute, `session` what the
-//! sandbox holds, `process`, `spawner` and `tail` the operating system's part, `memory` its watchdog, `cage` what
+//! sandbox holds, `cpu` and `seat` who computes with how many threads, `process`, `spawner` and `tail` the operating system's part, `memory` its watchdog, `cage` what
 //! it reports of its cage.
 
 mod cage;
@@ -16,9 +16,10 @@ mod connect;
 mod cpu;
 mod frames;
 mod link;
-mod memory;
+pub mod memory;
 mod process;
 mod restart;
+mod seat;
 mod session;
 mod spawner;
 mod spec;
@@ -29,15 +30,17 @@ mod tail;
 mod tests;
 mod worker;
 
-pub use cpu::{CpuBudget, CpuShare};
+pub use memory::available_memory;
 pub use process::WorkerCommand;
 pub use restart::RestartLimits;
 pub use spec::{SpecError, WorkerSpec};
-pub use state::{StartPhase, WorkerFailure, WorkerState, WorkerStatus};
+pub use state::{Changes, StartPhase, WorkerFailure, WorkerState, WorkerStatus};
 pub use worker::Worker;
 
+use bobbin_inference::Class;
 use connect::Patience;
 use process::{Launch, Launcher};
+use seat::CpuBudget;
 use spawner::Spawner;
 use state::Shared;
 use std::io;
@@ -64,13 +67,15 @@ pub struct SupervisorConfig {
     pub memory_check: Duration,
     /// How often a worker that is ready is asked whether its engine still turns.
     pub ping_every: Duration,
+    /// How long after its last compute a worker keeps its part of the cores.
+    pub busy_for: Duration,
     /// When dead workers are started again.
     pub restart: RestartLimits,
 }
 
 impl Default for SupervisorConfig {
     /// This executable, all cores, 10 s for a greeting, 10 minutes for a load, 5 s for an end, memory
-    /// looked at and a ping sent once a second.
+    /// looked at and a ping sent once a second, and cores kept for half a second.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().try_into().unwrap_or(u32::MAX));
         Self {
@@ -81,6 +86,7 @@ impl Default for SupervisorConfig {
             stop_grace: Duration::from_secs(5),
             memory_check: Duration::from_secs(1),
             ping_every: Duration::from_secs(1),
+            busy_for: Duration::from_millis(500),
             restart: RestartLimits::default(),
         }
     }
@@ -94,6 +100,7 @@ pub struct Supervisor {
     stop_grace: Duration,
     memory_check: Duration,
     ping_every: Duration,
+    busy_for: Duration,
     restart: RestartLimits,
 }
 
@@ -115,15 +122,17 @@ impl Supervisor {
             stop_grace: config.stop_grace,
             memory_check: config.memory_check,
             ping_every: config.ping_every,
+            busy_for: config.busy_for,
             restart: config.restart,
         }
     }
 
-    /// Begins to start a worker; [`Worker::ready`] waits for it. Sessions may be opened at once.
+    /// Begins to start a worker; [`Worker::ready`] waits for it. Sessions may be opened at once. Its class stays
+    /// what it is: a shadow that is to serve is started anew.
     ///
     /// Must be called within a tokio runtime that has its I/O and time drivers enabled.
     #[must_use]
-    pub fn start(&self, spec: WorkerSpec) -> Arc<Worker> {
+    pub fn start(&self, spec: WorkerSpec, class: Class) -> Arc<Worker> {
         let (info, load, weights_bytes) = spec.into_parts();
         let shared = Shared::new(info);
         let (stop, stopping) = watch::channel(None);
@@ -134,7 +143,9 @@ impl Supervisor {
             weights_bytes,
             memory_check: self.memory_check,
             ping_every: self.ping_every,
-            share: self.cpu.join(),
+            cpu: self.cpu.clone(),
+            class,
+            busy_for: self.busy_for,
             patience: self.patience,
             restart: self.restart,
             stop: stopping,

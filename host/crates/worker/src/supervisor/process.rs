@@ -3,6 +3,7 @@
 use super::memory::{Memory, Meter};
 use super::spawner::Spawner;
 use super::tail::Tail;
+use bobbin_inference::Class;
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use std::ffi::OsString;
@@ -49,7 +50,7 @@ impl Default for WorkerCommand {
 /// Starts workers. There is another one in tests.
 pub(super) trait Launch: Send + Sync {
     /// Starts a process for a bundle (`name@version`) that computes with so many threads.
-    fn launch<'a>(&'a self, bundle: &'a str, threads: u32) -> BoxFuture<'a, io::Result<Launched>>;
+    fn launch<'a>(&'a self, bundle: &'a str, threads: u32, class: Class) -> BoxFuture<'a, io::Result<Launched>>;
 }
 
 /// A process that was started.
@@ -81,12 +82,12 @@ pub(super) struct Launcher {
 }
 
 impl Launch for Launcher {
-    fn launch<'a>(&'a self, bundle: &'a str, threads: u32) -> BoxFuture<'a, io::Result<Launched>> {
+    fn launch<'a>(&'a self, bundle: &'a str, threads: u32, class: Class) -> BoxFuture<'a, io::Result<Launched>> {
         Box::pin(async move {
             let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
             ours.set_nonblocking(true)?;
             let stream = UnixStream::from_std(ours)?;
-            let command = self.command.build(bundle, threads, theirs.into());
+            let command = self.command.build(bundle, threads, class, theirs.into());
             let child = self.spawner.spawn(command).await.map_err(|error| {
                 io::Error::new(error.kind(), format!("{} does not start: {error}", self.command.program.display()))
             })?;
@@ -96,10 +97,14 @@ impl Launch for Launcher {
 }
 
 impl WorkerCommand {
-    fn build(&self, bundle: &str, threads: u32, stdin: OwnedFd) -> Command {
+    fn build(&self, bundle: &str, threads: u32, class: Class, stdin: OwnedFd) -> Command {
         let mut command = Command::new(&self.program);
         command.arg0("bobbin").args(&self.args).args(["--bundle", bundle]);
         command.args(["--parent", &std::process::id().to_string()]);
+        match class {
+            Class::Serving => {}
+            Class::Shadow => drop(command.arg("--background")),
+        }
         command.env_clear();
         for name in INHERITED {
             if let Some(value) = env::var_os(name) {
@@ -225,7 +230,7 @@ mod tests {
     }
 
     async fn launch(script: &str) -> Launched {
-        launcher(script).launch("storyteller@1.0.0", 3).await.unwrap()
+        launcher(script).launch("storyteller@1.0.0", 3, Class::Serving).await.unwrap()
     }
 
     #[tokio::test]
@@ -293,10 +298,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn only_a_shadow_is_told_to_stay_in_the_background() {
+        for (class, expected) in [(Class::Serving, "false"), (Class::Shadow, "true")] {
+            // The script's arguments are those of the worker.
+            let script = r#"case "$*" in *--background*) echo true >&2 ;; *) echo false >&2 ;; esac; exit 3"#;
+            let mut launched = launcher(script).launch("storyteller@1.0.0", 1, class).await.unwrap();
+            let ended = launched.process.wait().await;
+            assert_eq!(ended, format!("exited with status 3; last words: {expected}"));
+        }
+    }
+
+    #[tokio::test]
     async fn a_program_that_is_not_there_is_named() {
         let command = WorkerCommand { program: "/nonexistent/bobbin".into(), args: Vec::new() };
         let launcher = Launcher { spawner: Spawner::start().unwrap(), command };
-        let error = launcher.launch("storyteller@1.0.0", 1).await.err().unwrap();
+        let error = launcher.launch("storyteller@1.0.0", 1, Class::Serving).await.err().unwrap();
         assert!(error.to_string().contains("/nonexistent/bobbin"), "{error}");
     }
 }

@@ -1,5 +1,7 @@
 //! From a verified bundle to what a worker is told: the only way to a worker.
 
+use crate::size::Shape;
+use bobbin_bundle::gguf::GgufSummary;
 use bobbin_bundle::{Digest, Kind, Manifest, VerifiedBundle};
 use bobbin_inference::wire::{LoadSpec, Reference};
 use bobbin_inference::{GraphInfo, GraphKind, InferenceError, OptionsPatch};
@@ -13,6 +15,7 @@ pub struct WorkerSpec {
     info: GraphInfo,
     load: LoadSpec,
     weights_bytes: u64,
+    need_bytes: u64,
 }
 
 /// A sound bundle that no worker can serve.
@@ -60,7 +63,39 @@ impl WorkerSpec {
     /// # Errors
     /// When no worker can serve it.
     pub fn new(bundle: &VerifiedBundle) -> Result<Self, SpecError> {
-        Self::of_verified(bundle.manifest(), bundle.digest(), bundle.weights(), bundle.template())
+        let spec = Self::of_verified(bundle.manifest(), bundle.digest(), bundle.weights(), bundle.template())?;
+        let need_bytes = bundle.model().map_or(spec.weights_bytes, |model| spec.need(model));
+        Ok(Self { need_bytes, ..spec })
+    }
+
+    /// Bytes of memory that the worker may come to hold: weights, key-value cells, and what it computes with. An
+    /// upper bound, of which it touches some only under load.
+    #[must_use]
+    pub fn need_bytes(&self) -> u64 {
+        self.need_bytes
+    }
+
+    /// The part of [`WorkerSpec::need_bytes`] that is mapped from the weights' file.
+    #[must_use]
+    pub fn weights_bytes(&self) -> u64 {
+        self.weights_bytes
+    }
+
+    fn need(&self, model: &GgufSummary) -> u64 {
+        // A token has at least one byte, but for those that begin a text.
+        let prefix = self.load.prefix.as_ref().map_or(0, |prefix| prefix.len() + 2);
+        let shape = Shape {
+            weights: self.weights_bytes,
+            generates: self.load.kind == GraphKind::Generate,
+            context: self.load.context,
+            parallel: self.load.parallel,
+            prefix: u32::try_from(prefix).unwrap_or(u32::MAX),
+            cell_bytes: if model.encoder_only { 0 } else { model.kv_bytes_per_token() },
+            heads: model.head_count,
+            width: model.embedding_length,
+            vocabulary: model.vocabulary,
+        };
+        shape.need()
     }
 
     fn of_verified(
@@ -98,7 +133,7 @@ impl WorkerSpec {
             bundle,
         };
         let weights_bytes = manifest.weights().map_or(0, |weights| weights.size);
-        Ok(Self { info, load, weights_bytes })
+        Ok(Self { info, load, weights_bytes, need_bytes: weights_bytes })
     }
 
     /// What is known of the graph, what the worker is told, and the size of its weights in bytes.
@@ -108,7 +143,7 @@ impl WorkerSpec {
 
     #[cfg(test)]
     pub(super) fn of_parts(info: GraphInfo, load: LoadSpec, weights_bytes: u64) -> Self {
-        Self { info, load, weights_bytes }
+        Self { info, load, weights_bytes, need_bytes: weights_bytes }
     }
 }
 

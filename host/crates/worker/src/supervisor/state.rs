@@ -3,10 +3,11 @@
 use super::link::Link;
 use bobbin_inference::wire::{Loaded, Phase};
 use bobbin_inference::{GraphInfo, InferenceError, Reason, RequestContext};
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
-use tokio::sync::watch;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, watch};
 
 /// How far a start is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +87,34 @@ impl WorkerStatus {
     }
 }
 
+/// Statuses that a follower may be behind; one start has five.
+const CHANGES: usize = 64;
+
+/// Every status of a worker, in order and without a gap, however short it lasted.
+#[derive(Debug)]
+pub struct Changes {
+    first: Option<WorkerStatus>,
+    later: broadcast::Receiver<WorkerStatus>,
+}
+
+impl Changes {
+    /// The next status; the first is the one at the time of [`Worker::follow`](super::Worker::follow). `None` when
+    /// the worker and all of its handles are gone. A follower that is 64 statuses behind goes on with the oldest
+    /// that is left.
+    pub async fn next(&mut self) -> Option<WorkerStatus> {
+        if let Some(first) = self.first.take() {
+            return Some(first);
+        }
+        loop {
+            match self.later.recv().await {
+                Ok(status) => return Some(status),
+                Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    }
+}
+
 /// A worker that is not ready and will not be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
@@ -114,6 +143,10 @@ pub(super) struct Shared {
     pub(super) status: watch::Sender<WorkerStatus>,
     pub(super) access: watch::Sender<Access>,
     pub(super) restarts: AtomicU64,
+    /// Names the vocabulary, from the first load on: it is the same weights that every process loads.
+    pub(super) vocabulary: OnceLock<Arc<str>>,
+    /// Every status that was entered, in order.
+    changes: broadcast::Sender<WorkerStatus>,
 }
 
 impl Shared {
@@ -123,6 +156,8 @@ impl Shared {
             status: watch::Sender::new(WorkerStatus::now(WorkerState::Starting { phase: StartPhase::Spawning })),
             access: watch::Sender::new(waiting),
             restarts: AtomicU64::new(0),
+            vocabulary: OnceLock::new(),
+            changes: broadcast::Sender::new(CHANGES),
             info,
         })
     }
@@ -133,6 +168,8 @@ impl Shared {
             let new = status.state != state;
             if new {
                 *status = WorkerStatus::now(state);
+                // Nobody has to follow. Under the lock of the status, so that a follower misses none.
+                let _ = self.changes.send(status.clone());
             }
             new
         });
@@ -166,6 +203,12 @@ impl Shared {
                 }
             }
         }
+    }
+
+    /// The status now, and every one after it.
+    pub(super) fn follow(&self) -> Changes {
+        let status = self.status.borrow();
+        Changes { first: Some(status.clone()), later: self.changes.subscribe() }
     }
 
     pub(super) fn live(&self) -> Option<Arc<Link>> {

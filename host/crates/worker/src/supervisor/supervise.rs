@@ -2,13 +2,15 @@
 
 use super::cage;
 use super::connect::{Connected, NotReady, Patience, connect};
-use super::cpu::CpuShare;
+use super::cpu::useful_threads;
 use super::frames::Hangup;
-use super::link::Link;
+use super::link::{Link, Place};
 use super::memory::overgrown;
 use super::process::{Launch, Launched, Process};
 use super::restart::{RestartLimits, RestartPolicy, Verdict};
+use super::seat::CpuBudget;
 use super::state::{Access, Shared, StartPhase, WorkerState};
+use bobbin_inference::Class;
 use bobbin_inference::wire::{LoadSpec, Loaded};
 use std::convert::Infallible;
 use std::future::pending;
@@ -38,7 +40,10 @@ pub(super) struct Job {
     pub(super) weights_bytes: u64,
     pub(super) memory_check: Duration,
     pub(super) ping_every: Duration,
-    pub(super) share: CpuShare,
+    pub(super) cpu: CpuBudget,
+    pub(super) class: Class,
+    /// How long after its last call a worker counts as busy.
+    pub(super) busy_for: Duration,
     pub(super) patience: Patience,
     pub(super) restart: RestartLimits,
     pub(super) stop: watch::Receiver<Option<Duration>>,
@@ -119,21 +124,26 @@ impl Job {
     async fn live(&mut self) -> Life {
         self.shared.enter(WorkerState::Starting { phase: StartPhase::Spawning });
         let bundle = Arc::clone(&self.shared.info.bundle);
-        let load = LoadSpec { threads: self.share.threads(), ..self.load.clone() };
-        let Launched { stream, mut process } = match self.launcher.launch(&bundle, load.threads).await {
+        let loading = self.cpu.load(self.class);
+        let most = useful_threads(self.weights_bytes);
+        let threads = loading.threads().min(most);
+        let place = Place { budget: self.cpu.clone(), class: self.class, threads, most };
+        let load = LoadSpec { threads, ..self.load.clone() };
+        let Launched { stream, mut process } = match self.launcher.launch(&bundle, threads, self.class).await {
             Ok(launched) => launched,
             Err(error) => return Life::NotReady(format!("the worker for {bundle} cannot be started: {error}")),
         };
         let shared = &self.shared;
         let progress = |phase| shared.enter(WorkerState::Starting { phase: StartPhase::from(phase) });
         let connected = tokio::select! {
-            connected = connect(stream, load, self.patience, progress) => connected,
+            connected = connect(stream, load, &place, self.patience, progress) => connected,
             grace = stopped(&mut self.stop, self.grace) => {
                 self.shared.enter(WorkerState::Stopping);
                 end(process.as_mut(), grace).await;
                 return Life::Stopped;
             }
         };
+        drop(loading);
         match connected {
             Ok(connected) => self.serve(process.as_mut(), connected).await,
             Err(NotReady::Closed) => {
@@ -172,6 +182,7 @@ impl Job {
                 how
             }
             never = listening => match never {},
+            never = link.rest(self.busy_for) => match never {},
             wrong = overgrown => {
                 gone();
                 end(process, Duration::ZERO).await;
@@ -192,6 +203,10 @@ impl Job {
     fn announce(&self, link: &Arc<Link>, mut loaded: Loaded, pid: u32) -> WorkerState {
         let bundle = &self.shared.info.bundle;
         loaded.cage = cage::cut(loaded.cage);
+        // A process that has read weights says this; what does not look like a digest names no vocabulary.
+        if is_digest(&loaded.vocabulary_digest) {
+            self.shared.vocabulary.get_or_init(|| loaded.vocabulary_digest.as_str().into());
+        }
         tracing::info!(%bundle, pid, system = %loaded.system, cage = %cage::tell(&loaded.cage), "the worker is ready");
         self.shared.access.send_replace(Access::Live(Arc::clone(link)));
         let ready = WorkerState::Ready { pid, loaded: Arc::new(loaded) };
@@ -208,6 +223,11 @@ impl Job {
         reading.abort();
         link.lose(&reason);
     }
+}
+
+/// Whether a text is a sha256 in hex.
+fn is_digest(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
 }
 
 /// Ends a process that was heard of for the last time, and says how it ended.

@@ -2,7 +2,7 @@
 
 use super::memory::Memory;
 use super::session::WorkerSession;
-use super::state::{Shared, WorkerFailure, WorkerState, WorkerStatus};
+use super::state::{Changes, Shared, WorkerFailure, WorkerState, WorkerStatus};
 use bobbin_inference::wire::{Loaded, WorkerStats};
 use bobbin_inference::{Graph, GraphInfo, Priority, RequestContext, Scope, Session};
 use std::sync::Arc;
@@ -93,6 +93,19 @@ impl Worker {
         self.shared().status.subscribe()
     }
 
+    /// Follows what the worker is doing without missing anything, unlike [`Worker::watch`], which shows what is: a
+    /// phase that lasted a millisecond is told too.
+    #[must_use]
+    pub fn follow(&self) -> Changes {
+        self.shared().follow()
+    }
+
+    /// Whether it computes now. Clones nothing.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        matches!(self.shared().status.borrow().state, WorkerState::Ready { .. })
+    }
+
     /// What the process last said of its sequences; zeros while there is none. Its counters begin anew with
     /// every process.
     #[must_use]
@@ -150,6 +163,10 @@ impl Worker {
 impl Graph for Worker {
     fn info(&self) -> &GraphInfo {
         &self.shared().info
+    }
+
+    fn vocabulary(&self) -> Option<Arc<str>> {
+        self.shared().vocabulary.get().cloned()
     }
 
     fn open(&self, context: Arc<RequestContext>, scope: Scope, priority: Priority) -> Box<dyn Session> {

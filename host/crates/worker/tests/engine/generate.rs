@@ -1,6 +1,6 @@
 //! Generation: goldens, batching, sessions, limits.
 
-use crate::worker::{Answer, Worker, constrained, goldens, greedy, ids, spec, text};
+use crate::worker::{Answer, Worker, constrained, goldens, greedy, ids, score, spec, text};
 use bobbin_inference::wire::{LoadSpec, ToWorker};
 use bobbin_inference::{Constraint, FinishReason, Options, OptionsPatch, Prompt, Reason, Work};
 
@@ -265,7 +265,7 @@ fn scores_and_logits_agree() {
     let mut worker = Worker::ready(spec);
     let mut tokens = ids(&goldens[0], "prompt_ids");
     tokens.extend(ids(&goldens[0], "greedy_ids"));
-    let scores = worker.compute(1, Work::Score { tokens: tokens.clone() }).values;
+    let scores = worker.compute(1, score(&tokens)).values;
     assert_eq!(scores.len(), tokens.len() - 1);
     let logits = worker.compute(2, Work::Logits { tokens: tokens[..10].to_vec() }).values;
     assert_eq!(logits.len(), 512);
@@ -398,8 +398,9 @@ fn wrong_input_is_refused_and_stops_nothing() {
         (chat("[]"), Reason::UnsupportedByModel),
         (Work::Logits { tokens: vec![i32::MAX] }, Reason::InvalidTensor),
         (Work::Logits { tokens: vec![] }, Reason::InvalidInput),
-        (Work::Score { tokens: vec![1] }, Reason::InvalidInput),
-        (Work::Score { tokens: vec![1; 600] }, Reason::ContextExceeded),
+        (score(&[1]), Reason::InvalidInput),
+        (Work::Score { prompt: Prompt::Tokens(Vec::new()), answer: vec![1] }, Reason::InvalidInput),
+        (score(&[1; 600]), Reason::ContextExceeded),
         (Work::Embed { texts: vec!["a".into()], dimensions: None }, Reason::UnsupportedByModel),
     ] {
         let error = worker.refuse(1, work.clone());

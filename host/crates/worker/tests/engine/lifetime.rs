@@ -1,7 +1,6 @@
 //! How a worker begins and ends, and what it is kept from.
 
-use crate::worker::{Worker, goldens, greedy, ids, shared, spec, text};
-use bobbin_inference::Work;
+use crate::worker::{Worker, goldens, greedy, ids, score, shared, spec, text};
 use bobbin_inference::wire::{FromWorker, Greeting, LoadSpec, Reference, ToWorker};
 use std::io::{Read, Write};
 
@@ -98,7 +97,7 @@ fn a_fingerprint_is_measured_and_a_wrong_one_keeps_the_model_out() {
     let mut tokens = ids(&goldens[0], "prompt_ids");
     tokens.extend(ids(&goldens[0], "greedy_ids"));
     let mut worker = Worker::ready(spec.clone());
-    let logprobs = worker.compute(1, Work::Score { tokens: tokens.clone() }).values;
+    let logprobs = worker.compute(1, score(&tokens)).values;
     let reference = Reference { tokens, logprobs };
     let fingerprint = vec![reference.clone()];
     let (_, loaded) = Worker::load(LoadSpec { fingerprint, ..spec.clone() }).unwrap();

@@ -12,4 +12,10 @@ mod grammar;
 #[cfg(test)]
 mod lifetime;
 #[cfg(test)]
+mod load;
+#[cfg(test)]
+mod score;
+#[cfg(test)]
+mod size;
+#[cfg(test)]
 mod worker;

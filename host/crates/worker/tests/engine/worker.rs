@@ -81,6 +81,23 @@ pub(crate) fn constrained(prompt: &str, constraint: Constraint) -> Work {
     text(prompt, Options { constraint: Some(constraint), ..greedy(60) })
 }
 
+/// Work: score all tokens but the first.
+pub(crate) fn score(tokens: &[i32]) -> Work {
+    let (prompt, answer) = tokens.split_at(1);
+    Work::Score { prompt: Prompt::Tokens(prompt.to_vec()), answer: answer.to_vec() }
+}
+
+fn context(remaining_ms: u64, route: &str) -> CallContext {
+    CallContext {
+        request: String::new(),
+        trace: String::new(),
+        remaining_ms,
+        account: 64 << 20,
+        priority: Priority::Request,
+        scope: Scope { route: route.into(), principal: None, adapter: None },
+    }
+}
+
 /// A worker process.
 pub(crate) struct Worker {
     child: Child,
@@ -127,10 +144,15 @@ impl Answer {
 impl Worker {
     /// Starts the process; nothing is said yet.
     pub(crate) fn spawn() -> Self {
+        Self::spawn_with(&[])
+    }
+
+    fn spawn_with(options: &[&str]) -> Self {
         let (socket, theirs) = UnixStream::pair().unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_bobbin-worker"))
             .args(["worker", "--parent", &std::process::id().to_string()])
+            .args(options)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .spawn()
             .unwrap();
@@ -139,7 +161,12 @@ impl Worker {
 
     /// Starts the process and asks it to load.
     pub(crate) fn load(spec: LoadSpec) -> Result<(Self, Loaded), String> {
-        let mut worker = Self::spawn();
+        Self::load_with(&[], spec)
+    }
+
+    /// Starts the process with more on its command line, and asks it to load.
+    pub(crate) fn load_with(options: &[&str], spec: LoadSpec) -> Result<(Self, Loaded), String> {
+        let mut worker = Self::spawn_with(options);
         worker.say(&ToWorker::Hello(Greeting::ours()));
         assert_eq!(worker.hear(), Some(FromWorker::Hello(Greeting::ours())));
         worker.say(&ToWorker::Load(spec));
@@ -196,6 +223,12 @@ impl Worker {
         self.start_with(session, work, 1_000_000, 600_000, "route")
     }
 
+    /// The same, with a priority of its own.
+    pub(crate) fn start_as(&mut self, session: SessionId, work: Work, priority: Priority) -> CallId {
+        let context = CallContext { priority, ..context(600_000, "route") };
+        self.begin(session, work, 1_000_000, context)
+    }
+
     pub(crate) fn start_with(
         &mut self,
         session: SessionId,
@@ -204,16 +237,13 @@ impl Worker {
         remaining_ms: u64,
         route: &str,
     ) -> CallId {
+        self.begin(session, work, credit, context(remaining_ms, route))
+    }
+
+    fn begin(&mut self, session: SessionId, work: Work, credit: u32, context: CallContext) -> CallId {
         self.next_call += 1;
         let call = self.next_call;
-        let context = CallContext {
-            request: format!("request-{call}"),
-            trace: String::new(),
-            remaining_ms,
-            account: 64 << 20,
-            priority: Priority::Request,
-            scope: Scope { route: route.into(), principal: None, adapter: None },
-        };
+        let context = CallContext { request: format!("request-{call}"), ..context };
         self.say(&ToWorker::Compute { session, call, context, credit, work });
         self.answers.insert(call, Answer::default());
         call

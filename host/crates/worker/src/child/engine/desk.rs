@@ -6,6 +6,7 @@ use super::super::link::Outbox;
 use super::super::sampler::{self, Sampler, Scratch};
 use super::super::schedule::{Key, Outputs, Placement, Request, Row, Schedule, Token};
 use super::super::vocabulary::Vocabulary;
+use super::score::Scoring;
 use super::{past_deadline, send, send_values};
 use bobbin_inference::wire::{CallId, FromWorker, SessionId};
 use bobbin_inference::{FinishReason, InferenceError, Options, Priority, Reason};
@@ -30,14 +31,16 @@ pub(super) struct Call {
 pub(super) enum Stage {
     /// Its prompt is becoming tokens.
     Preparing(Box<Options>, Placement),
+    /// The prompt before this answer is becoming tokens.
+    PreparingScore(Vec<Token>),
     /// Its grammar is compiling.
     Compiling(Box<Generating>, Vec<Token>, Placement),
     /// It waits for cells, or generates.
     Generating(Box<Generating>),
     /// It wants the logits after its tokens.
     Logits(Vec<Token>),
-    /// It wants the log-probability of each of its tokens.
-    Score(Vec<Token>, Vec<f32>),
+    /// It wants the log-probability of each token of an answer.
+    Score(Scoring),
 }
 
 /// A generation.
@@ -92,8 +95,8 @@ impl Desk {
     pub(super) fn requeue(&mut self, call: CallId) {
         self.schedule.requeue(call);
         // All of its logits are computed again.
-        if let Some(Call { stage: Stage::Score(_, values), .. }) = self.calls.get_mut(&call) {
-            values.clear();
+        if let Some(Call { stage: Stage::Score(scoring), .. }) = self.calls.get_mut(&call) {
+            scoring.restart();
         }
     }
 
@@ -119,7 +122,7 @@ impl Desk {
         let late: Vec<CallId> = self.calls.iter().filter(|(_, call)| call.deadline <= now).map(|(id, _)| *id).collect();
         for call in late {
             let doing = match self.calls.get(&call).map(|call| &call.stage) {
-                Some(Stage::Preparing(..)) => "being tokenised",
+                Some(Stage::Preparing(..) | Stage::PreparingScore(_)) => "being tokenised",
                 Some(Stage::Compiling(..)) => "waiting for its grammar to compile",
                 _ if self.schedule.running().any(|running| running == call) => "running",
                 _ => "waiting for room in the model's worker",
@@ -129,8 +132,21 @@ impl Desk {
         self.calls.values().map(|call| call.deadline).min()
     }
 
-    /// A prompt's tokens are there: the compute gets its sampler, and waits for cells or for its grammar.
+    /// A prompt's tokens are there.
     pub(super) fn prepared(&mut self, id: CallId, tokens: Vec<Token>, out: &mut Outbox) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Stage::PreparingScore(answer) = &call.stage else { return self.prepared_prompt(id, tokens, out) };
+        match Scoring::new(tokens, answer) {
+            Ok(scoring) => {
+                call.stage = Stage::Score(scoring);
+                self.enqueue_values(id, out);
+            }
+            Err(error) => self.fail(id, error, out),
+        }
+    }
+
+    /// The compute gets its sampler, and waits for cells or for its grammar.
+    fn prepared_prompt(&mut self, id: CallId, tokens: Vec<Token>, out: &mut Outbox) {
         let Some(call) = self.calls.get(&id) else { return };
         let Stage::Preparing(options, placement) = &call.stage else { return };
         let (placement, key) = (*placement, Key::Session(call.session));
@@ -194,12 +210,11 @@ impl Desk {
                 let (key, tokens) = (Key::Session(call.session), tokens.clone());
                 self.submit(id, key, tokens, Placement::Append, 0, Outputs::Last, 1, out);
             }
-            Stage::Score(tokens, _) => {
-                // The last token's own successor is not asked for, so it is not computed.
-                let given = tokens.split_last().map(|(_, given)| given.to_vec()).unwrap_or_default();
-                self.submit(id, Key::Score(id), given, Placement::Append, 0, Outputs::All, 1, out);
+            Stage::Score(scoring) => {
+                let (given, outputs) = (scoring.given(), Outputs::From(scoring.first_output()));
+                self.submit(id, Key::Score(id), given, Placement::Append, 0, outputs, 1, out);
             }
-            Stage::Preparing(..) | Stage::Compiling(..) | Stage::Generating(_) => {}
+            Stage::Preparing(..) | Stage::PreparingScore(_) | Stage::Compiling(..) | Stage::Generating(_) => {}
         }
     }
 
@@ -258,12 +273,10 @@ impl Desk {
                 self.calls.remove(&row.call);
                 self.schedule.end(row.call);
             }
-            Stage::Score(tokens, values) => {
-                if let Some(next) = tokens.get(row.pos as usize + 1) {
-                    values.push(sampler::log_probability(logits, *next));
-                }
-                if values.len() + 1 >= tokens.len() {
-                    let (usage, account, values) = (usage_of(tokens), call.account, std::mem::take(values));
+            Stage::Score(scoring) => {
+                scoring.take(row.pos, logits);
+                if let Some((values, usage)) = scoring.finish() {
+                    let account = call.account;
                     let bytes = size_of_val(values.as_slice());
                     let message = FromWorker::Values { call: row.call, values, usage };
                     send_values(out, row.call, account, bytes, &message);
@@ -271,7 +284,7 @@ impl Desk {
                     self.schedule.end(row.call);
                 }
             }
-            Stage::Preparing(..) | Stage::Compiling(..) => {}
+            Stage::Preparing(..) | Stage::PreparingScore(_) | Stage::Compiling(..) => {}
         }
     }
 

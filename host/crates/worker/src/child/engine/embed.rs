@@ -184,6 +184,7 @@ impl Machine for EmbedEngine {
             Event::Host(ToWorker::Cancel { call }) => self.cancel(|job| job.call == call),
             Event::Host(ToWorker::Close { session }) => self.cancel(|job| job.session == session),
             Event::Host(ToWorker::Ping) => send(out, &FromWorker::Pong),
+            Event::Host(ToWorker::Threads(threads)) => self.embedder.set_threads(threads),
             // Vectors come in one frame, so there is no window; the reader ends the process on the others.
             Event::Host(ToWorker::Credit { .. } | ToWorker::Hello(_) | ToWorker::Load(_)) => {}
             Event::Prepared(call, Ok(texts)) => self.prepared(call, texts, out),

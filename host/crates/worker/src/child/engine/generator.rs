@@ -13,6 +13,7 @@ use super::super::sampler;
 use super::super::schedule::{Key, Limits, Op, Placement, Row, Schedule, Token};
 use super::desk::{Call, Desk, Stage};
 use super::pace::Pace;
+use super::score::Scoring;
 use super::{Machine, send, too_many, unsupported};
 use bobbin_inference::wire::{CallContext, CallId, FromWorker, LoadSpec, SessionId, ToWorker, WorkerStats};
 use bobbin_inference::{InferenceError, Prompt, Reason, Work};
@@ -131,15 +132,16 @@ impl Generator {
                 self.desk.vocabulary.check(&tokens)?;
                 (Stage::Logits(tokens), None)
             }
-            Work::Score { tokens } => {
-                self.desk.vocabulary.check(&tokens)?;
-                if tokens.len() < 2 {
-                    return Err(InferenceError::new(
-                        Reason::InvalidInput,
-                        format!("{} tokens have no log-probability to report; pass at least 2", tokens.len()),
-                    ));
+            Work::Score { prompt, answer } => {
+                self.desk.vocabulary.check(&answer)?;
+                match prompt {
+                    // What is tokens already needs no other thread.
+                    Prompt::Tokens(prompt) => {
+                        self.desk.vocabulary.check(&prompt)?;
+                        (Stage::Score(Scoring::new(prompt, &answer)?), None)
+                    }
+                    prompt => (Stage::PreparingScore(answer), Some(Text::Prompt { prompt, start: true })),
                 }
-                (Stage::Score(tokens, Vec::new()), None)
             }
             Work::Embed { .. } => return Err(unsupported("embedding", "generates text")),
         };
@@ -208,6 +210,7 @@ impl Machine for Generator {
             Event::Host(ToWorker::Cancel { call }) => self.desk.cancel(call),
             Event::Host(ToWorker::Close { session }) => self.desk.close(session),
             Event::Host(ToWorker::Ping) => send(out, &FromWorker::Pong),
+            Event::Host(ToWorker::Threads(threads)) => self.decoder.set_threads(threads),
             // The reader ends the process on these.
             Event::Host(ToWorker::Hello(_) | ToWorker::Load(_)) => {}
             Event::Prepared(call, Ok(mut texts)) => {

@@ -2,7 +2,8 @@
 
 use super::super::log;
 use super::super::schedule::Token;
-use super::{BATCH, MOST_SEQUENCES, Model, StepError};
+use super::{MOST_SEQUENCES, Model, StepError, threads};
+use crate::size::BATCH;
 use bobbin_inference::wire::LoadSpec;
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::params::LlamaPoolingType;
@@ -46,7 +47,7 @@ impl Model {
             .with_kv_unified(true)
             .with_embeddings(true)
             .with_pooling_type(pooling);
-        let context = self.context(params)?;
+        let context = self.context(params, spec)?;
         let rows = context.n_ubatch().min(context.n_batch()) as usize;
         Ok(Embedder {
             context,
@@ -67,6 +68,13 @@ impl Embedder {
     /// The most texts of one batch.
     pub(in super::super) fn texts(&self) -> usize {
         self.texts
+    }
+
+    /// Has the next batches computed with so many threads.
+    pub(in super::super) fn set_threads(&mut self, threads: u32) {
+        if let Err(error) = threads::set(&mut self.context, threads) {
+            tracing::error!("the number of threads stays as it was: {error}");
+        }
     }
 
     /// Embeds texts, one vector each, not normalised.

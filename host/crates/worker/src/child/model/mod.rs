@@ -2,12 +2,14 @@
 //! before it is called.
 
 mod embedder;
+mod threads;
 
 pub(super) use embedder::Embedder;
 
 use super::log;
 use super::schedule::{Row, Token};
 use super::vocabulary::Vocabulary;
+use crate::size::{self, BATCH};
 use bobbin_inference::wire::LoadSpec;
 use llama_cpp_2::DecodeError;
 use llama_cpp_2::context::LlamaContext;
@@ -22,17 +24,9 @@ use std::sync::Arc;
 
 /// llama.cpp's bound on sequences in one context.
 pub(super) const MOST_SEQUENCES: u32 = 256;
-/// Rows of one step; bounds how long a cancelled compute may go on.
-const BATCH: u32 = 512;
-/// Memory for key-value cells, unless one full context needs more.
-const CELL_BUDGET: u64 = 256 << 20;
-/// Memory for the attention scores of one step.
-const SCORE_BUDGET: u64 = 256 << 20;
 /// llama.cpp's names for whether attention is fused: never, or where the backend has it.
 const FUSED_NEVER: i32 = 0;
 const FUSED_AUTO: i32 = -1;
-/// Memory for the logits of one step.
-const OUTPUT_BUDGET: usize = 32 << 20;
 
 /// A model whose weights are mapped. It lives as long as the process.
 pub(super) struct Model {
@@ -116,15 +110,6 @@ impl Model {
         cell.max(1)
     }
 
-    /// Cells for all sequences: as many as `parallel` full contexts, but no more than the budget allows, and
-    /// at least one full context with the shared prefix beside it.
-    fn cells(&self, spec: &LoadSpec, prefix: u32) -> u32 {
-        let all = u64::from(spec.context) * u64::from(spec.parallel.max(1));
-        let affordable = CELL_BUDGET / self.cell_bytes();
-        let cells = all.min(affordable.max(u64::from(spec.context))) + u64::from(prefix);
-        u32::try_from(cells.next_multiple_of(256)).unwrap_or(u32::MAX - 255)
-    }
-
     fn params(&self, spec: &LoadSpec) -> LlamaContextParams {
         let threads = i32::try_from(spec.threads.max(1)).unwrap_or(i32::MAX);
         LlamaContextParams::default().with_n_threads(threads).with_n_threads_batch(threads).with_no_perf(true)
@@ -133,8 +118,8 @@ impl Model {
     /// Fused attention rounds more: near-ties come out differently from a reference. So the plain one is used
     /// while its scores, which the fused one never writes down, fit their budget; never on a GPU.
     fn attention(&self, cells: u32) -> i32 {
-        let scores = u64::from(cells) * u64::from(BATCH) * u64::from(self.model.n_head()) * 4;
-        if scores <= SCORE_BUDGET && !self.backend.supports_gpu_offload() { FUSED_NEVER } else { FUSED_AUTO }
+        let fit = size::scores(cells, self.model.n_head()).is_some();
+        if fit && !self.backend.supports_gpu_offload() { FUSED_NEVER } else { FUSED_AUTO }
     }
 
     /// A context for generation. `prefix` tokens get cells and a sequence of their own.
@@ -145,7 +130,7 @@ impl Model {
         let parallel = spec.parallel.clamp(1, MOST_SEQUENCES - 1);
         // Twice as many sequences as compute at once, so that finished sessions may keep their cells.
         let slots = (parallel * 2).min(MOST_SEQUENCES - 1);
-        let cells = self.cells(spec, prefix);
+        let cells = size::cells(spec.context, spec.parallel, prefix, self.cell_bytes());
         let params = self
             .params(spec)
             .with_flash_attention_policy(self.attention(cells))
@@ -154,10 +139,10 @@ impl Model {
             .with_n_ubatch(BATCH)
             .with_n_seq_max(slots + 1)
             .with_kv_unified(true);
-        let context = self.context(params)?;
+        let context = self.context(params, spec)?;
         let batch_rows = context.n_batch() as usize;
-        let size = usize::try_from(self.vocabulary.size()).unwrap_or(1).max(1);
-        let outputs = (OUTPUT_BUDGET / (size * size_of::<f32>())).clamp(parallel as usize, batch_rows);
+        let vocabulary = u32::try_from(self.vocabulary.size()).unwrap_or(0);
+        let outputs = size::outputs(vocabulary, parallel, context.n_batch()) as usize;
         Ok(Decoder {
             cells: context.n_ctx(),
             context,
@@ -172,10 +157,13 @@ impl Model {
         })
     }
 
-    fn context(&self, params: LlamaContextParams) -> Result<LlamaContext<'static>, String> {
-        self.model
-            .new_context(self.backend, params)
-            .map_err(|error| format!("llama.cpp makes no context: {error}: {}", log::last_lines()))
+    fn context(&self, params: LlamaContextParams, spec: &LoadSpec) -> Result<LlamaContext<'static>, String> {
+        let context = self.model.new_context(self.backend, params);
+        let mut context =
+            context.map_err(|error| format!("llama.cpp makes no context: {error}: {}", log::last_lines()))?;
+        // The parameters say the same; what cannot be changed later must show now.
+        threads::set(&mut context, spec.threads)?;
+        Ok(context)
     }
 
     /// Length of an embedding.
@@ -224,6 +212,13 @@ impl Decoder {
     /// The most rows of a step with logits.
     pub(super) fn outputs(&self) -> usize {
         self.outputs
+    }
+
+    /// Has the next steps computed with so many threads.
+    pub(super) fn set_threads(&mut self, threads: u32) {
+        if let Err(error) = threads::set(&mut self.context, threads) {
+            tracing::error!("the number of threads stays as it was: {error}");
+        }
     }
 
     /// Computes one step.

@@ -35,12 +35,9 @@ impl Schedule {
                 let mut share = budget.div_ceil(left.max(1));
                 left -= 1;
                 for (running, session) in prompts {
-                    let most = if running.outputs == Outputs::All { share.min(outputs) } else { share };
-                    let last = running.outputs == Outputs::Last && outputs > 0;
-                    // Without an output to spare, a prompt stops one token short of the one that needs it.
-                    let wanted =
-                        if last || running.outputs == Outputs::All { pending(session) } else { pending(session) - 1 };
-                    let chunk = rows_of(running, session, most.min(wanted));
+                    // Without an output to spare, a prompt stops one token short of the first that needs one.
+                    let silent = first_output(running, session).saturating_sub(session.computed) as usize;
+                    let chunk = rows_of(running, session, share.min(silent + outputs));
                     share -= chunk.len();
                     budget -= chunk.len();
                     outputs -= chunk.iter().filter(|row| row.output).count();
@@ -85,12 +82,20 @@ fn pending(session: &Session) -> usize {
 
 fn rows_of(running: &Running, session: &Session, count: usize) -> Vec<Row> {
     let Some(slot) = session.slot else { return Vec::new() };
-    let last = len32(&session.tokens).saturating_sub(1);
+    let first = first_output(running, session);
     let tokens = session.tokens.iter().enumerate().skip(session.computed as usize).take(count);
     let row = |(at, token): (usize, &i32)| {
         let pos = u32::try_from(at).unwrap_or(u32::MAX);
-        let output = running.outputs == Outputs::All || pos == last;
-        Row { call: running.call, slot, token: *token, pos, output }
+        Row { call: running.call, slot, token: *token, pos, output: pos >= first }
     };
     tokens.map(row).collect()
+}
+
+/// The first position whose logits are wanted.
+fn first_output(running: &Running, session: &Session) -> u32 {
+    let last = len32(&session.tokens).saturating_sub(1);
+    match running.outputs {
+        Outputs::Last => last,
+        Outputs::From(first) => first.min(last),
+    }
 }

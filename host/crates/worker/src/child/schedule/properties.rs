@@ -20,8 +20,10 @@ enum Act {
     Continue {
         extra: u32,
     },
+    /// An answer is scored, which wants no logits before `given`.
     Score {
         prompt: usize,
+        given: usize,
     },
     Steps(usize),
     /// Everybody comes to an end.
@@ -41,7 +43,7 @@ fn acts() -> impl Strategy<Value = Act> {
             }
         ),
         2 => (0u32..50).prop_map(|extra| Act::Continue { extra }),
-        1 => (1usize..40).prop_map(|prompt| Act::Score { prompt }),
+        1 => (1usize..40, 0usize..40).prop_map(|(prompt, given)| Act::Score { prompt, given }),
         6 => (1usize..6).prop_map(Act::Steps),
         2 => Just(Act::Finish),
         2 => (1u32..6).prop_map(Act::Credit),
@@ -140,8 +142,10 @@ impl World {
         for row in rows.iter().filter(|row| row.output) {
             let running = self.schedule.running.iter().find(|running| running.call == row.call).unwrap();
             match running.outputs {
-                Outputs::All if row.pos as usize + 1 == self.schedule.history(running.key).len() => self.end(row.call),
-                Outputs::All => {}
+                Outputs::From(_) if row.pos as usize + 1 == self.schedule.history(running.key).len() => {
+                    self.end(row.call);
+                }
+                Outputs::From(_) => {}
                 Outputs::Last if row.call.is_multiple_of(3) => self.choosing.push(row.call),
                 Outputs::Last => self.chosen(row.call),
             }
@@ -195,8 +199,9 @@ impl World {
                 }
                 self.next += 6;
             }
-            Act::Score { prompt } => {
-                let scored = Request { key: Key::Score(call), outputs: Outputs::All, ..request(call, 9, prompt, 0) };
+            Act::Score { prompt, given } => {
+                let outputs = Outputs::From(u32::try_from(given.min(prompt - 1)).unwrap());
+                let scored = Request { key: Key::Score(call), outputs, ..request(call, 9, prompt, 0) };
                 self.submit(scored);
             }
             Act::Steps(steps) => (0..steps).for_each(|_| self.step()),

@@ -267,7 +267,7 @@ fn a_long_prompt_is_not_overtaken_for_ever_by_short_ones() {
 #[test]
 fn scoring_wants_all_logits_and_leaves_nothing_behind() {
     let mut schedule = schedule();
-    let scored = Request { key: Key::Score(1), outputs: Outputs::All, ..request(1, 1, 20, 0) };
+    let scored = Request { key: Key::Score(1), outputs: Outputs::From(0), ..request(1, 1, 20, 0) };
     schedule.submit(scored).unwrap();
     schedule.admit();
     let mut seen = Vec::new();
@@ -284,6 +284,38 @@ fn scoring_wants_all_logits_and_leaves_nothing_behind() {
     assert_eq!(seen, (0..20).collect::<Vec<_>>());
     schedule.end(1);
     assert_eq!(schedule.counts(), Counts::default());
+}
+
+#[test]
+fn scoring_an_answer_wants_no_logits_of_its_prompt() {
+    let mut schedule = schedule();
+    let scored = Request { key: Key::Score(1), outputs: Outputs::From(15), ..request(1, 1, 20, 0) };
+    schedule.submit(scored).unwrap();
+    schedule.admit();
+    let mut wanted = Vec::new();
+    for (rows_of_step, budget) in [(16, 16), (4, 16)] {
+        let rows = schedule.plan(budget);
+        assert_eq!(rows.len(), rows_of_step, "the prompt is not held up by the bound on logits");
+        wanted.extend(rows.iter().filter(|row| row.output).map(|row| row.pos));
+        schedule.commit(&rows);
+    }
+    assert_eq!(wanted, (15..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_shadows_score_waits_until_no_prompt_of_a_request_is_left() {
+    let mut schedule = schedule();
+    let shadow =
+        Request { key: Key::Score(1), outputs: Outputs::From(0), priority: Priority::Shadow, ..request(1, 1, 10, 0) };
+    schedule.submit(shadow).unwrap();
+    schedule.submit(request(2, 2, 24, 1)).unwrap();
+    let admitted: Vec<CallId> = schedule.admit().admitted.iter().map(|(call, _)| *call).collect();
+    assert_eq!(admitted, [2, 1], "it goes last, though it came first");
+    for expected in [[2, 2], [2, 1]] {
+        let rows = schedule.plan(16);
+        assert_eq!([rows.first().unwrap().call, rows.last().unwrap().call], expected);
+        schedule.commit(&rows);
+    }
 }
 
 #[test]

@@ -51,8 +51,8 @@ pub(crate) enum Placement {
 pub(crate) enum Outputs {
     /// The last one.
     Last,
-    /// All of them.
-    All,
+    /// Those from this position on.
+    From(u32),
 }
 
 /// A compute that wants to run.

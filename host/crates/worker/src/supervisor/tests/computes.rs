@@ -70,7 +70,7 @@ async fn logits_scores_and_embeddings_come_as_such() {
     let answer = Values { values: values.clone(), usage };
     for (work, output) in [
         (Work::Logits { tokens: vec![1, 2] }, Output::Logits(answer.clone())),
-        (Work::Score { tokens: vec![1, 2, 3] }, Output::Scores(answer.clone())),
+        (Work::Score { prompt: Prompt::Tokens(vec![1]), answer: vec![2, 3] }, Output::Scores(answer.clone())),
     ] {
         let (answer, ()) = tokio::join!(session.compute(work), async {
             let call = fake.asked().await.call;

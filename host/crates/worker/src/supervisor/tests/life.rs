@@ -14,7 +14,7 @@ async fn a_start_is_visible_step_by_step() {
     assert_eq!(worker.state(), WorkerState::Starting { phase: StartPhase::Spawning });
     fake.greet().await;
     let Some(ToWorker::Load(load)) = fake.receive().await else { panic!("expected a load") };
-    assert_eq!((load.bundle.as_str(), load.threads, fake.threads), (BUNDLE, 4, 4));
+    assert_eq!((load.bundle.as_str(), load.threads, fake.threads), (BUNDLE, 3, 3));
     for (phase, expected) in [(Phase::Loading, StartPhase::Loading), (Phase::Warming, StartPhase::Warming)] {
         fake.send(FromWorker::Progress(phase)).await;
         state(&worker, |state| *state == WorkerState::Starting { phase: expected }).await;
@@ -26,12 +26,50 @@ async fn a_start_is_visible_step_by_step() {
 }
 
 #[tokio::test]
-async fn a_second_worker_gets_its_part_of_the_cores() {
+async fn a_follower_sees_every_phase_however_short_it_was() {
     let mut bench = Bench::new();
-    let (_first, fake) = bench.started().await;
-    let second = bench.start();
-    assert_eq!((fake.threads, bench.launched().await.threads), (4, 2));
-    drop(second);
+    let worker = bench.start();
+    let (mut changes, mut fake) = (worker.follow(), bench.launched().await);
+    assert!(!worker.is_ready() && worker.vocabulary().is_none());
+    fake.greet().await;
+    fake.receive().await;
+    for phase in [Phase::Loading, Phase::Warming] {
+        fake.send(FromWorker::Progress(phase)).await;
+    }
+    fake.send(FromWorker::Ready(loaded())).await;
+    soon(worker.ready()).await.unwrap();
+    assert!(worker.is_ready());
+    assert_eq!(worker.vocabulary().as_deref(), Some(loaded().vocabulary_digest.as_str()));
+    for phase in [StartPhase::Spawning, StartPhase::Loading, StartPhase::Warming] {
+        assert_eq!(soon(changes.next()).await.unwrap().state, WorkerState::Starting { phase });
+    }
+    assert!(matches!(soon(changes.next()).await.unwrap().state, WorkerState::Ready { .. }));
+    // Who comes later begins with what is.
+    assert!(matches!(soon(worker.follow().next()).await.unwrap().state, WorkerState::Ready { .. }));
+    let (_, ()) = tokio::join!(soon(worker.stop(Duration::from_secs(60))), async {
+        assert_eq!(fake.receive().await, None);
+        fake.die("exited with status 0");
+    });
+    assert!(!worker.is_ready());
+    drop(worker);
+    for state in [WorkerState::Stopping, WorkerState::Stopped] {
+        assert_eq!(soon(changes.next()).await.unwrap().state, state);
+    }
+    assert_eq!(soon(changes.next()).await, None);
+}
+
+#[tokio::test]
+async fn what_is_no_digest_names_no_vocabulary() {
+    for forged in ["", "AB", &"g".repeat(64), &"ab".repeat(33)] {
+        let mut bench = Bench::new();
+        let worker = bench.start();
+        let mut fake = bench.launched().await;
+        fake.greet().await;
+        fake.receive().await;
+        fake.send(FromWorker::Ready(Loaded { vocabulary_digest: forged.into(), ..loaded() })).await;
+        soon(worker.ready()).await.unwrap();
+        assert_eq!(worker.vocabulary(), None, "{forged}");
+    }
 }
 
 #[tokio::test]
@@ -250,7 +288,7 @@ async fn the_last_handle_or_session_stops_the_worker() {
     assert_eq!(fake.receive().await, None);
     fake.die("exited with status 0");
     soon(states.wait_for(|status| status.state == WorkerState::Stopped)).await.unwrap();
-    assert_eq!(bench.supervisor.cpu.live(), 0);
+    assert_eq!(bench.supervisor.cpu.seated(), 0);
 }
 
 #[tokio::test]
@@ -264,7 +302,7 @@ async fn a_worker_that_grows_over_its_bound_is_killed_and_both_numbers_are_told(
     let error = session.next().await.unwrap_err();
     assert_eq!(error.reason, Reason::WorkerLost);
     let told = "the worker for storyteller@1.0.0 was killed, because it had 3000000000 bytes resident, over its bound \
-                of 1610667736 ";
+                of 1677771600 ";
     assert!(error.message.starts_with(told), "{}", error.message);
     assert!(fake.killed.is_cancelled());
     bench.ready(&worker).await;

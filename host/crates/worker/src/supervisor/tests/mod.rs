@@ -3,6 +3,7 @@
 mod computes;
 mod life;
 mod streams;
+mod threads;
 
 use super::memory::{Memory, Meter};
 use super::process::{Launch, Launched, Process};
@@ -13,7 +14,7 @@ use bobbin_inference::wire::{
     CallContext, CallId, FromWorker, Greeting, LoadSpec, Loaded, SessionId, ToWorker, WorkerStats, decode, write_frame,
 };
 use bobbin_inference::{
-    Account, Cause, CauseSlot, Deadlines, FinishReason, Generated, Graph, GraphInfo, GraphKind, InferenceError,
+    Account, Cause, CauseSlot, Class, Deadlines, FinishReason, Generated, Graph, GraphInfo, GraphKind, InferenceError,
     OptionsPatch, Output, Priority, Prompt, RequestContext, RequestId, Scope, Session, TraceParent, Usage, Work,
 };
 use futures::future::BoxFuture;
@@ -65,7 +66,7 @@ impl Bench {
     }
 
     fn start(&self) -> Arc<Worker> {
-        self.supervisor.start(spec())
+        self.supervisor.start(spec(), Class::Serving)
     }
 
     /// The next process.
@@ -89,6 +90,9 @@ impl Bench {
     }
 }
 
+/// Bytes of weights that are worth several threads.
+const WEIGHTS: u64 = 64 << 20;
+
 fn spec() -> WorkerSpec {
     let info = GraphInfo {
         bundle: BUNDLE.into(),
@@ -110,7 +114,7 @@ fn spec() -> WorkerSpec {
         fingerprint: Vec::new(),
         tolerance: 0.0,
     };
-    WorkerSpec::of_parts(info, load, 5000)
+    WorkerSpec::of_parts(info, load, WEIGHTS)
 }
 
 struct FakeLauncher {
@@ -119,7 +123,7 @@ struct FakeLauncher {
 }
 
 impl Launch for FakeLauncher {
-    fn launch<'a>(&'a self, bundle: &'a str, threads: u32) -> BoxFuture<'a, io::Result<Launched>> {
+    fn launch<'a>(&'a self, bundle: &'a str, threads: u32, class: Class) -> BoxFuture<'a, io::Result<Launched>> {
         assert_eq!(bundle, BUNDLE);
         Box::pin(async move {
             let (stream, theirs) = UnixStream::pair()?;
@@ -131,7 +135,7 @@ impl Launch for FakeLauncher {
             let seen = (Arc::clone(&memory), Arc::clone(&looks));
             let process = FakeProcess { pid, end, ended: ended.clone(), killed: killed.clone(), seen };
             // A test that is over does not ask for the processes that come after it.
-            let _ = self.launched.send(Fake { stream: theirs, ended, killed, threads, memory, looks });
+            let _ = self.launched.send(Fake { stream: theirs, ended, killed, threads, class, memory, looks });
             Ok(Launched { stream, process: Box::new(process) })
         })
     }
@@ -175,6 +179,7 @@ struct Fake {
     /// Fires when the supervisor kills the process.
     killed: CancellationToken,
     threads: u32,
+    class: Class,
     /// What the process is seen to hold.
     memory: Arc<Mutex<Memory>>,
     /// How often that was looked at.
@@ -191,12 +196,23 @@ struct Asked {
 }
 
 impl Fake {
-    /// The next message but pings; `None` when the host closed its end.
+    /// The next message but pings and threads; `None` when the host closed its end.
     async fn receive(&mut self) -> Option<ToWorker> {
         loop {
             match self.receive_any().await {
-                Some(ToWorker::Ping) => {}
+                Some(ToWorker::Ping | ToWorker::Threads(_)) => {}
                 message => return message,
+            }
+        }
+    }
+
+    /// The next message but pings, which is to be a number of threads.
+    async fn told(&mut self) -> u32 {
+        loop {
+            match self.receive_any().await {
+                Some(ToWorker::Ping) => {}
+                Some(ToWorker::Threads(threads)) => return threads,
+                other => panic!("expected threads, got {other:?}"),
             }
         }
     }
@@ -266,6 +282,7 @@ impl Fake {
 fn loaded() -> Loaded {
     Loaded {
         vocabulary: 1024,
+        vocabulary_digest: "ab".repeat(32),
         trained_context: 256,
         cells: 2048,
         deviation: None,

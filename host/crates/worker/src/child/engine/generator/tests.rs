@@ -45,7 +45,7 @@ fn score(generator: &mut Generator, call: CallId, tokens: &[Token], out: &mut Ou
         priority: Priority::Request,
         scope: Scope { route: format!("route-{call}"), principal: None, adapter: None },
     };
-    let work = Work::Score { tokens: tokens.to_vec() };
+    let work = Work::Score { prompt: Prompt::Tokens(tokens[..1].to_vec()), answer: tokens[1..].to_vec() };
     generator.receive(Event::Host(ToWorker::Compute { session: call, call, context, credit: 1, work }), out);
 }
 
@@ -58,7 +58,7 @@ fn a_score_that_an_overcommit_interrupts_has_the_values_of_one_that_nothing_inte
     }
     assert!(generator.step(&mut out));
     let halfway = |generator: &Generator| match &generator.desk.calls[&2].stage {
-        Stage::Score(_, values) => values.len(),
+        Stage::Score(scoring) => scoring.values(),
         _ => unreachable!(),
     };
     assert!((1..299).contains(&halfway(&generator)), "{} values", halfway(&generator));

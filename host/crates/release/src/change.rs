@@ -1,0 +1,273 @@
+//! How a release is changed: refused at once, made at once where every version is ready, or prepared and then made.
+
+use crate::command::{Change, Command};
+use crate::commit::unknown;
+use crate::error::ChangeError;
+use crate::events::timestamp;
+use crate::pending::Pending;
+use crate::prepare::Preparation;
+use crate::record::Record;
+use crate::releases::{Releases, Roles, Writer};
+use crate::spec::Spec;
+use crate::table::ReleaseId;
+use crate::version::Hold;
+use crate::view::{ChangeView, FailureView, ReleaseView};
+use std::sync::Arc;
+use std::time::SystemTime;
+use tokio::sync::{OwnedMutexGuard, oneshot};
+
+/// A change that was accepted.
+#[derive(Debug)]
+pub enum Accepted {
+    /// It is made.
+    Committed(Box<ReleaseView>),
+    /// It will be made when its versions are ready.
+    Pending(Box<ReleaseView>, Outcome),
+}
+
+/// What becomes of a change that is under way. Dropping it gives up nothing.
+#[derive(Debug)]
+pub struct Outcome(oneshot::Receiver<Result<ReleaseView, ChangeError>>);
+
+impl Outcome {
+    /// Waits until the change is made or refused.
+    ///
+    /// # Errors
+    /// Why it was not made.
+    pub async fn wait(self) -> Result<ReleaseView, ChangeError> {
+        // The sender is dropped only with the host's runtime.
+        self.0.await.unwrap_or_else(|_stopping| Err(ChangeError::Stopping))
+    }
+}
+
+type Guard = OwnedMutexGuard<Writer>;
+
+impl Releases {
+    /// Changes a release. Returns once it is known whether the change is accepted: it is made then, or under way.
+    ///
+    /// # Errors
+    /// Why it is not accepted; nothing has changed then.
+    pub async fn change(self: &Arc<Self>, id: &ReleaseId, change: Change) -> Result<Accepted, ChangeError> {
+        let mut writer = Arc::clone(&self.writer).lock_owned().await;
+        let next = self.accept(&writer, id, &change)?;
+        let Some(book) = writer.books.get(id) else { return Err(unknown(id)) };
+        if next == book.record.spec {
+            self.repair(id);
+            return Ok(Accepted::Committed(Box::new(self.describe(&writer, id)?)));
+        }
+        let current = book.record.spec.clone();
+        self.check_bundles(&current, &next).await?;
+        // Only a rollback gets this far while another change is under way, and overtakes it.
+        if let Some(overtaken) = writer.books.get_mut(id).and_then(|book| book.pending.take()) {
+            overtaken.cancel.cancel();
+        }
+        let release = self.current().get(id).cloned().ok_or_else(|| unknown(id))?;
+        let roles = self.roles_after(&next, &release);
+        drop(release);
+        let needed = needed(&current, &next, &roles);
+        if needed.iter().all(|hold| hold.version().is_ready()) {
+            let record = record(&change, next);
+            let (mut writer, committed) = self.commit_blocking(writer, id.clone(), record, roles).await;
+            committed.inspect_err(|error| note(&mut writer, id, &change, error))?;
+            return Ok(Accepted::Committed(Box::new(self.describe(&writer, id)?)));
+        }
+        let Change { expected_generation, who, why, .. } = &change;
+        let pending = Pending::new(id.clone(), who.clone(), why.clone(), *expected_generation, &self.hub);
+        if let Some(book) = writer.books.get_mut(id) {
+            book.pending = Some(Arc::clone(&pending));
+        }
+        let view = self.describe(&writer, id)?;
+        drop(writer);
+        let (done, outcome) = oneshot::channel();
+        let releases = Arc::clone(self);
+        tokio::spawn(async move {
+            let result = releases.carry_out(&pending, &change, next, roles, needed).await;
+            // Whoever asked need not have waited.
+            let _ = done.send(result);
+        });
+        Ok(Accepted::Pending(Box::new(view), Outcome(outcome)))
+    }
+
+    /// Checks a change against the release as it is.
+    fn accept(&self, writer: &Writer, id: &ReleaseId, change: &Change) -> Result<Spec, ChangeError> {
+        if self.stop.is_cancelled() {
+            return Err(ChangeError::Stopping);
+        }
+        let book = writer.books.get(id).ok_or_else(|| unknown(id))?;
+        let (current, expected) = (book.record.generation, change.expected_generation);
+        if current != expected {
+            return Err(ChangeError::Stale { id: id.clone(), expected, current });
+        }
+        let next = book.record.spec.next(&change.command).map_err(|refusal| ChangeError::refused(id, refusal))?;
+        match &book.pending {
+            Some(pending) if change.command != Command::Rollback => {
+                Err(ChangeError::InProgress { id: id.clone(), who: pending.who.clone(), current })
+            }
+            _ => Ok(next),
+        }
+    }
+
+    /// A release that is set to what it is gets versions back that have failed.
+    fn repair(self: &Arc<Self>, id: &ReleaseId) {
+        let failed =
+            self.current().get(id).is_some_and(|release| release.versions().any(|version| version.has_failed()));
+        if failed {
+            let (releases, id) = (Arc::clone(self), id.clone());
+            tokio::spawn(async move { releases.restore(&id).await });
+        }
+    }
+
+    /// Every bundle that has a new role must be one.
+    async fn check_bundles(&self, current: &Spec, next: &Spec) -> Result<(), ChangeError> {
+        let known: Vec<_> = bundles(current).collect();
+        let named: Vec<_> = bundles(next).filter(|bundle| !known.contains(bundle)).cloned().collect();
+        let workshop = Arc::clone(&self.workshop);
+        let check = move || {
+            named.into_iter().try_for_each(|bundle| {
+                workshop.exists(&bundle).map_err(|reason| ChangeError::UnknownBundle { bundle, reason })
+            })
+        };
+        tokio::task::spawn_blocking(check).await.unwrap_or(Err(ChangeError::Stopping))
+    }
+
+    async fn commit_blocking(
+        self: &Arc<Self>,
+        mut writer: Guard,
+        id: ReleaseId,
+        record: Record,
+        roles: Roles,
+    ) -> (Guard, Result<(), ChangeError>) {
+        let releases = Arc::clone(self);
+        let commit = move || {
+            let committed = releases.commit(&mut writer, &id, record, roles);
+            (writer, committed)
+        };
+        match tokio::task::spawn_blocking(commit).await {
+            Ok(done) => done,
+            // The runtime is being shut down.
+            Err(_stopping) => (Arc::clone(&self.writer).lock_owned().await, Err(ChangeError::Stopping)),
+        }
+    }
+
+    /// Prepares the versions of a change, and makes it.
+    async fn carry_out(
+        self: &Arc<Self>,
+        pending: &Arc<Pending>,
+        change: &Change,
+        next: Spec,
+        roles: Roles,
+        needed: Vec<Hold>,
+    ) -> Result<ReleaseView, ChangeError> {
+        let id = &pending.release;
+        let mut preparation = Preparation::new(Arc::clone(self), Arc::clone(pending), next.clone());
+        let prepared = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(ChangeError::Stopping),
+            () = pending.cancel.cancelled() => Err(superseded(pending)),
+            prepared = preparation.run(&needed) => prepared,
+        };
+        drop(needed);
+        let mut writer = Arc::clone(&self.writer).lock_owned().await;
+        // Between the preparation's end and the lock, a rollback may have come.
+        let prepared =
+            prepared.and_then(|()| if pending.cancel.is_cancelled() { Err(superseded(pending)) } else { Ok(()) });
+        let (mut writer, result) = match prepared {
+            Ok(()) => self.commit_blocking(writer, id.clone(), record(change, next), roles).await,
+            Err(error) => {
+                drop(roles);
+                if let Some(book) = writer.books.get_mut(id).filter(|book| is(book.pending.as_ref(), pending)) {
+                    book.pending = None;
+                }
+                (writer, Err(error))
+            }
+        };
+        if let Some(book) = writer.books.get_mut(id).filter(|book| is(book.pending.as_ref(), pending)) {
+            book.pending = None;
+        }
+        if let Err(error) = result {
+            note(&mut writer, id, change, &error);
+            pending.failed(error.code(), &error.to_string());
+            tracing::warn!(release = %id, who = %pending.who, %error, "a change was not made");
+            drop(writer);
+            preparation.undo().await;
+            return Err(error);
+        }
+        self.describe(&writer, id)
+    }
+
+    /// Gives up the change that is under way.
+    ///
+    /// # Errors
+    /// `nothing_pending`, `unknown_release`.
+    pub async fn cancel(self: &Arc<Self>, id: &ReleaseId) -> Result<ReleaseView, ChangeError> {
+        let mut writer = Arc::clone(&self.writer).lock_owned().await;
+        let book = writer.books.get_mut(id).ok_or_else(|| unknown(id))?;
+        let pending = book.pending.take().ok_or_else(|| ChangeError::NothingPending { id: id.clone() })?;
+        pending.cancel.cancel();
+        self.describe(&writer, id)
+    }
+
+    /// The last generations of a release, newest first.
+    ///
+    /// # Errors
+    /// `unknown_release`; `not_persisted` where the state cannot be read.
+    pub async fn history(&self, id: &ReleaseId, limit: usize) -> Result<Vec<ChangeView>, ChangeError> {
+        let generation = self.current().get(id).map(|release| release.record.generation);
+        let current = generation.ok_or_else(|| unknown(id))?;
+        let (store, of) = (self.store.clone(), id.clone());
+        let read = tokio::task::spawn_blocking(move || store.history(&of, limit)).await;
+        let records = read.map_err(|_stopping| ChangeError::Stopping)?;
+        let records = records.map_err(|source| ChangeError::NotPersisted {
+            id: id.clone(),
+            current,
+            source: Box::new(source),
+        })?;
+        Ok(records.iter().map(ChangeView::of).collect())
+    }
+}
+
+/// Versions that must be ready before the change is made: those that get a role they did not have.
+fn needed(current: &Spec, next: &Spec, roles: &Roles) -> Vec<Hold> {
+    let candidate = |spec: &Spec| spec.candidate.as_ref().map(|candidate| Arc::clone(&candidate.bundle));
+    let stable = (current.stable != next.stable).then(|| roles.stable.clone());
+    let as_candidate = roles.candidate.clone().filter(|_| candidate(current) != candidate(next));
+    let as_shadow = roles.shadow.clone().filter(|_| current.shadow != next.shadow);
+    [stable, as_candidate, as_shadow].into_iter().flatten().collect()
+}
+
+fn bundles(spec: &Spec) -> impl Iterator<Item = &Arc<str>> {
+    let candidate = spec.candidate.as_ref().map(|candidate| &candidate.bundle);
+    [Some(&spec.stable), candidate, spec.shadow.as_ref(), spec.previous.as_ref()].into_iter().flatten()
+}
+
+fn record(change: &Change, spec: Spec) -> Record {
+    Record {
+        generation: change.expected_generation + 1,
+        at: SystemTime::now(),
+        who: change.who.clone(),
+        why: change.why.clone(),
+        action: change.command.action(),
+        spec,
+    }
+}
+
+fn is(held: Option<&Arc<Pending>>, pending: &Arc<Pending>) -> bool {
+    held.is_some_and(|held| Arc::ptr_eq(held, pending))
+}
+
+fn superseded(pending: &Pending) -> ChangeError {
+    let why = "it was cancelled, or a rollback overtook it";
+    ChangeError::Superseded { id: pending.release.clone(), why, current: pending.expected }
+}
+
+/// Remembers a change that was not made, for whoever looks at the release next.
+fn note(writer: &mut Writer, id: &ReleaseId, change: &Change, error: &ChangeError) {
+    let Some(book) = writer.books.get_mut(id) else { return };
+    book.failure = Some(FailureView {
+        at: timestamp(SystemTime::now()),
+        who: change.who.clone(),
+        why: change.why.clone(),
+        code: error.code(),
+        detail: error.to_string(),
+    });
+}

@@ -1,0 +1,122 @@
+//! A drain: what a tenure took on is finished, or ended when its time is over. It always ends.
+
+use crate::events::{Happening, timestamp};
+use crate::releases::Releases;
+use crate::status::State;
+use crate::tenure::Tenure;
+use crate::view::DrainingView;
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+/// How long a guest has to tell its client that the version has retired, before its request is cut; and how long a
+/// request that was cut has to be gone.
+const GRACE: Duration = if cfg!(test) { Duration::from_millis(50) } else { Duration::from_secs(5) };
+
+/// A tenure on its way out.
+#[derive(Debug)]
+pub(crate) struct Drain {
+    tenure: Arc<Tenure>,
+    since: SystemTime,
+    deadline: Mutex<SystemTime>,
+    reason: Mutex<Option<String>>,
+}
+
+impl Drain {
+    pub(crate) fn tenure(&self) -> &Arc<Tenure> {
+        &self.tenure
+    }
+
+    pub(crate) fn view(&self) -> DrainingView {
+        DrainingView {
+            bundle: Arc::clone(self.tenure.bundle()),
+            state: State::Draining,
+            since: timestamp(self.since),
+            reason: self.reason.lock().clone(),
+            leases: self.tenure.leases(),
+            deadline: timestamp(*self.deadline.lock()),
+        }
+    }
+}
+
+impl Releases {
+    /// Ends a tenure: it finishes what it took on within `patience`, and lets go of its version. The task returns when
+    /// that is done.
+    pub(crate) fn drain(self: &Arc<Self>, tenure: &Arc<Tenure>, patience: Duration) -> JoinHandle<()> {
+        let now = SystemTime::now();
+        let drain = Arc::new(Drain {
+            tenure: Arc::clone(tenure),
+            since: now,
+            deadline: Mutex::new(now + patience),
+            reason: Mutex::default(),
+        });
+        self.drains.lock().push(Arc::clone(&drain));
+        // Listed before it ends, so that nobody sees it neither serving nor draining.
+        tenure.end();
+        let releases = Arc::clone(self);
+        tokio::spawn(async move {
+            releases.see_out(&drain, patience).await;
+            drain.tenure.evict();
+            releases.drains.lock().retain(|other| !Arc::ptr_eq(other, &drain));
+        })
+    }
+
+    async fn see_out(&self, drain: &Drain, patience: Duration) {
+        let tenure = &drain.tenure;
+        if tenure.leases() == 0 {
+            return;
+        }
+        self.tell(drain, "started");
+        let mut wait = patience;
+        while timeout(wait, tenure.idle()).await.is_err() {
+            if !self.serves_again(tenure) {
+                return self.end_the_rest(drain).await;
+            }
+            // Nothing is gained by ending answers of a version that is back: they have as long again.
+            wait = patience.max(GRACE);
+            *drain.deadline.lock() = SystemTime::now() + wait;
+        }
+        self.tell(drain, "ended");
+    }
+
+    /// The deadline has passed.
+    async fn end_the_rest(&self, drain: &Drain) {
+        let tenure = &drain.tenure;
+        self.tell(drain, "deadline");
+        tenure.retire();
+        if timeout(GRACE, tenure.quiet()).await.is_ok() {
+            return self.tell(drain, "ended");
+        }
+        let cut = tenure.cut();
+        tracing::warn!(release = %tenure.release(), bundle = %tenure.bundle(), requests = cut,
+            "the drain is over: answers that would not end are cut");
+        self.tell(drain, "cut");
+        if timeout(GRACE, tenure.quiet()).await.is_err() {
+            let reason = format!(
+                "{} requests did not end although they were cut; the worker is ended under them",
+                tenure.leases()
+            );
+            tracing::error!(release = %tenure.release(), bundle = %tenure.bundle(), "a drain is stuck: {reason}");
+            *drain.reason.lock() = Some(reason);
+            self.tell(drain, "stuck");
+        }
+        self.tell(drain, "ended");
+    }
+
+    /// Whether the tenure's version has a place in the release again, after a rollback for example.
+    fn serves_again(&self, tenure: &Tenure) -> bool {
+        let (Some(version), table) = (tenure.version(), self.current()) else { return false };
+        let Some(release) = table.get(tenure.release()) else { return false };
+        let candidate = release.candidate.as_ref().map(|(candidate, _)| candidate);
+        let active = [Some(&release.stable), candidate].into_iter().flatten().filter_map(|tenure| tenure.active());
+        active.into_iter().any(|serving| Arc::ptr_eq(&serving, &version))
+    }
+
+    fn tell(&self, drain: &Drain, event: &'static str) {
+        let release = drain.tenure.release().to_string();
+        let (bundle, leases) = (drain.tenure.bundle(), drain.tenure.leases());
+        self.hub.tell(&Happening::Drain { release, bundle, event, leases });
+    }
+}

@@ -1,0 +1,93 @@
+//! A change that is under way: accepted, and not yet made.
+
+use crate::events::{Happening, Hub, timestamp};
+use crate::status::State;
+use crate::table::ReleaseId;
+use crate::version::Version;
+use crate::view::PendingView;
+use parking_lot::Mutex;
+use std::sync::{Arc, Weak};
+use std::time::SystemTime;
+use tokio_util::sync::CancellationToken;
+
+/// A change that is under way.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) release: ReleaseId,
+    pub(crate) since: SystemTime,
+    pub(crate) who: String,
+    pub(crate) why: Option<String>,
+    pub(crate) expected: u64,
+    at: Mutex<At>,
+    /// Fired when the change is given up.
+    pub(crate) cancel: CancellationToken,
+    hub: Arc<Hub>,
+}
+
+#[derive(Debug, Clone)]
+struct At {
+    step: &'static str,
+    version: Weak<Version>,
+    bundle: Option<Arc<str>>,
+}
+
+impl Pending {
+    pub(crate) fn new(
+        release: ReleaseId,
+        who: String,
+        why: Option<String>,
+        expected: u64,
+        hub: &Arc<Hub>,
+    ) -> Arc<Self> {
+        let at = Mutex::new(At { step: "accepted", version: Weak::new(), bundle: None });
+        let (since, cancel, hub) = (SystemTime::now(), CancellationToken::new(), Arc::clone(hub));
+        let pending = Self { release, since, who, why, expected, at, cancel, hub };
+        pending.tell("accepted", None, None, None);
+        Arc::new(pending)
+    }
+
+    /// The change makes a step for the sake of a version.
+    pub(crate) fn step(&self, step: &'static str, version: &Arc<Version>) {
+        let bundle = Arc::clone(version.bundle());
+        *self.at.lock() = At { step, version: Arc::downgrade(version), bundle: Some(Arc::clone(&bundle)) };
+        self.tell(step, Some(&bundle), None, None);
+    }
+
+    /// The change is over without having been made.
+    pub(crate) fn failed(&self, code: &'static str, reason: &str) {
+        let step = if code == "superseded" { "cancelled" } else { "failed" };
+        let bundle = self.at.lock().bundle.clone();
+        self.tell(step, bundle.as_ref(), Some(code), Some(reason));
+    }
+
+    fn tell(&self, step: &'static str, bundle: Option<&Arc<str>>, code: Option<&'static str>, reason: Option<&str>) {
+        self.hub.tell(&Happening::Change {
+            release: self.release.to_string(),
+            expected_generation: self.expected,
+            step,
+            bundle: bundle.map(|bundle| &**bundle),
+            who: &self.who,
+            why: self.why.as_deref(),
+            code,
+            reason: reason.map(str::to_owned),
+            generation: None,
+            flip_us: None,
+        });
+    }
+
+    pub(crate) fn view(&self) -> PendingView {
+        let At { mut step, version, bundle } = self.at.lock().clone();
+        // The worker itself knows that it is past loading.
+        if step == "loading" && version.upgrade().is_some_and(|version| version.status().state == State::Warming) {
+            step = "warming";
+        }
+        PendingView {
+            since: timestamp(self.since),
+            who: self.who.clone(),
+            why: self.why.clone(),
+            expected_generation: self.expected,
+            bundle,
+            step,
+        }
+    }
+}
