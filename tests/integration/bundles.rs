@@ -25,16 +25,17 @@ fn a_list_has_every_bundle_with_its_digest() -> Result {
     let models = app.path().join("models");
     let (code, list, errors) = bundle("list", &["--repository"], &models)?;
     assert_eq!(code, 0, "{errors}");
-    assert_eq!(list.lines().count(), 2, "{list}");
-    for bundle in ["another@2.1.0", "storyteller@1.0.0"] {
+    assert_eq!(list.lines().count(), 3, "{list}");
+    for bundle in ["another@2.1.0", "storyteller@1.0.0", "storyteller@1.1.0"] {
         assert!(line(&list, bundle).contains("generate") && line(&list, bundle).contains("sha256:"), "{list}");
     }
     let (code, json, _) = bundle("list", &["--json", "--repository"], &models)?;
     assert_eq!(code, 0);
     let json: Value = serde_json::from_str(&json)?;
-    let [another, storyteller] = &json.as_array().context("an array")?[..] else { panic!("{json}") };
+    let [another, storyteller, refresh] = &json.as_array().context("an array")?[..] else { panic!("{json}") };
     assert_eq!(another["bundle"], "another@2.1.0");
     assert_eq!(storyteller["bundle"], "storyteller@1.0.0");
+    assert_eq!(refresh["bundle"], "storyteller@1.1.0");
     assert_eq!(storyteller["kind"], "generate");
     assert!(storyteller["size"].as_u64().is_some_and(|size| size > 1_000_000), "{storyteller}");
     let digest = storyteller["digest"].as_str().context("a digest")?;

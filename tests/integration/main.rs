@@ -11,6 +11,7 @@ mod hostile_guests;
 mod newcomer;
 mod overload;
 mod piles;
+mod releases;
 mod spin;
 mod stopping;
 mod workers;

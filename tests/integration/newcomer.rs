@@ -110,7 +110,8 @@ async fn the_admin_listener_tells_health_readiness_and_metrics() -> Result {
     let host = TestHost::example().start().await?;
     assert_eq!(host.admin("/healthz").await?.status(), 200);
     assert_eq!(host.admin("/readyz").await?.status(), 200);
-    host.post_json("/story", &json!({"prompt": "Once", "max_tokens": 8, "stream": true})).await?;
+    // So many tokens that they do not all come at once.
+    host.post_json("/story", &json!({"prompt": "Once", "max_tokens": 80, "stream": true})).await?;
     let labels = [("bundle", "storyteller@1.0.0")];
     let metrics =
         host.metrics_when("the story is counted", |m| m.sum("bobbin_output_tokens_total", &labels) > 0.0).await?;

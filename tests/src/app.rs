@@ -96,6 +96,24 @@ impl TestApp {
         Ok(folder)
     }
 
+    /// Publishes a changed copy of `storyteller@<of>` under another version, by an atomic rename: `edit` gets the
+    /// folder and the text of its `bundle.toml`, with the new version in it, and returns what that becomes. Returns
+    /// the bundle's folder.
+    ///
+    /// # Errors
+    /// When files cannot be read or written.
+    pub fn publish(&self, version: &str, of: &str, edit: impl FnOnce(&Path, String) -> String) -> Result<PathBuf> {
+        let from = self.bundle("storyteller", of);
+        let (hidden, target) = (from.with_file_name(format!(".{version}")), from.with_file_name(version));
+        copy(&from, &hidden)?;
+        let manifest = fs::read_to_string(hidden.join("bundle.toml"))?;
+        let manifest = manifest.replace(&format!("version = \"{of}\""), &format!("version = \"{version}\""));
+        let manifest = edit(&hidden, manifest);
+        fs::write(hidden.join("bundle.toml"), manifest)?;
+        fs::rename(&hidden, &target)?;
+        Ok(target)
+    }
+
     /// Has the manifest's release name another bundle version than `storyteller@1.0.0`.
     ///
     /// # Errors

@@ -1,18 +1,19 @@
 //! One running host.
 
 use crate::client::{Answer, Events};
+use crate::folders::Folders;
 use crate::memory::MemoryWatch;
 use crate::metrics::Metrics;
 use crate::paths::{bobbin, repository_root};
 use crate::{RawConnection, Result};
 use anyhow::{Context, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
+use std::ffi::OsString;
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
-use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
@@ -25,6 +26,9 @@ pub struct TestHostBuilder {
     manifest: PathBuf,
     args: Vec<String>,
     log_filter: Option<String>,
+    state: Option<PathBuf>,
+    /// A program and its arguments, in front of the host's own.
+    wrapper: Vec<String>,
 }
 
 /// A running `bobbin up`, ended with the test.
@@ -34,7 +38,7 @@ pub struct TestHost {
     app: SocketAddr,
     admin: SocketAddr,
     banner: String,
-    state: TempDir,
+    folders: Folders,
     client: reqwest::Client,
 }
 
@@ -59,14 +63,28 @@ impl TestHostBuilder {
         self
     }
 
+    /// Keeps its state in this folder, which outlives it. Otherwise the state ends with the host.
+    #[must_use]
+    pub fn state_dir(mut self, folder: &Path) -> Self {
+        self.state = Some(folder.to_owned());
+        self
+    }
+
+    /// Runs the host through another program, which must replace itself by it.
+    #[must_use]
+    pub fn through(mut self, program: Vec<String>) -> Self {
+        self.wrapper = program;
+        self
+    }
+
     /// Starts the host and waits for its banner.
     ///
     /// # Errors
     /// When it ends before it is up; with its log.
     pub async fn start(self) -> Result<TestHost> {
-        let state = TempDir::new()?;
+        let folders = Folders::new(self.state.as_deref())?;
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut child = self.spawn(state.path(), any, any)?;
+        let mut child = self.spawn(&folders, any, any)?;
         let stdout = child.stdout.take().context("standard output is piped")?;
         let mut lines = BufReader::new(stdout).lines();
         let mut banner = String::new();
@@ -81,13 +99,12 @@ impl TestHostBuilder {
             Result::Ok(false)
         };
         let up = tokio::time::timeout(PATIENCE, up).await.context("no banner came")??;
-        let log = || fs::read_to_string(state.path().join("log")).unwrap_or_default();
-        ensure!(up, "the host ended before it was up:\n{banner}{}", log());
+        ensure!(up, "the host ended before it was up:\n{banner}{}", folders.read_log());
         // The rest of standard output is not read, but must not break the host's pipe either.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let app = address(&banner, "route").context("the banner names no route")?;
         let admin = address(&banner, "admin").context("the banner names no admin address")?;
-        Ok(TestHost { child, app, admin, banner, state, client: client()? })
+        Ok(TestHost { child, app, admin, banner, folders, client: client()? })
     }
 
     /// Starts the host and waits until it answers, however far its models are: its banner is not there yet.
@@ -95,14 +112,14 @@ impl TestHostBuilder {
     /// # Errors
     /// When it never answers.
     pub async fn start_unready(self) -> Result<TestHost> {
-        let state = TempDir::new()?;
+        let folders = Folders::new(self.state.as_deref())?;
         // Without a banner nobody says which ports the host was given. On a loopback address that belongs to this
         // process alone, any port is free.
         let [_, a, b, c] = std::process::id().to_be_bytes();
         let (app, admin) =
             (SocketAddr::from(([127, a | 128, b, c], 3000)), SocketAddr::from(([127, a | 128, b, c], 3001)));
-        let child = self.spawn(state.path(), app, admin)?;
-        let mut host = TestHost { child, app, admin, banner: String::new(), state, client: client()? };
+        let child = self.spawn(&folders, app, admin)?;
+        let mut host = TestHost { child, app, admin, banner: String::new(), folders, client: client()? };
         let answered = eventually(async || {
             ensure!(host.child.try_wait()?.is_none(), "the host ended before it answered");
             Ok(host.admin("/healthz").await.ok().filter(|answer| answer.status() == 200))
@@ -116,22 +133,23 @@ impl TestHostBuilder {
     /// # Errors
     /// When it does not end by itself, or ends well.
     pub async fn refused(self) -> Result<String> {
-        let state = TempDir::new()?;
+        let folders = Folders::new(self.state.as_deref())?;
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let output = self.command(state.path(), any, any).output();
+        let output = self.command(&folders.state, any, any).output();
         let output = tokio::time::timeout(PATIENCE, output).await.context("the host did not refuse")??;
         ensure!(!output.status.success(), "the host ended well");
         Ok(String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
-    fn spawn(&self, state: &Path, app: SocketAddr, admin: SocketAddr) -> Result<Child> {
-        let log = fs::File::create(state.join("log"))?;
-        Ok(self.command(state, app, admin).stdout(Stdio::piped()).stderr(log).spawn()?)
+    fn spawn(&self, folders: &Folders, app: SocketAddr, admin: SocketAddr) -> Result<Child> {
+        let log = fs::File::create(folders.log())?;
+        Ok(self.command(&folders.state, app, admin).stdout(Stdio::piped()).stderr(log).spawn()?)
     }
 
     fn command(&self, state: &Path, app: SocketAddr, admin: SocketAddr) -> Command {
-        let mut command = Command::new(bobbin());
-        command.arg("up").arg("-f").arg(&self.manifest).arg("--state-dir").arg(state);
+        let mut words = self.wrapper.iter().map(OsString::from).chain([bobbin().into_os_string()]);
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words).arg("up").arg("-f").arg(&self.manifest).arg("--state-dir").arg(state);
         command.args(["--listen", &app.to_string(), "--admin-listen", &admin.to_string()]);
         command.args(&self.args).stdin(Stdio::null()).kill_on_drop(true);
         if let Some(filter) = &self.log_filter {
@@ -157,7 +175,13 @@ impl TestHost {
     /// An application.
     #[must_use]
     pub fn of(manifest: &Path) -> TestHostBuilder {
-        TestHostBuilder { manifest: manifest.to_owned(), args: Vec::new(), log_filter: None }
+        TestHostBuilder {
+            manifest: manifest.to_owned(),
+            args: Vec::new(),
+            log_filter: None,
+            state: None,
+            wrapper: Vec::new(),
+        }
     }
 
     /// What it printed when it was up.
@@ -169,7 +193,17 @@ impl TestHost {
     /// Everything that it has logged so far.
     #[must_use]
     pub fn log(&self) -> String {
-        fs::read_to_string(self.state.path().join("log")).unwrap_or_default()
+        self.folders.read_log()
+    }
+
+    /// The address of the admin listener.
+    #[must_use]
+    pub fn admin_addr(&self) -> SocketAddr {
+        self.admin
+    }
+
+    pub(crate) fn client(&self) -> &reqwest::Client {
+        &self.client
     }
 
     /// The address of the application.
@@ -222,6 +256,14 @@ impl TestHost {
     pub fn signal(&self, pid: u32, signal: Signal) -> Result {
         let pid = Pid::from_raw(i32::try_from(pid)?).context("no process id")?;
         Ok(kill_process(pid, signal)?)
+    }
+
+    /// Ends it as a crash does, with its workers.
+    ///
+    /// # Errors
+    /// When it has ended already.
+    pub async fn kill(mut self) -> Result {
+        Ok(self.child.kill().await?)
     }
 
     /// Waits until the host has ended, and returns its exit code.

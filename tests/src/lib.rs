@@ -5,14 +5,21 @@
 
 #![allow(clippy::print_stdout, reason = "a skip says why")]
 
+mod admin_events;
 mod app;
 mod client;
+mod folders;
 mod host;
 mod memory;
 mod metrics;
 mod paths;
 mod raw;
+mod releases;
+mod slow;
+mod small_disk;
+mod theme;
 
+pub use admin_events::{AdminEvent, AdminEvents};
 pub use app::TestApp;
 pub use client::{Answer, Events};
 pub use host::{TestHost, TestHostBuilder, eventually};
@@ -20,6 +27,10 @@ pub use memory::MemoryWatch;
 pub use metrics::Metrics;
 pub use paths::{bobbin, fixture_component, repository_root, shared_models};
 pub use raw::RawConnection;
+pub use releases::TestRelease;
+pub use slow::{SlowAnswer, SlowReader};
+pub use small_disk::on_a_small_disk;
+pub use theme::{Theme, Voices};
 
 /// What a test returns: a failure names its cause instead of a line number alone.
 pub type Result<T = ()> = anyhow::Result<T>;

@@ -28,6 +28,11 @@ impl MemoryWatch {
     }
 }
 
+/// Resident memory of a process now, in bytes.
+pub(crate) fn resident(pid: u32) -> Result<u64> {
+    bytes(pid, "VmRSS:")
+}
+
 fn bytes(pid: u32, key: &str) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let kib = status.lines().find_map(|line| line.strip_prefix(key)).with_context(|| format!("no {key}"))?;

@@ -14,7 +14,11 @@ pub struct RawConnection {
 
 impl RawConnection {
     pub(crate) async fn open(addr: SocketAddr) -> Result<Self> {
-        Ok(Self { stream: TcpStream::connect(addr).await?, received: Vec::new() })
+        Ok(Self::over(TcpStream::connect(addr).await?))
+    }
+
+    pub(crate) fn over(stream: TcpStream) -> Self {
+        Self { stream, received: Vec::new() }
     }
 
     /// Sends bytes.
@@ -50,6 +54,12 @@ impl RawConnection {
     /// Reads to the end of the connection, by a close or a reset, and returns all that ever came.
     pub async fn read_to_end(&mut self) -> String {
         while let Ok(true) = self.read_more().await {}
+        self.text()
+    }
+
+    /// Reads until the last chunk of a body, or the end of the connection, and returns all that ever came.
+    pub(crate) async fn read_to_end_of_body(&mut self) -> String {
+        while !self.received.ends_with(b"\r\n0\r\n\r\n") && matches!(self.read_more().await, Ok(true)) {}
         self.text()
     }
 
