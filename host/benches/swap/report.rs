@@ -1,0 +1,93 @@
+//! The table: what must hold, what was measured, and whether it does.
+
+use std::time::Duration;
+
+/// Rows in the order in which they were measured.
+#[derive(Default)]
+pub(crate) struct Report {
+    rows: Vec<Row>,
+}
+
+struct Row {
+    what: String,
+    figure: String,
+    bound: String,
+    /// `None` where nothing is demanded: a figure to compare with.
+    holds: Option<bool>,
+}
+
+impl Report {
+    /// A figure that has a bound.
+    pub(crate) fn must(&mut self, what: &str, figure: impl Into<String>, bound: &str, holds: bool) {
+        self.add(Row { what: what.into(), figure: figure.into(), bound: bound.into(), holds: Some(holds) });
+    }
+
+    /// A figure that explains another.
+    pub(crate) fn note(&mut self, what: &str, figure: impl Into<String>) {
+        self.add(Row { what: what.into(), figure: figure.into(), bound: String::new(), holds: None });
+    }
+
+    /// So many of something that must not happen at all.
+    pub(crate) fn none(&mut self, what: &str, count: usize, of: &str) {
+        self.must(what, format!("{count} of {of}"), "0", count == 0);
+    }
+
+    fn add(&mut self, row: Row) {
+        // A run takes minutes: each figure is shown when it is there, the table at the end.
+        println!("    {}", row.cells().join(" | "));
+        self.rows.push(row);
+    }
+
+    /// Prints the table, and says which rows do not hold.
+    pub(crate) fn finish(&self) -> anyhow::Result<()> {
+        println!("\n| what | figure | bound | holds |\n|---|---|---|---|");
+        for row in &self.rows {
+            println!("| {} |", row.cells().join(" | "));
+        }
+        let broken: Vec<_> = self.rows.iter().filter(|row| row.holds == Some(false)).collect();
+        let names: Vec<_> = broken.iter().map(|row| row.what.as_str()).collect();
+        anyhow::ensure!(broken.is_empty(), "{} of the bounds do not hold: {}", broken.len(), names.join("; "));
+        Ok(())
+    }
+}
+
+impl Row {
+    fn cells(&self) -> [String; 4] {
+        let holds = match self.holds {
+            Some(true) => "yes",
+            Some(false) => "NO",
+            None => "",
+        };
+        [self.what.clone(), self.figure.clone(), self.bound.clone(), holds.to_owned()]
+    }
+}
+
+/// Some values, sorted.
+pub(crate) struct Sorted(Vec<f64>);
+
+impl Sorted {
+    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Self {
+        let mut values: Vec<_> = values.into_iter().collect();
+        values.sort_by(f64::total_cmp);
+        Self(values)
+    }
+
+    /// In milliseconds.
+    pub(crate) fn millis(values: impl IntoIterator<Item = Duration>) -> Self {
+        Self::of(values.into_iter().map(|value| value.as_secs_f64() * 1000.0))
+    }
+
+    /// The value that this share of all values does not exceed; NaN where there are none.
+    pub(crate) fn at(&self, share: f64) -> f64 {
+        let rank = (self.0.len() as f64 * share).ceil() as usize;
+        self.0.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
+    }
+
+    pub(crate) fn max(&self) -> f64 {
+        self.at(1.0)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
