@@ -152,33 +152,44 @@ pub struct BundleLog(Mutex<Used>);
 
 #[derive(Debug, Default)]
 struct Used {
-    bundles: Vec<Arc<str>>,
+    /// Each with the computes that named it.
+    bundles: Vec<(Arc<str>, usize)>,
     /// The client was told, or is about to be.
     told: bool,
 }
 
+impl Used {
+    fn listed(&self) -> Option<String> {
+        let names: Vec<&str> = self.bundles.iter().map(|(bundle, _)| &**bundle).collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    }
+}
+
 impl BundleLog {
-    /// Notes a use of `name@version`.
+    /// Notes that a compute goes to `name@version`.
     pub fn note(&self, bundle: &Arc<str>) {
         let mut used = self.used();
-        if !used.bundles.contains(bundle) {
-            used.bundles.push(Arc::clone(bundle));
+        match used.bundles.iter_mut().find(|(known, _)| known == bundle) {
+            Some((_, computes)) => *computes += 1,
+            None => used.bundles.push((Arc::clone(bundle), 1)),
         }
     }
 
-    /// Another version answers what `old` was asked: nothing of `old` was used after all.
-    pub fn replace(&self, old: &Arc<str>, new: &Arc<str>) {
-        let mut used = self.used();
-        used.bundles.retain(|bundle| bundle != old);
-        if !used.bundles.contains(new) {
-            used.bundles.push(Arc::clone(new));
-        }
-    }
-
-    /// Whether the client was told which versions answer; a later change would make a liar of the head.
+    /// A compute that was noted came to nothing, and another version makes it. False where the client was told already,
+    /// so that it must not.
     #[must_use]
-    pub fn is_told(&self) -> bool {
-        self.used().told
+    pub fn withdraw(&self, bundle: &Arc<str>) -> bool {
+        let mut used = self.used();
+        if used.told {
+            return false;
+        }
+        for (known, computes) in &mut used.bundles {
+            if known == bundle {
+                *computes = computes.saturating_sub(1);
+            }
+        }
+        used.bundles.retain(|(_, computes)| *computes > 0);
+        true
     }
 
     /// `name@version, name@version`, or `None` where no model was used; for the answer's head, which is made now.
@@ -186,14 +197,13 @@ impl BundleLog {
     pub fn tell(&self) -> Option<String> {
         let mut used = self.used();
         used.told = true;
-        (!used.bundles.is_empty()).then(|| used.bundles.join(", "))
+        used.listed()
     }
 
     /// The same as [`BundleLog::tell`], for the host's own log.
     #[must_use]
     pub fn header(&self) -> Option<String> {
-        let used = self.used();
-        (!used.bundles.is_empty()).then(|| used.bundles.join(", "))
+        self.used().listed()
     }
 
     fn used(&self) -> std::sync::MutexGuard<'_, Used> {
@@ -274,12 +284,23 @@ mod tests {
     }
 
     #[test]
-    fn a_version_that_was_replaced_before_it_answered_is_not_listed() {
-        let log = BundleLog::default();
-        log.note(&"a@1.0.0".into());
-        log.replace(&"a@1.0.0".into(), &"a@2.0.0".into());
-        assert!(!log.is_told());
+    fn a_version_whose_computes_came_to_nothing_is_not_listed() {
+        let (log, old, new): (BundleLog, Arc<str>, Arc<str>) =
+            (BundleLog::default(), "a@1.0.0".into(), "a@2.0.0".into());
+        log.note(&old);
+        assert!(log.withdraw(&old));
+        log.note(&new);
         assert_eq!(log.tell().unwrap(), "a@2.0.0");
-        assert!(log.is_told());
+        assert!(!log.withdraw(&new), "the client was told");
+        assert_eq!(log.header().unwrap(), "a@2.0.0");
+    }
+
+    #[test]
+    fn a_version_that_answered_another_compute_stays_listed() {
+        let (log, old): (BundleLog, Arc<str>) = (BundleLog::default(), "a@1.0.0".into());
+        log.note(&old);
+        log.note(&old);
+        assert!(log.withdraw(&old));
+        assert_eq!(log.tell().unwrap(), "a@1.0.0");
     }
 }

@@ -63,13 +63,20 @@ impl Metered {
     }
 
     /// Goes on with another version's session, as if it had been that one from the start: for a compute of which
-    /// nothing has come.
-    pub fn move_to(&mut self, inner: Box<dyn Session>, meter: Meter) {
+    /// nothing has come. False, and nothing has changed, where the client was already told which version answers.
+    #[must_use]
+    pub fn move_to(&mut self, inner: Box<dyn Session>, meter: Meter) -> bool {
+        if self.progress.last.open && !self.context.bundles.withdraw(&self.meter.bundle) {
+            return false;
+        }
+        if self.progress.last.open {
+            // The compute that is made again is the same one.
+            self.progress.computes = self.progress.computes.saturating_sub(1);
+            self.progress.last = Answer::default();
+        }
         self.inner = inner;
         self.meter = meter;
-        // The compute that is made again is the same one.
-        self.progress.computes = self.progress.computes.saturating_sub(1);
-        self.progress.last = Answer::default();
+        true
     }
 
     /// The answer ended in an error that the inner session does not know of.

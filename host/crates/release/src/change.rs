@@ -9,7 +9,7 @@ use crate::prepare::Preparation;
 use crate::record::Record;
 use crate::releases::{Releases, Roles, Writer};
 use crate::spec::Spec;
-use crate::table::ReleaseId;
+use crate::table::{Release, ReleaseId};
 use crate::version::Hold;
 use crate::view::{ChangeView, FailureView, ReleaseView};
 use std::sync::Arc;
@@ -48,33 +48,59 @@ impl Releases {
     /// # Errors
     /// Why it is not accepted; nothing has changed then.
     pub async fn change(self: &Arc<Self>, id: &ReleaseId, change: Change) -> Result<Accepted, ChangeError> {
-        let mut writer = Arc::clone(&self.writer).lock_owned().await;
-        let next = self.accept(&writer, id, &change)?;
-        let Some(book) = writer.books.get(id) else { return Err(unknown(id)) };
-        if next == book.record.spec {
-            self.repair(id);
-            return Ok(Accepted::Committed(Box::new(self.describe(&writer, id)?)));
-        }
-        let current = book.record.spec.clone();
+        // The disk is looked at before the lock is taken, so that a slow one holds up nobody who only reads.
+        let writer = self.writer.lock().await;
+        let (current, next) = self.accept(&writer, id, &change)?;
+        drop(writer);
         self.check_bundles(&current, &next).await?;
-        // Only a rollback gets this far while another change is under way, and overtakes it.
-        if let Some(overtaken) = writer.books.get_mut(id).and_then(|book| book.pending.take()) {
-            overtaken.cancel.cancel();
-        }
+        let writer = Arc::clone(&self.writer).lock_owned().await;
+        let (current, next) = self.accept(&writer, id, &change)?;
         let release = self.current().get(id).cloned().ok_or_else(|| unknown(id))?;
+        if next == current {
+            return self.unchanged(&writer, id, &release);
+        }
         let roles = self.roles_after(&next, &release);
         drop(release);
         let needed = needed(&current, &next, &roles);
         if needed.iter().all(|hold| hold.version().is_ready()) {
-            let record = record(&change, next);
-            let (mut writer, committed) = self.commit_blocking(writer, id.clone(), record, roles).await;
-            committed.inspect_err(|error| note(&mut writer, id, &change, error))?;
-            return Ok(Accepted::Committed(Box::new(self.describe(&writer, id)?)));
+            return self.make_at_once(writer, id, &change, next, roles).await;
         }
+        self.begin(writer, id, change, next, roles, needed)
+    }
+
+    /// Commits a change whose versions are ready. Only a rollback gets here while another change is under way, and
+    /// overtakes it.
+    async fn make_at_once(
+        self: &Arc<Self>,
+        writer: Guard,
+        id: &ReleaseId,
+        change: &Change,
+        next: Spec,
+        roles: Roles,
+    ) -> Result<Accepted, ChangeError> {
+        let (mut writer, committed) = self.commit_blocking(writer, id.clone(), record(change, next), roles).await;
+        committed.inspect_err(|error| note(&mut writer, id, change, error))?;
+        if let Some(overtaken) = writer.books.get_mut(id).and_then(|book| book.pending.take()) {
+            overtaken.cancel.cancel();
+        }
+        Ok(Accepted::Committed(Box::new(self.describe(&writer, id)?)))
+    }
+
+    /// Begins to prepare a change.
+    fn begin(
+        self: &Arc<Self>,
+        mut writer: Guard,
+        id: &ReleaseId,
+        change: Change,
+        next: Spec,
+        roles: Roles,
+        needed: Vec<Hold>,
+    ) -> Result<Accepted, ChangeError> {
         let Change { expected_generation, who, why, .. } = &change;
         let pending = Pending::new(id.clone(), who.clone(), why.clone(), *expected_generation, &self.hub);
-        if let Some(book) = writer.books.get_mut(id) {
-            book.pending = Some(Arc::clone(&pending));
+        let overtaken = writer.books.get_mut(id).and_then(|book| book.pending.replace(Arc::clone(&pending)));
+        if let Some(overtaken) = overtaken {
+            overtaken.cancel.cancel();
         }
         let view = self.describe(&writer, id)?;
         drop(writer);
@@ -88,8 +114,32 @@ impl Releases {
         Ok(Accepted::Pending(Box::new(view), Outcome(outcome)))
     }
 
+    /// A release that is set to what it is keeps its generation, and gets versions back that have failed.
+    fn unchanged(
+        self: &Arc<Self>,
+        writer: &Writer,
+        id: &ReleaseId,
+        release: &Release,
+    ) -> Result<Accepted, ChangeError> {
+        let view = Box::new(self.describe(writer, id)?);
+        let Some(failed) = release.versions().find(|version| version.has_failed()) else {
+            return Ok(Accepted::Committed(view));
+        };
+        let (done, outcome) = oneshot::channel();
+        let (releases, id, bundle) = (Arc::clone(self), id.clone(), Arc::clone(failed.bundle()));
+        drop(failed);
+        tokio::spawn(async move {
+            let result = match releases.restore(&id).await {
+                Ok(()) => releases.view(&id).await,
+                Err(reason) => Err(ChangeError::VersionFailed { id, bundle, reason }),
+            };
+            let _ = done.send(result);
+        });
+        Ok(Accepted::Pending(view, Outcome(outcome)))
+    }
+
     /// Checks a change against the release as it is.
-    fn accept(&self, writer: &Writer, id: &ReleaseId, change: &Change) -> Result<Spec, ChangeError> {
+    fn accept(&self, writer: &Writer, id: &ReleaseId, change: &Change) -> Result<(Spec, Spec), ChangeError> {
         if self.stop.is_cancelled() {
             return Err(ChangeError::Stopping);
         }
@@ -103,17 +153,7 @@ impl Releases {
             Some(pending) if change.command != Command::Rollback => {
                 Err(ChangeError::InProgress { id: id.clone(), who: pending.who.clone(), current })
             }
-            _ => Ok(next),
-        }
-    }
-
-    /// A release that is set to what it is gets versions back that have failed.
-    fn repair(self: &Arc<Self>, id: &ReleaseId) {
-        let failed =
-            self.current().get(id).is_some_and(|release| release.versions().any(|version| version.has_failed()));
-        if failed {
-            let (releases, id) = (Arc::clone(self), id.clone());
-            tokio::spawn(async move { releases.restore(&id).await });
+            _ => Ok((book.record.spec.clone(), next)),
         }
     }
 

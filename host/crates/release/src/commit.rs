@@ -1,5 +1,6 @@
 //! How a generation becomes the one that serves: persisted, then visible in one swap, then told.
 
+use crate::drain::Until;
 use crate::error::ChangeError;
 use crate::events::Happening;
 use crate::record::Record;
@@ -76,7 +77,7 @@ impl Releases {
         let patience = Duration::from_secs(new.record.spec.drain_seconds);
         // One that was retired to make room has drained already.
         for left in tenures(old).filter(|tenure| !stays(tenure) && tenure.active().is_some()) {
-            self.drain(left, patience);
+            self.drain(left, patience, Until::Idle);
         }
         let same = |warm: &Arc<Warm>| old.warm.as_ref().is_some_and(|old| Arc::ptr_eq(old, warm));
         if let Some(warm) = new.warm.as_ref().filter(|warm| !same(warm)) {

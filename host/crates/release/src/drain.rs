@@ -15,6 +15,16 @@ use tokio::time::timeout;
 /// request that was cut has to be gone.
 const GRACE: Duration = if cfg!(test) { Duration::from_millis(50) } else { Duration::from_secs(5) };
 
+/// What a drain waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// Every request that the tenure took on is over.
+    Idle,
+    /// No request computes with it. One that has not begun to gets the version that serves then: nobody is refused for
+    /// longer because somebody uploads slowly.
+    Unused,
+}
+
 /// A tenure on its way out.
 #[derive(Debug)]
 pub(crate) struct Drain {
@@ -44,7 +54,7 @@ impl Drain {
 impl Releases {
     /// Ends a tenure: it finishes what it took on within `patience`, and lets go of its version. The task returns when
     /// that is done.
-    pub(crate) fn drain(self: &Arc<Self>, tenure: &Arc<Tenure>, patience: Duration) -> JoinHandle<()> {
+    pub(crate) fn drain(self: &Arc<Self>, tenure: &Arc<Tenure>, patience: Duration, until: Until) -> JoinHandle<()> {
         let now = SystemTime::now();
         let drain = Arc::new(Drain {
             tenure: Arc::clone(tenure),
@@ -57,20 +67,24 @@ impl Releases {
         tenure.end();
         let releases = Arc::clone(self);
         tokio::spawn(async move {
-            releases.see_out(&drain, patience).await;
+            releases.see_out(&drain, patience, until).await;
             drain.tenure.evict();
             releases.drains.lock().retain(|other| !Arc::ptr_eq(other, &drain));
         })
     }
 
-    async fn see_out(&self, drain: &Drain, patience: Duration) {
+    async fn see_out(&self, drain: &Drain, patience: Duration, until: Until) {
         let tenure = &drain.tenure;
         if tenure.leases() == 0 {
             return;
         }
         self.tell(drain, "started");
         let mut wait = patience;
-        while timeout(wait, tenure.idle()).await.is_err() {
+        let over = async || match until {
+            Until::Idle => tenure.idle().await,
+            Until::Unused => tenure.unused().await,
+        };
+        while timeout(wait, over()).await.is_err() {
             if !self.serves_again(tenure) {
                 return self.end_the_rest(drain).await;
             }

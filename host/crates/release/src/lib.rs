@@ -13,6 +13,7 @@
 
 #![forbid(unsafe_code)]
 
+mod background;
 mod change;
 mod command;
 mod commit;

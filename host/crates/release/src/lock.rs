@@ -8,7 +8,7 @@ use std::io::{Read, Seek, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-const LOCK: &str = "lock";
+pub(crate) const LOCK: &str = "lock";
 /// How long children of a dead host may keep its lock before that is called an error.
 const ORPHANS: Duration = Duration::from_secs(5);
 

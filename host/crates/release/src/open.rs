@@ -67,7 +67,11 @@ impl Releases {
 fn first(before: Option<Record>, spec: Spec) -> Record {
     let generation = before.as_ref().map_or(1, |before| before.generation + 1);
     let why = before.as_ref().map_or("its first declaration", |_| "its declaration changed");
-    let previous = before.map(|before| before.spec.stable).filter(|stable| *stable != spec.stable);
+    // Where a rollback leads stays known even where stable stays what it is.
+    let previous = before.and_then(|before| match before.spec.stable == spec.stable {
+        true => before.spec.previous,
+        false => Some(before.spec.stable),
+    });
     Record {
         generation,
         at: SystemTime::now(),

@@ -1,6 +1,7 @@
 //! What a change needs before it can be made: versions that were verified, fit, load and answer. None of it is on the
 //! way of a request, and what was taken away for it is given back where it fails.
 
+use crate::drain::Until;
 use crate::error::ChangeError;
 use crate::live::Urgency;
 use crate::pending::Pending;
@@ -67,14 +68,14 @@ impl Preparation {
         let room = Room {
             need: version.need_bytes(),
             free: self.releases.workshop.free_memory(),
-            warm: self.releases.only_warm(version).iter().map(|(_, warm)| bytes(warm.hold.version())).sum(),
+            warm: warm_bytes(&self.releases.only_warm()),
             replaced,
         };
         match plan(self.next.policy, room) {
             Ok(Plan::Load) => {}
-            Ok(Plan::Cool) => self.cool(version).await,
+            Ok(Plan::Cool) => self.cool().await,
             Ok(Plan::Retire) => {
-                self.cool(version).await;
+                self.cool().await;
                 if let Some(release) = release {
                     self.retire(release).await;
                 }
@@ -88,10 +89,10 @@ impl Preparation {
     }
 
     /// Lets go of versions that nobody uses.
-    async fn cool(&self, version: &Version) {
+    async fn cool(&self) {
         let writer = self.releases.writer.lock().await;
         let mut leaving = Vec::new();
-        for (id, warm) in self.releases.only_warm(version) {
+        for (id, warm) in self.releases.only_warm() {
             leaving.push(warm.hold.version().gone());
             self.releases.cool(&writer, &id, &warm);
         }
@@ -112,7 +113,7 @@ impl Preparation {
         // From here on, giving up means bringing it back.
         self.retired = true;
         let patience = Duration::from_secs(self.next.drain_seconds);
-        let drain = self.releases.drain(&release.stable, patience);
+        let drain = self.releases.drain(&release.stable, patience, Until::Unused);
         drop(release);
         if drain.await.is_err() || timeout(GONE, gone.cancelled()).await.is_err() {
             tracing::warn!("a retired worker did not end in time; its memory may not be free yet");
@@ -122,7 +123,8 @@ impl Preparation {
     /// Gives back what was taken away: a release whose stable version was retired gets it again.
     pub(crate) async fn undo(self) {
         if self.retired {
-            self.releases.restore(&self.pending.release).await;
+            // Said in the log, and in the version's status.
+            let _ = self.releases.restore(&self.pending.release).await;
         }
     }
 }
@@ -132,6 +134,17 @@ fn own_bytes(release: &Release) -> Option<u64> {
     let version = release.stable.active()?;
     // One role: this release's. A change that is under way may be the second.
     (version.holds() == 1).then(|| bytes(&version))
+}
+
+/// What versions hold that are only kept warm, each counted once however many keep it.
+fn warm_bytes(kept: &[(ReleaseId, Arc<Warm>)]) -> u64 {
+    let mut versions: Vec<&Arc<Version>> = Vec::new();
+    for (_, warm) in kept {
+        if !versions.iter().any(|known| Arc::ptr_eq(known, warm.hold.version())) {
+            versions.push(warm.hold.version());
+        }
+    }
+    versions.into_iter().map(|version| bytes(version)).sum()
 }
 
 /// Memory that is free again when a version goes: what it holds, or what was set aside for it because it may yet.
@@ -144,40 +157,44 @@ fn bytes(version: &Version) -> u64 {
 }
 
 impl Releases {
-    /// Versions that are kept warm and have no other role, but for the one that is about to be loaded.
-    fn only_warm(&self, version: &Version) -> Vec<(ReleaseId, Arc<Warm>)> {
-        let warm = |release: &Arc<Release>| {
-            let warm = release.warm.clone()?;
-            let kept = warm.hold.version();
-            (kept.holds() == 1 && kept.bundle() != version.bundle()).then(|| (release.id.clone(), warm.clone()))
-        };
-        self.current().iter().filter_map(warm).collect()
+    /// Versions that are kept warm, by one release or several, and have no other role.
+    fn only_warm(&self) -> Vec<(ReleaseId, Arc<Warm>)> {
+        let table = self.current();
+        let kept: Vec<_> = table.iter().filter_map(|r| Some((r.id.clone(), Arc::clone(r.warm.as_ref()?)))).collect();
+        let keepers =
+            |version: &Arc<Version>| kept.iter().filter(|(_, warm)| Arc::ptr_eq(warm.hold.version(), version)).count();
+        let only = |(_, warm): &&(ReleaseId, Arc<Warm>)| warm.hold.version().holds() == keepers(warm.hold.version());
+        kept.iter().filter(only).cloned().collect()
     }
 
     /// Brings the versions of a release back, in the generation that it has: after they were retired for a change
     /// that was not made, or when a bundle that could not be verified has been repaired.
-    pub(crate) async fn restore(self: &Arc<Self>, id: &ReleaseId) {
+    ///
+    /// # Errors
+    /// Why a version does not serve; the others may.
+    pub(crate) async fn restore(self: &Arc<Self>, id: &ReleaseId) -> Result<(), String> {
         let writer = self.writer.lock().await;
-        let Some(book) = writer.books.get(id) else { return };
+        let Some(book) = writer.books.get(id) else { return Err("the release is gone".into()) };
         let (generation, roles) = (book.record.generation, self.roles(&book.record.spec));
         // In their places before they are ready: readers see where they are.
         self.refill(&writer, id, generation, roles.clone());
         drop(writer);
-        let holds = [Some(roles.stable), roles.candidate, roles.shadow];
-        for hold in holds.into_iter().flatten() {
-            let version = hold.version();
-            if self.stop.is_cancelled() {
-                return;
-            }
-            let verified = version.verify(self, Urgency::Background).await;
-            let Ok(_turn) = self.loads.acquire().await else { return };
-            let loaded = match verified {
-                Ok(()) => version.load(&self.store).await,
-                Err(reason) => Err(reason),
-            };
-            if let Err(reason) = loaded {
-                tracing::error!(release = %id, bundle = %version.bundle(), %reason, "a version could not be brought back");
+        let mut result = Ok(());
+        for hold in [Some(roles.stable), roles.candidate, roles.shadow].into_iter().flatten() {
+            if let Err(reason) = self.bring_back(hold.version()).await {
+                tracing::error!(release = %id, bundle = %hold.version().bundle(), %reason, "a version could not be brought back");
+                result = Err(reason);
             }
         }
+        result
+    }
+
+    async fn bring_back(&self, version: &Arc<Version>) -> Result<(), String> {
+        version.verify(self, Urgency::Background).await?;
+        let turn = self.loads.acquire().await;
+        if turn.is_err() || self.stop.is_cancelled() {
+            return Err("the host is stopping".into());
+        }
+        version.load(&self.store).await
     }
 }

@@ -50,13 +50,13 @@ impl Releases {
             drop(turn);
             unchanged(&store, &name, &verified.digest())
         };
-        let verified = tokio::task::spawn_blocking(verify).await;
-        match verified.unwrap_or_else(|error| Err(format!("its verification was interrupted: {error}"))) {
+        match crate::background::run(Urgency::Background, verify).await {
             Ok(()) => {
                 self.found(&bundle, State::Available, None);
                 self.hub.tell(&Happening::Bundle { bundle: &bundle, event: "verified", reason: None });
                 for id in self.waiting_for(&bundle) {
-                    self.restore(&id).await;
+                    // Said in the log, and in the version's status.
+                    let _ = self.restore(&id).await;
                 }
             }
             Err(reason) => {

@@ -3,7 +3,9 @@
 use crate::pins::{Pin, Serving, retired};
 use crate::shadow::Tee;
 use crate::tenure::{Lease, SeatGuard};
-use bobbin_inference::{InferenceError, Meter, Metered, Output, Priority, RequestContext, Scope, Session, Work};
+use bobbin_inference::{
+    GraphInfo, InferenceError, Meter, Metered, Output, Priority, RequestContext, Scope, Session, Work,
+};
 use futures::future::BoxFuture;
 use std::sync::Arc;
 
@@ -12,6 +14,8 @@ pub(crate) struct PinnedSession {
     pin: Arc<Pin>,
     context: Arc<RequestContext>,
     metered: Metered,
+    /// What the guest's work was made for.
+    info: GraphInfo,
     lease: Arc<Lease>,
     seat: SeatGuard,
     tee: Option<Tee>,
@@ -22,26 +26,29 @@ impl PinnedSession {
         let (session, meter) = begin(&pin, &serving, context);
         let recorder = Arc::clone(pin.releases.recorder());
         let metered = Metered::new(session, Arc::clone(context), recorder, meter);
-        let seat = serving.lease.sit(context);
+        let (seat, info) = (serving.lease.sit(context), serving.graph.info().clone());
         let tee = Tee::new(&serving.shadow, &*serving.graph);
-        Self { pin, context: Arc::clone(context), metered, lease: serving.lease, seat, tee }
+        Self { pin, context: Arc::clone(context), metered, info, lease: serving.lease, seat, tee }
     }
 
     /// Goes over to the version that serves now.
     ///
     /// # Errors
-    /// `version_retired` where something of this graph was returned in this request, or its head is on its way;
-    /// `worker_unavailable` where nothing serves now.
+    /// `version_retired` where something of this graph was returned in this request, its head is on its way, or the
+    /// work was made for other defaults and limits than that version has; `worker_unavailable` where nothing serves now.
     fn move_on(&mut self) -> Result<(), InferenceError> {
         let old = Arc::clone(self.lease.tenure().bundle());
-        // The head of an answer that is on its way names the old version.
-        if self.context.bundles.is_told() {
+        let serving = self.pin.serving()?;
+        let info = serving.graph.info().clone();
+        let alike = |a: &GraphInfo, b: &GraphInfo| (a.kind, a.context, &a.defaults) == (b.kind, b.context, &b.defaults);
+        if !alike(&info, &self.info) {
             return Err(retired(&old));
         }
-        let serving = self.pin.serving()?;
         let (session, meter) = begin(&self.pin, &serving, &self.context);
-        self.context.bundles.replace(&old, &meter.bundle);
-        self.metered.move_to(session, meter);
+        if !self.metered.move_to(session, meter) {
+            return Err(retired(&old));
+        }
+        self.info = info;
         self.seat = serving.lease.sit(&self.context);
         self.seat.busy(true);
         self.lease = serving.lease;

@@ -128,6 +128,12 @@ impl Shadowing {
         *self.agreement.lock()
     }
 
+    /// Whether it is there, and token ids mean to it what they mean to a graph of this vocabulary.
+    fn speaks(&self, vocabulary: Option<&Arc<str>>) -> bool {
+        let live = self.version().live().filter(|live| live.is_ready());
+        live.and_then(|live| live.graph().vocabulary()).is_some_and(|own| Some(&own) == vocabulary)
+    }
+
     fn drop_one(&self) {
         self.agreement.lock().dropped += 1;
     }
@@ -192,8 +198,12 @@ impl Tee {
             answer: Answer::default(),
             vocabulary: self.vocabulary.clone(),
         };
-        let strip = options.logprobs.is_none();
-        options.logprobs.get_or_insert(0);
+        // Only what will be scored is asked for.
+        let scores = self.shadow.upgrade().is_some_and(|shadow| shadow.speaks(self.vocabulary.as_ref()));
+        let strip = scores && options.logprobs.is_none();
+        if strip {
+            options.logprobs = Some(0);
+        }
         self.watching = Watching::First { job: Box::new(job), strip };
         Work::Generate { prompt, options }
     }

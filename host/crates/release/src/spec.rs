@@ -87,7 +87,7 @@ impl Weight {
     /// [`WeightError`] outside of 0 to 100, and for more than one decimal.
     pub fn percent(percent: f64) -> Result<Self, WeightError> {
         let tenths = (percent * 10.0).round();
-        let exact = (percent * 10.0 - tenths).abs() < 1e-6;
+        let exact = (percent - tenths / 10.0).abs() < 1e-12;
         if !(0.0..=100.0).contains(&percent) || !exact {
             return Err(WeightError(percent));
         }
@@ -249,7 +249,7 @@ mod tests {
             let weight = Weight::percent(percent).unwrap();
             assert_eq!((weight.tenths(), weight.as_percent()), (tenths, percent));
         }
-        for bad in [-0.1, 100.1, 0.05, 33.33, f64::NAN, f64::INFINITY] {
+        for bad in [-0.1, 100.1, 0.05, 1e-8, 33.33, f64::NAN, f64::INFINITY] {
             assert!(Weight::percent(bad).is_err(), "{bad}");
         }
     }

@@ -4,13 +4,14 @@
 //! there after a crash of the host or of the machine, and what was not is not. One host holds the folder's lock.
 
 use crate::command::Action;
-use crate::lock::lock;
+use crate::lock::{LOCK, lock};
 use crate::record::{Record, Stored};
 use crate::spec::Spec;
 use crate::table::ReleaseId;
 use parking_lot::Mutex;
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Transaction, params};
 use std::fs::File;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -87,6 +88,8 @@ pub struct Store {
 #[derive(Debug)]
 struct Inner {
     path: PathBuf,
+    /// Database and lock, with device and number of the files that were opened.
+    places: Vec<(PathBuf, (u64, u64))>,
     connection: Mutex<Connection>,
     /// The kernel gives the lock up when the host ends, however it ends.
     _lock: File,
@@ -102,7 +105,7 @@ impl Store {
         std::fs::create_dir_all(folder).map_err(|source| io("made", source))?;
         let lock = lock(folder)?;
         let path = folder.join(DATABASE);
-        let failed = |source| StoreError::Sqlite { path: path.clone(), action: "opened", source };
+        let failed = |source| refused(&path, "opened", source);
         let mut connection = Connection::open(&path).map_err(failed)?;
         connection.busy_timeout(Duration::from_secs(5)).map_err(failed)?;
         connection.pragma_update(None, "journal_mode", "WAL").map_err(failed)?;
@@ -125,12 +128,30 @@ impl Store {
                 return Err(StoreError::Unfit { path, what });
             }
         }
-        Ok(Self { inner: Arc::new(Inner { path, connection: Mutex::new(connection), _lock: lock }) })
+        let place = |path: PathBuf| {
+            let metadata = std::fs::metadata(&path).map_err(|source| io("examined", source))?;
+            Ok((path, (metadata.dev(), metadata.ino())))
+        };
+        let places = vec![place(path.clone())?, place(folder.join(LOCK))?];
+        Ok(Self { inner: Arc::new(Inner { path, places, connection: Mutex::new(connection), _lock: lock }) })
     }
 
     fn sqlite(&self, action: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
         let path = self.inner.path.clone();
-        move |source| StoreError::Sqlite { path: path.clone(), action, source }
+        move |source| refused(&path, action, source)
+    }
+
+    /// What is committed must be found where the next host looks: the files that are open are those of the folder.
+    fn is_in_place(&self) -> Result<(), StoreError> {
+        let moved = |path: &Path, source| StoreError::Io { path: path.to_owned(), action: "found", source };
+        for (path, opened) in &self.inner.places {
+            let now = std::fs::metadata(path).map_err(|source| moved(path, source))?;
+            if (now.dev(), now.ino()) != *opened {
+                let other = std::io::Error::other("another file is in its place than the one this host opened");
+                return Err(moved(path, other));
+            }
+        }
+        Ok(())
     }
 
     /// The last generation of a release, and the declaration it followed.
@@ -153,6 +174,7 @@ impl Store {
     /// When it cannot be written; then nothing has changed.
     pub fn commit(&self, id: &ReleaseId, declaration: &str, record: &Record) -> Result<(), StoreError> {
         let mut connection = self.inner.connection.lock();
+        self.is_in_place()?;
         self.transact(&mut connection, id, declaration, record).map_err(self.sqlite("written"))
     }
 
@@ -246,6 +268,17 @@ impl Store {
         let connection = self.inner.connection.lock();
         let pages: i64 = connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
         connection.pragma_update(None, "max_page_count", pages).unwrap();
+    }
+}
+
+/// A database that is none needs another next step than a disk that is full.
+fn refused(path: &Path, action: &'static str, source: rusqlite::Error) -> StoreError {
+    let path = path.to_owned();
+    match source.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
+            StoreError::Unfit { path, what: format!("is damaged: {source}") }
+        }
+        _ => StoreError::Sqlite { path, action, source },
     }
 }
 
@@ -369,5 +402,28 @@ mod tests {
         drop(connection);
         let refused = Store::open(folder.path()).unwrap_err().to_string();
         assert!(refused.contains("format 99, not 1"), "{refused}");
+    }
+
+    #[test]
+    fn a_database_that_is_gone_or_another_takes_no_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).unwrap();
+        store.commit(&id(), "d", &record(1, "s@1.0.0")).unwrap();
+        let database = folder.path().join(DATABASE);
+        std::fs::rename(&database, folder.path().join("elsewhere")).unwrap();
+        store.commit(&id(), "d", &record(2, "s@1.1.0")).unwrap_err();
+        std::fs::write(&database, "another").unwrap();
+        let refused = store.commit(&id(), "d", &record(2, "s@1.1.0")).unwrap_err().to_string();
+        assert!(refused.contains("another file is in its place"), "{refused}");
+        std::fs::rename(folder.path().join("elsewhere"), &database).unwrap();
+        store.commit(&id(), "d", &record(2, "s@1.1.0")).unwrap();
+    }
+
+    #[test]
+    fn a_database_that_is_none_is_to_be_moved_away() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(DATABASE), "no database at all, but long enough to look at").unwrap();
+        let refused = Store::open(folder.path()).unwrap_err().to_string();
+        assert!(refused.contains("move it away"), "{refused}");
     }
 }

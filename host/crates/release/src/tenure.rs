@@ -22,7 +22,9 @@ pub struct Tenure {
     retired: CancellationToken,
     leases: Count,
     seats: Mutex<Seats>,
-    /// Seats in the middle of an answer.
+    /// Sessions.
+    open: Count,
+    /// Sessions in the middle of an answer.
     busy: Count,
 }
 
@@ -89,6 +91,7 @@ impl Tenure {
             retired: CancellationToken::new(),
             leases: Count::default(),
             seats: Mutex::default(),
+            open: Count::default(),
             busy: Count::default(),
         })
     }
@@ -169,6 +172,11 @@ impl Tenure {
         self.leases.none().await;
     }
 
+    /// Waits until no request has a session: what is left has not asked the model for anything, or will not again.
+    pub(crate) async fn unused(&self) {
+        self.open.none().await;
+    }
+
     /// Waits until no session is in the middle of an answer.
     pub(crate) async fn quiet(&self) {
         self.busy.none().await;
@@ -224,6 +232,7 @@ impl Lease {
         let number = seats.last;
         seats.taken.insert(number, Arc::clone(&seat));
         drop(seats);
+        self.tenure.open.up();
         SeatGuard { tenure: Arc::clone(&self.tenure), number, seat }
     }
 }
@@ -260,5 +269,6 @@ impl Drop for SeatGuard {
     fn drop(&mut self) {
         self.busy(false);
         self.tenure.seats.lock().taken.remove(&self.number);
+        self.tenure.open.down();
     }
 }

@@ -178,8 +178,7 @@ impl Version {
             drop(turn);
             verified
         };
-        let verified = tokio::task::spawn_blocking(verifying).await;
-        match verified.unwrap_or_else(|error| Err(format!("its verification was interrupted: {error}"))) {
+        match crate::background::run(urgency, verifying).await {
             Ok(verified) => {
                 self.need_bytes.store(verified.need_bytes(), Ordering::Release);
                 // There is one verification, under the stage's lock.
