@@ -9,7 +9,7 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 /// How fast files are hashed while routes serve, in bytes per second: some percent of one core, and of a disk.
-const BACKGROUND_PACE: NonZeroU64 = NonZeroU64::MIN.saturating_add((128 << 20) - 1);
+const BACKGROUND_PACE: NonZeroU64 = NonZeroU64::MIN.saturating_add((64 << 20) - 1);
 
 /// The bundles and the workers of this host.
 pub(crate) struct HostWorkshop {
