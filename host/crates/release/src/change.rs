@@ -207,7 +207,7 @@ impl Releases {
             prepared = preparation.run(&needed) => prepared,
         };
         drop(needed);
-        let mut writer = Arc::clone(&self.writer).lock_owned().await;
+        let writer = Arc::clone(&self.writer).lock_owned().await;
         // Between the preparation's end and the lock, a rollback may have come.
         let prepared =
             prepared.and_then(|()| if pending.cancel.is_cancelled() { Err(superseded(pending)) } else { Ok(()) });
@@ -215,9 +215,6 @@ impl Releases {
             Ok(()) => self.commit_blocking(writer, id.clone(), record(change, next), roles).await,
             Err(error) => {
                 drop(roles);
-                if let Some(book) = writer.books.get_mut(id).filter(|book| is(book.pending.as_ref(), pending)) {
-                    book.pending = None;
-                }
                 (writer, Err(error))
             }
         };

@@ -73,10 +73,10 @@ impl Releases {
 
     /// Versions that lost their place drain; a version that is kept warm is let go of when its time is over.
     fn retire_what_left(self: &Arc<Self>, old: &Release, new: &Release) {
-        let stays = |tenure: &Arc<Tenure>| tenures(new).any(|kept| Arc::ptr_eq(kept, tenure));
+        let stays = |tenure: &Arc<Tenure>| new.tenures().any(|kept| Arc::ptr_eq(kept, tenure));
         let patience = Duration::from_secs(new.record.spec.drain_seconds);
         // One that was retired to make room has drained already.
-        for left in tenures(old).filter(|tenure| !stays(tenure) && tenure.active().is_some()) {
+        for left in old.tenures().filter(|tenure| !stays(tenure) && tenure.active().is_some()) {
             self.drain(left, patience, Until::Idle);
         }
         let same = |warm: &Arc<Warm>| old.warm.as_ref().is_some_and(|old| Arc::ptr_eq(old, warm));
@@ -131,10 +131,6 @@ impl Releases {
         let release = self.assemble(id, Arc::clone(&book.record), roles, table.get(id));
         self.swap(Arc::new(table.with(release)));
     }
-}
-
-fn tenures(release: &Release) -> impl Iterator<Item = &Arc<Tenure>> {
-    std::iter::once(&release.stable).chain(release.candidate.as_ref().map(|(tenure, _)| tenure))
 }
 
 pub(crate) fn unknown(id: &ReleaseId) -> ChangeError {

@@ -123,9 +123,8 @@ impl Releases {
     fn serves_again(&self, tenure: &Tenure) -> bool {
         let (Some(version), table) = (tenure.version(), self.current()) else { return false };
         let Some(release) = table.get(tenure.release()) else { return false };
-        let candidate = release.candidate.as_ref().map(|(candidate, _)| candidate);
-        let active = [Some(&release.stable), candidate].into_iter().flatten().filter_map(|tenure| tenure.active());
-        active.into_iter().any(|serving| Arc::ptr_eq(&serving, &version))
+        let mut active = release.tenures().filter_map(|tenure| tenure.active());
+        active.any(|serving| Arc::ptr_eq(&serving, &version))
     }
 
     fn tell(&self, drain: &Drain, event: &'static str) {

@@ -282,12 +282,10 @@ impl Releases {
         roles: Roles,
         old: Option<&Arc<Release>>,
     ) -> Release {
-        let kept =
-            old.into_iter().flat_map(|old| [Some(&old.stable), old.candidate.as_ref().map(|(tenure, _)| tenure)]);
-        let kept: Vec<_> = kept.flatten().cloned().collect();
         let tenure = |hold: Hold| {
             let same = |tenure: &&Arc<Tenure>| tenure.active().is_some_and(|v| Arc::ptr_eq(&v, hold.version()));
-            kept.iter().find(same).cloned().unwrap_or_else(|| Tenure::new(id.clone(), hold.clone()))
+            let kept = old.and_then(|old| old.tenures().find(same)).cloned();
+            kept.unwrap_or_else(|| Tenure::new(id.clone(), hold.clone()))
         };
         let weight = record.spec.candidate.as_ref().map(|candidate| candidate.weight);
         let shadow = roles.shadow.map(|hold| {

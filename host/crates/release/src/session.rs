@@ -4,7 +4,7 @@ use crate::pins::{Pin, Serving, retired};
 use crate::shadow::Tee;
 use crate::tenure::{Lease, SeatGuard};
 use bobbin_inference::{
-    GraphInfo, InferenceError, Meter, Metered, Output, Priority, RequestContext, Scope, Session, Work,
+    Graph, GraphInfo, InferenceError, Meter, Metered, Output, Priority, RequestContext, Scope, Session, Work,
 };
 use futures::future::BoxFuture;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ pub(crate) struct PinnedSession {
     context: Arc<RequestContext>,
     metered: Metered,
     /// What the guest's work was made for.
-    info: GraphInfo,
+    graph: Arc<dyn Graph>,
     lease: Arc<Lease>,
     seat: SeatGuard,
     tee: Option<Tee>,
@@ -26,9 +26,9 @@ impl PinnedSession {
         let (session, meter) = begin(&pin, &serving, context);
         let recorder = Arc::clone(pin.releases.recorder());
         let metered = Metered::new(session, Arc::clone(context), recorder, meter);
-        let (seat, info) = (serving.lease.sit(context), serving.graph.info().clone());
+        let seat = serving.lease.sit(context);
         let tee = Tee::new(&serving.shadow, &*serving.graph);
-        Self { pin, context: Arc::clone(context), metered, info, lease: serving.lease, seat, tee }
+        Self { pin, context: Arc::clone(context), metered, graph: serving.graph, lease: serving.lease, seat, tee }
     }
 
     /// Goes over to the version that serves now.
@@ -39,16 +39,15 @@ impl PinnedSession {
     fn move_on(&mut self) -> Result<(), InferenceError> {
         let old = Arc::clone(self.lease.tenure().bundle());
         let serving = self.pin.serving()?;
-        let info = serving.graph.info().clone();
         let alike = |a: &GraphInfo, b: &GraphInfo| (a.kind, a.context, &a.defaults) == (b.kind, b.context, &b.defaults);
-        if !alike(&info, &self.info) {
+        if !alike(serving.graph.info(), self.graph.info()) {
             return Err(retired(&old));
         }
         let (session, meter) = begin(&self.pin, &serving, &self.context);
         if !self.metered.move_to(session, meter) {
             return Err(retired(&old));
         }
-        self.info = info;
+        self.graph = serving.graph;
         self.seat = serving.lease.sit(&self.context);
         self.seat.busy(true);
         self.lease = serving.lease;

@@ -59,12 +59,17 @@ pub(crate) struct Warm {
 }
 
 impl Release {
+    /// What answers requests: stable, and the candidate where there is one.
+    pub(crate) fn tenures(&self) -> impl Iterator<Item = &Arc<Tenure>> {
+        std::iter::once(&self.stable).chain(self.candidate.as_ref().map(|(tenure, _)| tenure))
+    }
+
     /// Every version with a role in it, the kept one included.
     pub(crate) fn versions(&self) -> impl Iterator<Item = Arc<Version>> {
-        let candidate = self.candidate.as_ref().and_then(|(tenure, _)| tenure.version());
+        let serving = self.tenures().filter_map(|tenure| tenure.version());
         let shadow = self.shadow.as_ref().map(|shadow| Arc::clone(shadow.version()));
         let warm = self.warm.as_ref().map(|warm| Arc::clone(warm.hold.version()));
-        [self.stable.version(), candidate, shadow, warm].into_iter().flatten()
+        serving.chain(shadow).chain(warm)
     }
 }
 

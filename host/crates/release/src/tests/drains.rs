@@ -1,8 +1,8 @@
 //! How versions leave.
 
 use super::fake::{Behaviour, Host, story, tell_a_story, text};
-use crate::{Command, Edit};
-use bobbin_inference::{Cause, FinishReason, Reason};
+use crate::{Command, Edit, Pins};
+use bobbin_inference::{Cause, FinishReason, Reason, RequestContext, Session};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -13,6 +13,14 @@ fn replaced_by(bundle: &str, drain_seconds: u64, keep_warm_seconds: u64) -> Comm
         keep_warm_seconds: Some(keep_warm_seconds),
         ..Edit::default()
     })
+}
+
+/// A request whose answer has begun.
+async fn begun(host: &Host) -> (Pins, Arc<RequestContext>, Box<dyn Session>) {
+    let (pins, request) = host.request();
+    let (mut session, _) = pins.graph("story").unwrap().open(&request).unwrap();
+    session.compute(tell_a_story(true)).await.unwrap();
+    (pins, request, session)
 }
 
 async fn drained(host: &Host) {
@@ -32,9 +40,7 @@ async fn a_version_without_requests_leaves_at_once_and_its_worker_ends() {
 #[tokio::test]
 async fn an_answer_that_has_begun_is_finished_by_its_version() {
     let host = Host::start().await;
-    let (pins, request) = host.request();
-    let (mut session, _) = pins.graph("story").unwrap().open(&request).unwrap();
-    session.compute(tell_a_story(true)).await.unwrap();
+    let (pins, _request, mut session) = begun(&host).await;
     host.change(replaced_by("s@1.1.0", 30, 0)).await.unwrap();
     let draining = host.view().await.draining;
     assert_eq!((&*draining[0].bundle, draining[0].leases), ("s@1.0.0", 1));
@@ -49,9 +55,7 @@ async fn an_answer_that_has_begun_is_finished_by_its_version() {
 #[tokio::test]
 async fn the_deadline_ends_an_answer_with_an_error_that_may_be_retried() {
     let host = Host::start().await;
-    let (pins, request) = host.request();
-    let (mut session, _) = pins.graph("story").unwrap().open(&request).unwrap();
-    session.compute(tell_a_story(true)).await.unwrap();
+    let (_pins, request, mut session) = begun(&host).await;
     host.change(replaced_by("s@1.1.0", 0, 0)).await.unwrap();
     host.until(|kind, data| kind == "drain" && data["event"] == "deadline").await;
     let error = session.next().await.unwrap_err();
@@ -68,9 +72,7 @@ async fn the_deadline_ends_an_answer_with_an_error_that_may_be_retried() {
 #[tokio::test]
 async fn a_guest_that_does_not_hear_is_cut() {
     let host = Host::start().await;
-    let (pins, request) = host.request();
-    let (mut session, _) = pins.graph("story").unwrap().open(&request).unwrap();
-    session.compute(tell_a_story(true)).await.unwrap();
+    let (pins, request, session) = begun(&host).await;
     host.change(replaced_by("s@1.1.0", 0, 0)).await.unwrap();
     host.until(|kind, data| kind == "drain" && data["event"] == "stuck").await;
     assert_eq!(request.cause.get(), Some(&Cause::VersionRetired));
@@ -143,9 +145,7 @@ async fn a_previous_version_is_kept_warm_for_its_time_and_then_ends() {
 #[tokio::test]
 async fn answers_of_a_version_that_came_back_are_not_ended() {
     let host = Host::start().await;
-    let (pins, request) = host.request();
-    let (mut session, _) = pins.graph("story").unwrap().open(&request).unwrap();
-    session.compute(tell_a_story(true)).await.unwrap();
+    let (pins, _request, mut session) = begun(&host).await;
     host.change(replaced_by("s@1.1.0", 1, 600)).await.unwrap();
     host.change(Command::Rollback).await.unwrap();
     let first = host.view().await.draining[0].deadline.clone();
