@@ -22,6 +22,7 @@ use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     bobbin_worker::memory::return_at_once();
+    bobbin_worker::slice::short();
     let cli = Cli::parse();
     let result = match cli.command {
         // Before anything else: a worker has no log, no threads and no runtime of the host's.

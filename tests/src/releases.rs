@@ -59,6 +59,14 @@ impl TestHost {
         workers.into_iter().chain([self.pid()?]).map(crate::memory::resident).sum()
     }
 
+    /// Resident bytes of the host's own process.
+    ///
+    /// # Errors
+    /// When the host has ended.
+    pub fn own_resident_bytes(&self) -> Result<u64> {
+        crate::memory::resident(self.pid()?)
+    }
+
     /// Ids of the worker processes of one bundle version.
     ///
     /// # Errors

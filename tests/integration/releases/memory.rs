@@ -18,11 +18,15 @@ async fn memory_is_back_at_its_baseline_after_a_hundred_swaps() -> Result {
     let release = host.release("story");
     release.set(json!({"keep_warm_seconds": 0})).await?;
     let mut baseline = 0;
+    let mut seen = Vec::new();
     for swap in 1..=SWAPS {
         let bundle = if swap % 2 == 1 { SEA } else { MEADOW };
         release.swap_to(bundle).await?;
         assert_eq!(tell(&host, &ask_least()).await?.header, bundle);
         eventually(async || Ok((host.workers()?.len() == 1).then_some(()))).await?;
+        if swap % 10 == 0 {
+            seen.push(parts(&host)?);
+        }
         if swap <= FIRST {
             baseline = baseline.max(host.resident_bytes()?);
         }
@@ -32,7 +36,15 @@ async fn memory_is_back_at_its_baseline_after_a_hundred_swaps() -> Result {
     // Threads that wait for disks have what they freed last in caches of their own, until they end for want of work.
     let most = baseline + baseline / 20 + REMEMBERED;
     let settled = eventually(async || Ok(Some(host.resident_bytes()?).filter(|now| *now <= most))).await;
-    let settled = settled.with_context(|| format!("{baseline} bytes before, {:?} after", host.resident_bytes()))?;
+    let settled = settled
+        .with_context(|| format!("{baseline} bytes before, now {:?}; host and worker: {seen:?}", parts(&host)))?;
     println!("{settled} bytes in the end");
     Ok(())
+}
+
+/// Resident bytes of the host, and of its workers.
+fn parts(host: &TestHost) -> Result<(u64, u64)> {
+    let all = host.resident_bytes()?;
+    let own = host.own_resident_bytes()?;
+    Ok((own, all - own))
 }

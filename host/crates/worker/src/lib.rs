@@ -7,4 +7,5 @@
 pub mod child;
 pub mod memory;
 mod size;
+pub mod slice;
 pub mod supervisor;

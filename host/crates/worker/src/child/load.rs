@@ -41,6 +41,7 @@ pub(super) fn quietly<T: Send>(what: impl FnOnce() -> Result<T, String> + Send) 
         if let Err(error) = process::lower_priority(process::Priority::Loading) {
             tracing::warn!("loading takes as much processor time as answering, since its priority stays: {error}");
         }
+        compute_long();
         what()
     };
     thread::scope(|scope| {
@@ -49,6 +50,13 @@ pub(super) fn quietly<T: Send>(what: impl FnOnce() -> Result<T, String> + Send) 
         // The panic's own words are in the log already.
         thread.join().unwrap_or_else(|_| Err("the worker panicked while loading; its log says where".into()))
     })
+}
+
+/// Has this thread take ordinary slices of processor time, as others that wake beside it take short ones.
+pub(super) fn compute_long() {
+    if let Err(error) = crate::slice::ordinary() {
+        tracing::warn!("this worker computes in short slices of processor time: {error}");
+    }
 }
 
 /// Loads a model that generates.

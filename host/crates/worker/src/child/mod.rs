@@ -99,6 +99,7 @@ fn generate(
     let digest = model.vocabulary.digest();
     let started = Generator::new(&model, decoder, spec, prefix, template, events);
     let mut engine = started.map_err(|error| format!("the worker cannot start its threads: {error}"))?;
+    load::compute_long();
     cage.tighten();
     ready(out, &model, digest, cells, deviation, cage);
     engine::serve(&mut engine, inbox, out);
@@ -117,6 +118,7 @@ fn embed(
     let digest = vocabulary.digest();
     let started = EmbedEngine::new(embedder, vocabulary, model.dimensions(), spec, events);
     let mut engine = started.map_err(|error| format!("the worker cannot start its threads: {error}"))?;
+    load::compute_long();
     cage.tighten();
     ready(out, &model, digest, 0, None, cage);
     engine::serve(&mut engine, inbox, out);

@@ -48,6 +48,8 @@ pub(super) fn harden() -> io::Result<()> {
         check(libc::prctl(libc::PR_SET_NAME, c"bobbin-worker".as_ptr()))?;
     }
     limit(libc::RLIMIT_CORE, 0)?;
+    // Matrices gain from them what the host would lose.
+    crate::memory::huge_pages(true);
     if std::env::args().any(|argument| argument == BACKGROUND_OPTION) {
         lower_priority(Priority::Background)?;
     }
