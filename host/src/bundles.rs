@@ -11,6 +11,7 @@ use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use std::error::Error;
 use std::io::{IsTerminal, Write as _};
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -104,6 +105,7 @@ fn verify_with_bar(folder: &Path) -> Result<Report, BundleError> {
         }
         file = (progress.path.to_owned(), progress.done);
         bar.set_position(before + progress.done);
+        ControlFlow::Continue(())
     };
     let report = verify_in_place(folder, &mut Pace::full().with_progress(&mut show));
     bar.finish_and_clear();

@@ -20,7 +20,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  bobbin up -f spin.toml --listen 127.0.0.1:3000")]
     Up(Up),
     /// Look at bundles: versioned models on disk
-    #[command(subcommand)]
+    #[command(subcommand, after_help = BUNDLE_EXIT_CODES)]
     Bundle(BundleCommand),
     /// Look at and change the releases of a running host: which bundle version answers where
     Release(ReleaseArgs),
@@ -54,27 +54,30 @@ pub(crate) struct Up {
     pub(crate) model_memory: Option<u64>,
 }
 
-#[derive(Debug, Subcommand)]
-pub(crate) enum BundleCommand {
-    /// Check every file of a bundle against its digests, and its weights against what llama.cpp can load
-    #[command(after_help = "Examples:
-  bobbin bundle verify models/storyteller/1.0.0
-  bobbin bundle verify storyteller@1.0.0 --repository models
-
-Exit codes:
+/// For `--help`: what the commands that look at bundles on disk end with. The numbers mean what they mean for
+/// `bobbin release`.
+const BUNDLE_EXIT_CODES: &str = "Exit codes:
   0  all is as it should be
   1  something is wrong
   2  the command line makes no sense
-  4  no such bundle")]
+  4  no such bundle";
+
+fn bundle_help(examples: &str) -> String {
+    format!("{examples}\n\n{BUNDLE_EXIT_CODES}")
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BundleCommand {
+    /// Check every file of a bundle against its digests, and its weights against what llama.cpp can load
+    #[command(after_help = bundle_help("Examples:
+  bobbin bundle verify models/storyteller/1.0.0
+  bobbin bundle verify storyteller@1.0.0 --repository models"))]
     Verify(One),
     /// Show what a bundle is: its card, limits, files, digests and fingerprint
-    #[command(after_help = "Example:
-  bobbin bundle show storyteller@1.0.0 --repository models
-
-Exit codes: as of `bobbin bundle verify`")]
+    #[command(after_help = bundle_help("Example:\n  bobbin bundle show storyteller@1.0.0 --repository models"))]
     Show(One),
     /// List the bundles of a repository
-    #[command(after_help = "Example:\n  bobbin bundle list --repository models")]
+    #[command(after_help = bundle_help("Example:\n  bobbin bundle list --repository models"))]
     List(List),
 }
 
@@ -112,4 +115,34 @@ pub(crate) struct Worker {
     /// Compute with what other processes leave over
     #[arg(long)]
     pub(crate) background: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    /// The numbers that a help lists, in its order.
+    fn codes(help: &str) -> Vec<u8> {
+        let listed = help.split("Exit codes:\n").nth(1).unwrap_or_default();
+        listed.lines().map_while(|line| line.split_whitespace().next()?.parse().ok()).collect()
+    }
+
+    #[test]
+    fn the_help_of_every_command_on_releases_and_bundles_lists_the_exit_codes() {
+        for (group, expected) in [("release", vec![0, 1, 2, 3, 4, 5, 6]), ("bundle", vec![0, 1, 2, 4])] {
+            let mut cli = Cli::command();
+            cli.build();
+            let group = cli.find_subcommand_mut(group).unwrap();
+            assert_eq!(codes(&group.render_help().to_string()), expected, "{}", group.get_name());
+            let mut commands = 0;
+            for command in group.get_subcommands_mut().filter(|command| command.get_name() != "help") {
+                for help in [command.render_help(), command.render_long_help()] {
+                    assert_eq!(codes(&help.to_string()), expected, "{}: {help}", command.get_name());
+                }
+                commands += 1;
+            }
+            assert!(commands > 0, "{}", group.get_name());
+        }
+    }
 }

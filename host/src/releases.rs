@@ -20,6 +20,10 @@ pub(crate) fn open(
     let store = Store::open(state)?;
     let repository = Repository::open(&app.bobbin.repository)?;
     let workshop = Arc::new(HostWorkshop { repository, blobs: BlobStore::open(state)?, workers });
+    // Nothing is loaded yet, so nothing but the repository says what is needed.
+    if let Err(reason) = workshop.collect() {
+        tracing::info!(%reason, "bytes of bundles that are gone stay in the state folder");
+    }
     let declared = declared(app, &store, &workshop)?;
     let opened = Releases::open(store, workshop, recorder, declared)?;
     for notice in opened.notices {

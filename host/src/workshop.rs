@@ -2,10 +2,11 @@
 
 use crate::bundles::chain;
 use crate::launcher::{Startable, Workers};
-use bobbin_bundle::{BlobStore, Bundle, Pace, Repository};
+use bobbin_bundle::{BlobStore, Bundle, Collected, Pace, Repository};
 use bobbin_manifest::BundleRef;
 use bobbin_release::{Described, Listing, Progress, Urgency, Verified, Workshop};
 use std::num::NonZeroU64;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// How fast files are hashed while routes serve, in bytes per second: some percent of one core, and of a disk.
@@ -50,12 +51,11 @@ impl Workshop for HostWorkshop {
         &self,
         bundle: &str,
         urgency: Urgency,
-        progress: &mut dyn FnMut(Progress<'_>),
+        progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
     ) -> Result<Box<dyn Verified>, String> {
         let found = self.find(bundle)?;
-        let mut tell = |at: bobbin_bundle::Progress<'_>| {
-            progress(Progress { path: at.path, done: at.done, total: at.total });
-        };
+        let mut tell =
+            |at: bobbin_bundle::Progress<'_>| progress(Progress { path: at.path, done: at.done, total: at.total });
         let pace = Pace::full().with_progress(&mut tell);
         let mut pace = match urgency {
             Urgency::Startup => pace,
@@ -63,6 +63,15 @@ impl Workshop for HostWorkshop {
         };
         let verified = found.verify_at(&self.blobs, &mut pace).map_err(|error| chain(&error))?;
         Ok(Box::new(Startable { bundle: verified, workers: Arc::clone(&self.workers) }))
+    }
+
+    fn collect(&self) -> Result<(), String> {
+        let keep = self.repository.digests().map_err(|error| chain(&error))?;
+        let Collected { blobs, bytes } = self.blobs.collect(&keep).map_err(|error| chain(&error))?;
+        if blobs > 0 {
+            tracing::info!(blobs, bytes, "removed what bundles left behind that are gone from the repository");
+        }
+        Ok(())
     }
 
     fn free_memory(&self) -> Option<i64> {

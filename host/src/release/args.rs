@@ -21,38 +21,38 @@ pub(crate) struct ReleaseArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ReleaseCommand {
     /// List the releases of a host
-    #[command(after_help = "Example:\n  bobbin release list --admin http://127.0.0.1:3001")]
+    #[command(after_help = exit::help("Example:\n  bobbin release list --admin http://127.0.0.1:3001"))]
     List,
     /// Show one release: its versions, their states, its settings
-    #[command(after_help = "Example:\n  bobbin release show story")]
+    #[command(after_help = exit::help("Example:\n  bobbin release show story"))]
     Show(Target),
     /// Make a version stable, or change settings
-    #[command(after_help = "Examples:
+    #[command(after_help = exit::help("Examples:
   bobbin release set story storyteller@1.1.0 --reason \"the refresh of May\"
-  bobbin release set story --sticky header:x-user --drain-seconds 60")]
+  bobbin release set story --sticky header:x-user --drain-seconds 60"))]
     Set(Set),
     /// Give a candidate a share of the requests
-    #[command(after_help = "Examples:
+    #[command(after_help = exit::help("Examples:
   bobbin release canary story storyteller@1.1.0 --weight 10
   bobbin release canary story --weight 25
-  bobbin release canary story --off")]
+  bobbin release canary story --off"))]
     Canary(Canary),
     /// Let a version score the real answers, without anybody seeing it
-    #[command(after_help = "Examples:
+    #[command(after_help = exit::help("Examples:
   bobbin release shadow story storyteller@1.1.0
-  bobbin release shadow story --off")]
+  bobbin release shadow story --off"))]
     Shadow(Shadow),
     /// Make the candidate stable
-    #[command(after_help = "Example:\n  bobbin release promote story --reason \"a day without complaints\"")]
+    #[command(after_help = exit::help("Example:\n  bobbin release promote story --reason \"a day without complaints\""))]
     Promote(Step),
     /// Go back to the previous stable version
-    #[command(after_help = "Example:\n  bobbin release rollback story --reason \"it repeats itself\"")]
+    #[command(after_help = exit::help("Example:\n  bobbin release rollback story --reason \"it repeats itself\""))]
     Rollback(Step),
     /// Show who changed a release, when and why
-    #[command(after_help = "Example:\n  bobbin release history story --limit 10")]
+    #[command(after_help = exit::help("Example:\n  bobbin release history story --limit 10"))]
     History(HistoryArgs),
     /// Give up a change that is not committed yet
-    #[command(after_help = "Example:\n  bobbin release cancel story")]
+    #[command(after_help = exit::help("Example:\n  bobbin release cancel story"))]
     Cancel(Target),
 }
 

@@ -22,7 +22,7 @@ pub(crate) enum Exit {
     Unreachable = 6,
 }
 
-/// For `--help`.
+/// For `--help`, of every command that talks to a host.
 pub(crate) const HELP: &str = "Exit codes:
   0  done (with --no-wait: accepted)
   1  failed
@@ -31,6 +31,11 @@ pub(crate) const HELP: &str = "Exit codes:
   4  no such release or bundle
   5  the version was refused: it did not verify, load, warm up or fit, or the change is not valid
   6  the host cannot be reached, is stopping, or does not take the token";
+
+/// The end of a command's `--help`: its examples, then the exit codes.
+pub(crate) fn help(examples: &str) -> String {
+    format!("{examples}\n\n{HELP}")
+}
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {

@@ -6,6 +6,7 @@ mod arguments;
 mod checks;
 mod guests;
 mod host;
+mod mounts;
 mod prerequisites;
 mod process;
 mod project;
@@ -43,13 +44,15 @@ fn run() -> Result<(), Failure> {
         }
         Task::Test(arguments) => {
             prerequisites::for_testing(&progress)?;
-            test(&project, &progress, arguments)
+            test(&project, &progress, arguments, None)
         }
         Task::Ci => {
             prerequisites::for_testing(&progress)?;
             prerequisites::for_checking(&progress)?;
+            // First, since what cannot be tested here should be known before the checks have taken their minutes.
+            let required = mounts::required(&progress)?;
             checks::all(&project, &progress)?;
-            test(&project, &progress, Vec::new())
+            test(&project, &progress, Vec::new(), required)
         }
         Task::Bench { name, arguments } => {
             let names = arguments::chosen_benches(name, project.benches()?)?;
@@ -66,8 +69,14 @@ fn build(project: &Project, progress: &Progress) -> Result<(), Failure> {
     host::build(project, progress)
 }
 
-/// Builds what the tests run and becomes the test runner, whose summary is then the last line.
-fn test(project: &Project, progress: &Progress, arguments: Vec<std::ffi::OsString>) -> Result<(), Failure> {
+/// Builds what the tests run and becomes the test runner, whose summary is then the last line. `required` is a
+/// variable that makes a test fail where it would else be skipped.
+fn test(
+    project: &Project,
+    progress: &Progress,
+    arguments: Vec<std::ffi::OsString>,
+    required: Option<&str>,
+) -> Result<(), Failure> {
     guests::build(project, progress)?;
     guests::build_fixtures(project, progress)?;
     // Arguments choose among the host's tests; whoever gives some has those in mind.
@@ -76,5 +85,5 @@ fn test(project: &Project, progress: &Progress, arguments: Vec<std::ffi::OsStrin
     }
     host::build(project, progress)?;
     host::doc_tests(project, progress)?;
-    Err(host::test(project, progress, arguments))
+    Err(host::test(project, progress, arguments, required))
 }

@@ -73,7 +73,8 @@ async fn a_candidate_whose_worker_aborts_while_it_loads_never_answers() -> Resul
 
 #[tokio::test]
 async fn a_candidate_that_needs_too_much_memory_is_refused_before_it_is_loaded() -> Result {
-    let host = TestHost::example().arg("--model-memory").arg("10000000").start().await?;
+    let room = super::policies::need().await? * 3 / 2;
+    let host = TestHost::example().arg("--model-memory").arg(&room.to_string()).start().await?;
     let candidate = json!({"candidate": {"bundle": SEA, "weight": 50}});
     let answer = host.release("story").try_set(candidate).await?;
     assert_eq!(answer.status(), 422, "{}", answer.text());

@@ -2,16 +2,41 @@
 
 use super::{MEADOW, SEA, ask_least, tell};
 use anyhow::Context;
-use bobbin_tests::{AdminEvent, Result, TestApp, TestHost};
+use bobbin_tests::{AdminEvent, Result, TestApp, TestHost, eventually};
 use serde_json::{Value, json};
 
+/// A host with room for nothing, which has found that out.
+async fn without_room() -> Result<TestHost> {
+    let host = TestHost::example().arg("--model-memory").arg("1").start_unready().await?;
+    let failed = async || Ok((host.release("story").show().await?["stable"]["state"] == "failed").then_some(()));
+    eventually(failed).await?;
+    Ok(host)
+}
+
 /// What one version of the storyteller needs, in bytes, as a host says that has less.
-async fn need() -> Result<u64> {
-    let host = TestHost::example().arg("--model-memory").arg("1").start().await?;
-    let answer = host.release("story").try_set(json!({"candidate": {"bundle": SEA, "weight": 1}})).await?;
-    let detail = answer.json()?["detail"].as_str().context("no detail")?.to_owned();
-    let need = detail.split_once("needs ").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
-    need.with_context(|| detail)
+pub(super) async fn need() -> Result<u64> {
+    let shown = without_room().await?.release("story").show().await?;
+    let reason = shown["stable"]["reason"].as_str().context("no reason")?.to_owned();
+    let need = reason.split_once("needs ").and_then(|(_, rest)| rest.split(' ').next()?.parse().ok());
+    need.with_context(|| reason)
+}
+
+#[tokio::test]
+async fn a_host_without_room_starts_without_its_model_and_says_why() -> Result {
+    let host = without_room().await?;
+    assert!(host.workers()?.is_empty());
+    let ready = host.admin("/readyz").await?;
+    assert!(ready.status() == 503 && ready.text().contains("at most 1 can be had"), "{}", ready.text());
+    // What needs no model is served.
+    assert_eq!(host.get("/hello").await?.status(), 200);
+    // A version that fits no better is refused, and one that is asked for again too.
+    for stable in [SEA, MEADOW] {
+        let answer = host.release("story").try_set(json!({"stable": stable})).await?;
+        assert_eq!(answer.status(), 422, "{}", answer.text());
+        assert!(answer.text().contains("at most 1 can be had"), "{}", answer.text());
+    }
+    assert!(host.workers()?.is_empty());
+    Ok(())
 }
 
 /// A host with room for one version and a half.

@@ -3,6 +3,10 @@
 //! A blob is always a copy (shared blocks where the file system can clone), never a hard link: a write into the
 //! operator's file would show through a link into a live worker.
 
+mod collect;
+
+pub use collect::Collected;
+
 use crate::hashing::{Pace, Pass, PassError};
 use crate::{Digest, VerifyError};
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
@@ -47,6 +51,10 @@ impl Expected<'_> {
         }
         let Self { bundle, path, digest, .. } = self;
         Err(VerifyError::Digest { bundle: (*bundle).to_owned(), path: (*path).to_owned(), expected: *digest, found })
+    }
+
+    pub(crate) fn given_up(&self) -> VerifyError {
+        VerifyError::GivenUp { bundle: self.bundle.to_owned() }
     }
 
     pub(crate) fn unreadable(&self, source: io::Error) -> VerifyError {
@@ -116,6 +124,7 @@ impl BlobStore {
         match pass.run(&file, None, pace) {
             Ok((digest, size)) => Ok(digest == expected.digest && size == expected.size),
             Err(PassError::Read(source) | PassError::Write(source)) => Err(self.failed(Some(blob), "read", source)),
+            Err(PassError::GivenUp) => Err(expected.given_up()),
         }
     }
 
@@ -179,6 +188,7 @@ impl BlobStore {
         match error {
             PassError::Read(source) => expected.unreadable(source),
             PassError::Write(source) => self.failed(Some(&self.path(&expected.digest)), "written", source),
+            PassError::GivenUp => expected.given_up(),
         }
     }
 

@@ -71,6 +71,12 @@ pub enum VerifyError {
         /// `name@version`.
         bundle: String,
     },
+    /// Whoever was told of its progress broke it off.
+    #[error("the verification of {bundle} was given up; verify it again")]
+    GivenUp {
+        /// `name@version`.
+        bundle: String,
+    },
     /// A listed file is not there.
     #[error(
         "{bundle}: the manifest lists \"{path}\", but it is not in the folder; add it, or remove it from bundle.toml"

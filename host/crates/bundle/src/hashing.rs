@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::num::NonZeroU64;
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 /// Read, hashed and written at once: a fraction of a millisecond, after which whoever waits for the processor has it.
@@ -15,11 +16,14 @@ const WINDOW: u64 = 8 << 20;
 /// How much is written before it is forced to the disk, so that dirty pages stay few.
 const SYNC: u64 = 64 << 20;
 
+/// Is told of progress, and may break off.
+type Tell<'a> = dyn FnMut(Progress<'_>) -> ControlFlow<()> + 'a;
+
 /// How fast to verify, and whom to tell.
 #[derive(Default)]
 pub struct Pace<'a> {
     bytes_per_second: Option<NonZeroU64>,
-    progress: Option<&'a mut dyn FnMut(Progress<'_>)>,
+    progress: Option<&'a mut Tell<'a>>,
     started: Option<Instant>,
     passed: u64,
 }
@@ -49,21 +53,26 @@ impl<'a> Pace<'a> {
         self
     }
 
-    /// Calls `progress` after each chunk of 128 KiB, and at the end of each file.
+    /// Calls `progress` after each chunk of 128 KiB, and at the end of each file. Where it breaks off, verification ends
+    /// with [`VerifyError::GivenUp`](crate::VerifyError::GivenUp).
     #[must_use]
-    pub fn with_progress(mut self, progress: &'a mut dyn FnMut(Progress<'_>)) -> Self {
+    pub fn with_progress(mut self, progress: &'a mut Tell<'a>) -> Self {
         self.progress = Some(progress);
         self
     }
 
-    fn step(&mut self, bytes: u64, progress: Progress<'_>) {
+    fn step(&mut self, bytes: u64, progress: Progress<'_>) -> Result<(), PassError> {
         self.passed = self.passed.saturating_add(bytes);
-        if let Some(tell) = &mut self.progress {
-            tell(progress);
+        if let Some(tell) = &mut self.progress
+            && tell(progress).is_break()
+        {
+            return Err(PassError::GivenUp);
         }
-        let Some(rate) = self.bytes_per_second else { return };
-        let started = *self.started.get_or_insert_with(Instant::now);
-        std::thread::sleep(due(self.passed, rate).saturating_sub(started.elapsed()));
+        if let Some(rate) = self.bytes_per_second {
+            let started = *self.started.get_or_insert_with(Instant::now);
+            std::thread::sleep(due(self.passed, rate).saturating_sub(started.elapsed()));
+        }
+        Ok(())
     }
 }
 
@@ -72,11 +81,12 @@ fn due(bytes: u64, per_second: NonZeroU64) -> Duration {
     Duration::from_secs_f64(bytes as f64 / per_second.get() as f64)
 }
 
-/// Which side failed.
+/// Which side failed; or nobody wants to know any more.
 #[derive(Debug)]
 pub(crate) enum PassError {
     Read(io::Error),
     Write(io::Error),
+    GivenUp,
 }
 
 /// What a pass over a file is for.
@@ -127,7 +137,7 @@ impl Pass<'_> {
                 advise(forgotten, done - forgotten, Advice::DontNeed);
                 forgotten = done;
             }
-            pace.step(count as u64, Progress { path: self.path, done, total: self.size });
+            pace.step(count as u64, Progress { path: self.path, done, total: self.size })?;
         }
         if self.forget {
             advise(0, 0, Advice::DontNeed);

@@ -20,7 +20,7 @@ mod tree;
 mod verify;
 mod watch;
 
-pub use blobs::BlobStore;
+pub use blobs::{BlobStore, Collected};
 pub use bundle::Bundle;
 pub use digest::{Digest, ParseDigestError};
 pub use error::{BundleError, VerifyError};

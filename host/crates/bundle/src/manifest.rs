@@ -278,6 +278,11 @@ impl Manifest {
         self.files.iter().map(|file| file.size).fold(0, u64::saturating_add)
     }
 
+    /// The digests of all listed files: the names of their blobs.
+    pub fn digests(&self) -> impl Iterator<Item = Digest> {
+        self.files.iter().map(|file| file.sha256)
+    }
+
     /// The entry of the weights.
     #[must_use]
     pub fn weights(&self) -> Option<&FileEntry> {

@@ -16,6 +16,7 @@ use bobbin_bundle::{
     verify_in_place,
 };
 use semver::Version;
+use std::ops::ControlFlow;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use support::bundle::{TEMPLATE, TestBundle, WEIGHTS, entry};
 use support::gguf::{Gguf, Value, tensor, text};
@@ -304,11 +305,27 @@ fn progress_ends_at_the_size_of_each_file() {
     let mut last = std::collections::BTreeMap::new();
     let mut tell = |progress: Progress<'_>| {
         last.insert(progress.path.to_owned(), (progress.done, progress.total));
+        ControlFlow::Continue(())
     };
     let mut pace = Pace::full().with_progress(&mut tell);
     bundle.open().unwrap().verify_at(&bundle.store(), &mut pace).unwrap();
     assert_eq!(last.len(), 2);
     assert!(last.values().all(|(done, total)| done == total));
+}
+
+#[test]
+fn a_verification_that_is_broken_off_ends_at_once_and_leaves_nothing() {
+    let bundle = TestBundle::new();
+    let mut told = 0;
+    let mut tell = |_: Progress<'_>| {
+        told += 1;
+        ControlFlow::Break(())
+    };
+    let result = bundle.open().unwrap().verify_at(&bundle.store(), &mut Pace::full().with_progress(&mut tell));
+    assert!(matches!(result, Err(VerifyError::GivenUp { .. })), "{result:?}");
+    assert_eq!(told, 1);
+    let left: Vec<_> = std::fs::read_dir(bundle.state().join("blobs/sha256")).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::commit::unknown;
 use crate::error::ChangeError;
 use crate::events::timestamp;
 use crate::pending::Pending;
-use crate::prepare::Preparation;
+use crate::prepare::{Departing, Preparation};
 use crate::record::Record;
 use crate::releases::{Releases, Roles, Writer};
 use crate::spec::Spec;
@@ -49,15 +49,13 @@ impl Releases {
     /// Why it is not accepted; nothing has changed then.
     pub async fn change(self: &Arc<Self>, id: &ReleaseId, change: Change) -> Result<Accepted, ChangeError> {
         // The disk is looked at before the lock is taken, so that a slow one holds up nobody who only reads.
-        let writer = self.writer.lock().await;
-        let (current, next) = self.accept(&writer, id, &change)?;
-        drop(writer);
+        let (current, next) = self.accept(id, &change)?;
         self.check_bundles(&current, &next).await?;
         let writer = Arc::clone(&self.writer).lock_owned().await;
-        let (current, next) = self.accept(&writer, id, &change)?;
+        let (current, next) = self.accept(id, &change)?;
         let release = self.current().get(id).cloned().ok_or_else(|| unknown(id))?;
         if next == current {
-            return self.unchanged(&writer, id, &release);
+            return self.unchanged(id, &release);
         }
         let roles = self.roles_after(&next, &release);
         drop(release);
@@ -65,7 +63,7 @@ impl Releases {
         if needed.iter().all(|hold| hold.version().is_ready()) {
             return self.make_at_once(writer, id, &change, next, roles).await;
         }
-        self.begin(writer, id, change, next, roles, needed)
+        self.begin(&writer, id, change, next, roles, needed)
     }
 
     /// Commits a change whose versions are ready. Only a rollback gets here while another change is under way, and
@@ -78,18 +76,18 @@ impl Releases {
         next: Spec,
         roles: Roles,
     ) -> Result<Accepted, ChangeError> {
-        let (mut writer, committed) = self.commit_blocking(writer, id.clone(), record(change, next), roles).await;
-        committed.inspect_err(|error| note(&mut writer, id, change, error))?;
-        if let Some(overtaken) = writer.books.get_mut(id).and_then(|book| book.pending.take()) {
-            overtaken.cancel.cancel();
+        let (_writer, committed) = self.commit_blocking(writer, id.clone(), record(change, next), roles).await;
+        committed.inspect_err(|error| self.note(id, change, error))?;
+        if let Some(book) = self.books.lock().get_mut(id) {
+            book.give_up();
         }
-        Ok(Accepted::Committed(Box::new(self.describe(&writer, id)?)))
+        Ok(Accepted::Committed(Box::new(self.view(id)?)))
     }
 
     /// Begins to prepare a change.
     fn begin(
         self: &Arc<Self>,
-        mut writer: Guard,
+        _writer: &Writer,
         id: &ReleaseId,
         change: Change,
         next: Spec,
@@ -98,15 +96,18 @@ impl Releases {
     ) -> Result<Accepted, ChangeError> {
         let Change { expected_generation, who, why, .. } = &change;
         let pending = Pending::new(id.clone(), who.clone(), why.clone(), *expected_generation, &self.hub);
-        let overtaken = writer.books.get_mut(id).and_then(|book| book.pending.replace(Arc::clone(&pending)));
-        if let Some(overtaken) = overtaken {
-            overtaken.cancel.cancel();
-        }
-        let view = self.describe(&writer, id)?;
-        drop(writer);
+        let before = self.books.lock().get_mut(id).and_then(|book| {
+            book.give_up();
+            book.pending = Some(Arc::clone(&pending));
+            book.leaving.clone()
+        });
+        let view = self.view(id)?;
         let (done, outcome) = oneshot::channel();
         let releases = Arc::clone(self);
         tokio::spawn(async move {
+            if let Some(before) = before {
+                releases.follow(&before, &pending, &next).await;
+            }
             let result = releases.carry_out(&pending, &change, next, roles, needed).await;
             // Whoever asked need not have waited.
             let _ = done.send(result);
@@ -114,14 +115,23 @@ impl Releases {
         Ok(Accepted::Pending(Box::new(view), Outcome(outcome)))
     }
 
+    /// Waits until the change before this one has left: its worker is gone then, and memory is measured right. What it
+    /// owes is this one's to give: at once where stable stays, since it must not find its room taken.
+    async fn follow(self: &Arc<Self>, before: &Pending, pending: &Pending, next: &Spec) {
+        before.over.cancelled().await;
+        if !before.take_debt() {
+            return;
+        }
+        pending.owe_stable();
+        let stays = |release: &Arc<Release>| *release.stable.bundle() == next.stable;
+        if self.current().get(&pending.release).is_some_and(stays) && self.restore(&pending.release).await.is_ok() {
+            pending.take_debt();
+        }
+    }
+
     /// A release that is set to what it is keeps its generation, and gets versions back that have failed.
-    fn unchanged(
-        self: &Arc<Self>,
-        writer: &Writer,
-        id: &ReleaseId,
-        release: &Release,
-    ) -> Result<Accepted, ChangeError> {
-        let view = Box::new(self.describe(writer, id)?);
+    fn unchanged(self: &Arc<Self>, id: &ReleaseId, release: &Release) -> Result<Accepted, ChangeError> {
+        let view = Box::new(self.view(id)?);
         let Some(failed) = release.versions().find(|version| version.has_failed()) else {
             return Ok(Accepted::Committed(view));
         };
@@ -130,7 +140,7 @@ impl Releases {
         drop(failed);
         tokio::spawn(async move {
             let result = match releases.restore(&id).await {
-                Ok(()) => releases.view(&id).await,
+                Ok(()) => releases.view(&id),
                 Err(reason) => Err(ChangeError::VersionFailed { id, bundle, reason }),
             };
             let _ = done.send(result);
@@ -139,21 +149,21 @@ impl Releases {
     }
 
     /// Checks a change against the release as it is.
-    fn accept(&self, writer: &Writer, id: &ReleaseId, change: &Change) -> Result<(Spec, Spec), ChangeError> {
+    fn accept(&self, id: &ReleaseId, change: &Change) -> Result<(Spec, Spec), ChangeError> {
         if self.stop.is_cancelled() {
             return Err(ChangeError::Stopping);
         }
-        let book = writer.books.get(id).ok_or_else(|| unknown(id))?;
-        let (current, expected) = (book.record.generation, change.expected_generation);
+        let record = self.current().get(id).map(|release| Arc::clone(&release.record)).ok_or_else(|| unknown(id))?;
+        let (current, expected) = (record.generation, change.expected_generation);
         if current != expected {
             return Err(ChangeError::Stale { id: id.clone(), expected, current });
         }
-        let next = book.record.spec.next(&change.command).map_err(|refusal| ChangeError::refused(id, refusal))?;
-        match &book.pending {
+        let next = record.spec.next(&change.command).map_err(|refusal| ChangeError::refused(id, refusal))?;
+        match self.books.lock().get(id).and_then(|book| book.pending.as_ref()) {
             Some(pending) if change.command != Command::Rollback => {
                 Err(ChangeError::InProgress { id: id.clone(), who: pending.who.clone(), current })
             }
-            _ => Ok((book.record.spec.clone(), next)),
+            _ => Ok((record.spec.clone(), next)),
         }
     }
 
@@ -172,14 +182,14 @@ impl Releases {
 
     async fn commit_blocking(
         self: &Arc<Self>,
-        mut writer: Guard,
+        writer: Guard,
         id: ReleaseId,
         record: Record,
         roles: Roles,
     ) -> (Guard, Result<(), ChangeError>) {
         let releases = Arc::clone(self);
         let commit = move || {
-            let committed = releases.commit(&mut writer, &id, record, roles);
+            let committed = releases.commit(&writer, &id, record, roles);
             (writer, committed)
         };
         match tokio::task::spawn_blocking(commit).await {
@@ -189,7 +199,7 @@ impl Releases {
         }
     }
 
-    /// Prepares the versions of a change, and makes it.
+    /// Prepares the versions of a change, and makes it; gives back what it took away where that fails.
     async fn carry_out(
         self: &Arc<Self>,
         pending: &Arc<Pending>,
@@ -199,6 +209,7 @@ impl Releases {
         needed: Vec<Hold>,
     ) -> Result<ReleaseView, ChangeError> {
         let id = &pending.release;
+        let versions: Vec<_> = needed.iter().map(|hold| Departing::of(hold.version())).collect();
         let mut preparation = Preparation::new(Arc::clone(self), Arc::clone(pending), next.clone());
         let prepared = tokio::select! {
             biased;
@@ -206,30 +217,50 @@ impl Releases {
             () = pending.cancel.cancelled() => Err(superseded(pending)),
             prepared = preparation.run(&needed) => prepared,
         };
-        drop(needed);
+        drop((preparation, needed));
         let writer = Arc::clone(&self.writer).lock_owned().await;
         // Between the preparation's end and the lock, a rollback may have come.
         let prepared =
             prepared.and_then(|()| if pending.cancel.is_cancelled() { Err(superseded(pending)) } else { Ok(()) });
-        let (mut writer, result) = match prepared {
+        let (writer, result) = match prepared {
             Ok(()) => self.commit_blocking(writer, id.clone(), record(change, next), roles).await,
             Err(error) => {
                 drop(roles);
                 (writer, Err(error))
             }
         };
-        if let Some(book) = writer.books.get_mut(id).filter(|book| is(book.pending.as_ref(), pending)) {
-            book.pending = None;
+        // Whoever asks from here on may, and waits until this one has left.
+        if let Some(book) = self.books.lock().get_mut(id).filter(|book| is(book.pending.as_ref(), pending)) {
+            book.give_up();
         }
-        if let Err(error) = result {
-            note(&mut writer, id, change, &error);
+        if let Err(error) = &result {
+            self.note(id, change, error);
             pending.failed(error.code(), &error.to_string());
             tracing::warn!(release = %id, who = %pending.who, %error, "a change was not made");
-            drop(writer);
-            preparation.undo().await;
-            return Err(error);
         }
-        self.describe(&writer, id)
+        let result = result.and_then(|()| self.view(id));
+        drop(writer);
+        self.leave(pending, versions).await;
+        result
+    }
+
+    /// The end of a change, made or not: workers that were started for it and have no role are gone, and a stable
+    /// version that was retired for it is back, unless the change that comes next sees to that.
+    async fn leave(self: &Arc<Self>, pending: &Arc<Pending>, versions: Vec<Departing>) {
+        let id = &pending.release;
+        for version in versions {
+            version.gone().await;
+        }
+        let followed = self.books.lock().get(id).is_some_and(|book| book.pending.is_some());
+        let serves = || self.current().get(id).is_none_or(|release| release.stable.is_ready());
+        if !followed && pending.take_debt() && !serves() {
+            // Said in the log, and in the version's status.
+            let _ = self.restore(id).await;
+        }
+        if let Some(book) = self.books.lock().get_mut(id) {
+            book.forget(pending);
+        }
+        pending.over.cancel();
     }
 
     /// Gives up the change that is under way.
@@ -237,11 +268,24 @@ impl Releases {
     /// # Errors
     /// `nothing_pending`, `unknown_release`.
     pub async fn cancel(self: &Arc<Self>, id: &ReleaseId) -> Result<ReleaseView, ChangeError> {
-        let mut writer = Arc::clone(&self.writer).lock_owned().await;
-        let book = writer.books.get_mut(id).ok_or_else(|| unknown(id))?;
-        let pending = book.pending.take().ok_or_else(|| ChangeError::NothingPending { id: id.clone() })?;
-        pending.cancel.cancel();
-        self.describe(&writer, id)
+        let _writer = self.writer.lock().await;
+        let given_up = self.books.lock().get_mut(id).ok_or_else(|| unknown(id))?.give_up();
+        given_up.ok_or_else(|| ChangeError::NothingPending { id: id.clone() })?;
+        self.view(id)
+    }
+
+    /// Remembers a change that was not made, for whoever looks at the release next.
+    fn note(&self, id: &ReleaseId, change: &Change, error: &ChangeError) {
+        let failure = FailureView {
+            at: timestamp(SystemTime::now()),
+            who: change.who.clone(),
+            why: change.why.clone(),
+            code: error.code(),
+            detail: error.to_string(),
+        };
+        if let Some(book) = self.books.lock().get_mut(id) {
+            book.failure = Some(failure);
+        }
     }
 
     /// The last generations of a release, newest first.
@@ -295,16 +339,4 @@ fn is(held: Option<&Arc<Pending>>, pending: &Arc<Pending>) -> bool {
 fn superseded(pending: &Pending) -> ChangeError {
     let why = "it was cancelled, or a rollback overtook it";
     ChangeError::Superseded { id: pending.release.clone(), why, current: pending.expected }
-}
-
-/// Remembers a change that was not made, for whoever looks at the release next.
-fn note(writer: &mut Writer, id: &ReleaseId, change: &Change, error: &ChangeError) {
-    let Some(book) = writer.books.get_mut(id) else { return };
-    book.failure = Some(FailureView {
-        at: timestamp(SystemTime::now()),
-        who: change.who.clone(),
-        why: change.why.clone(),
-        code: error.code(),
-        detail: error.to_string(),
-    });
 }

@@ -152,25 +152,33 @@ impl Spec {
         if let Some(shadow) = &edit.shadow {
             next.shadow.clone_from(shadow);
         }
-        next.drain_seconds = seconds("drain_seconds", edit.drain_seconds, LONGEST_DRAIN, next.drain_seconds)?;
-        next.keep_warm_seconds =
-            seconds("keep_warm_seconds", edit.keep_warm_seconds, LONGEST_WARM, next.keep_warm_seconds)?;
+        next.drain_seconds = edit.drain_seconds.unwrap_or(next.drain_seconds);
+        next.keep_warm_seconds = edit.keep_warm_seconds.unwrap_or(next.keep_warm_seconds);
         next.policy = edit.policy.unwrap_or(next.policy);
         next.sticky = edit.sticky.clone().unwrap_or(next.sticky);
         next.version_header = edit.version_header.unwrap_or(next.version_header);
-        let is_stable = |bundle: &Arc<str>, role| Refusal::IsStable { bundle: Arc::clone(bundle), role };
-        match (&next.candidate, &next.shadow) {
-            (Some(candidate), _) if candidate.bundle == next.stable => Err(is_stable(&next.stable, "candidate")),
-            (_, Some(shadow)) if *shadow == next.stable => Err(is_stable(&next.stable, "shadow")),
-            _ => Ok(next),
-        }
+        next.check()?;
+        Ok(next)
     }
-}
 
-fn seconds(key: &'static str, given: Option<u64>, most: u64, otherwise: u64) -> Result<u64, Refusal> {
-    match given {
-        Some(value) if value > most => Err(Refusal::OutOfRange { key, value, most }),
-        given => Ok(given.unwrap_or(otherwise)),
+    /// Whether a release may be set to this, wherever it comes from: times within their bounds, one role a version.
+    ///
+    /// # Errors
+    /// The first thing that makes no sense.
+    pub(crate) fn check(&self) -> Result<(), Refusal> {
+        let times = [
+            ("drain_seconds", self.drain_seconds, LONGEST_DRAIN),
+            ("keep_warm_seconds", self.keep_warm_seconds, LONGEST_WARM),
+        ];
+        if let Some((key, value, most)) = times.into_iter().find(|(_, value, most)| value > most) {
+            return Err(Refusal::OutOfRange { key, value, most });
+        }
+        let is_stable = |role| Refusal::IsStable { bundle: Arc::clone(&self.stable), role };
+        match (&self.candidate, &self.shadow) {
+            (Some(candidate), _) if candidate.bundle == self.stable => Err(is_stable("candidate")),
+            (_, Some(shadow)) if *shadow == self.stable => Err(is_stable("shadow")),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -241,9 +249,14 @@ mod tests {
 
     #[test]
     fn times_have_bounds() {
-        let too_long = Edit { drain_seconds: Some(LONGEST_DRAIN + 1), ..Edit::default() };
-        let refused = Spec::of("s@1.0.0".into()).next(&put(too_long)).unwrap_err();
-        assert_eq!(refused.to_string(), "drain_seconds is 86401; give whole seconds from 0 to 86400");
+        let set = |edit| Spec::of("s@1.0.0".into()).next(&put(edit)).map(drop).map_err(|refused| refused.to_string());
+        let drain = |seconds| set(Edit { drain_seconds: Some(seconds), ..Edit::default() });
+        let warm = |seconds| set(Edit { keep_warm_seconds: Some(seconds), ..Edit::default() });
+        let refused = |text: &str| Err(text.to_owned());
+        assert_eq!(drain(86_400), Ok(()));
+        assert_eq!(drain(86_401), refused("drain_seconds is 86401; give whole seconds from 0 to 86400"));
+        assert_eq!(warm(604_800), Ok(()));
+        assert_eq!(warm(604_801), refused("keep_warm_seconds is 604801; give whole seconds from 0 to 604800"));
     }
 
     fn bundle() -> impl Strategy<Value = Arc<str>> {

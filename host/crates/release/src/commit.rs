@@ -6,7 +6,7 @@ use crate::events::Happening;
 use crate::record::Record;
 use crate::releases::{Releases, Roles, Writer};
 use crate::spec::Spec;
-use crate::table::{Release, ReleaseId, Table, Warm};
+use crate::table::{Release, ReleaseId, Warm};
 use crate::tenure::Tenure;
 use crate::version::Hold;
 use crate::view::ChangeView;
@@ -21,31 +21,34 @@ impl Releases {
     /// `not_persisted`; then nothing has changed.
     pub(crate) fn commit(
         self: &Arc<Self>,
-        writer: &mut Writer,
+        writer: &Writer,
         id: &ReleaseId,
         record: Record,
         roles: Roles,
     ) -> Result<(), ChangeError> {
-        let Some(book) = writer.books.get_mut(id) else { return Err(unknown(id)) };
+        let Some(declaration) = self.books.lock().get(id).map(|book| book.declaration.clone()) else {
+            return Err(unknown(id));
+        };
         let current = self.table();
         let old = current.get(id);
+        let expected = old.map_or(0, |old| old.record.generation);
         let record = Arc::new(record);
         // Everything is made ready before the commit, so that between commit and swap there is nothing to do.
         let release = self.assemble(id, Arc::clone(&record), roles, old);
         let table = Arc::new(current.with(release.clone()));
-        self.store.commit(id, &book.declaration, &record).map_err(|source| ChangeError::NotPersisted {
+        self.store.commit(id, &declaration, &record).map_err(|source| ChangeError::NotPersisted {
             id: id.clone(),
-            current: book.record.generation,
+            current: expected,
             source: Box::new(source),
         })?;
         let committed = Instant::now();
-        let before = self.swap(table);
+        let before = self.swap(writer, table);
         let flip = committed.elapsed();
         self.flips.add(flip);
         drop(before);
-        let expected = book.record.generation;
-        book.record = Arc::clone(&record);
-        book.failure = None;
+        if let Some(book) = self.books.lock().get_mut(id) {
+            book.failure = None;
+        }
         self.announce(id, &record, expected, flip);
         if let Some(old) = old {
             self.retire_what_left(old, &release);
@@ -75,6 +78,9 @@ impl Releases {
     fn retire_what_left(self: &Arc<Self>, old: &Release, new: &Release) {
         let stays = |tenure: &Arc<Tenure>| new.tenures().any(|kept| Arc::ptr_eq(kept, tenure));
         let patience = Duration::from_secs(new.record.spec.drain_seconds);
+        if old.record.spec.drain_seconds != new.record.spec.drain_seconds {
+            self.hasten(&new.id, patience);
+        }
         // One that was retired to make room has drained already.
         for left in old.tenures().filter(|tenure| !stays(tenure) && tenure.active().is_some()) {
             self.drain(left, patience, Until::Idle);
@@ -116,20 +122,18 @@ impl Releases {
     }
 
     /// Lets go of a version that was kept warm.
-    pub(crate) fn cool(&self, _writer: &Writer, id: &ReleaseId, warm: &Arc<Warm>) {
+    pub(crate) fn cool(&self, writer: &Writer, id: &ReleaseId, warm: &Arc<Warm>) {
         let table = self.table();
         let Some(release) = table.get(id) else { return };
         if release.warm.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, warm)) {
-            self.swap(Arc::new(table.with(Release { warm: None, ..Release::clone(release) })));
+            self.swap(writer, Arc::new(table.with(Release { warm: None, ..Release::clone(release) })));
         }
     }
 
     /// Puts fresh versions in the places of a release, in the generation that it has.
-    pub(crate) fn refill(&self, writer: &Writer, id: &ReleaseId, generation: u64, roles: Roles) {
-        let Some(book) = writer.books.get(id).filter(|book| book.record.generation == generation) else { return };
-        let table: Arc<Table> = self.table();
-        let release = self.assemble(id, Arc::clone(&book.record), roles, table.get(id));
-        self.swap(Arc::new(table.with(release)));
+    pub(crate) fn refill(&self, writer: &Writer, release: &Arc<Release>, roles: Roles) {
+        let refilled = self.assemble(&release.id, Arc::clone(&release.record), roles, Some(release));
+        self.swap(writer, Arc::new(self.table().with(refilled)));
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::commit::unknown;
 use crate::error::ChangeError;
 use crate::events::timestamp;
-use crate::releases::{Releases, Writer};
+use crate::releases::Releases;
 use crate::table::{Release, ReleaseId};
 use crate::version::Version;
 use crate::view::{CandidateView, ChangedView, PreviousView, ReleaseView, VersionView};
@@ -16,26 +16,18 @@ impl Releases {
     ///
     /// # Errors
     /// `unknown_release`.
-    pub async fn view(&self, id: &ReleaseId) -> Result<ReleaseView, ChangeError> {
-        self.describe(&*self.writer.lock().await, id)
-    }
-
-    /// Every release, by id.
-    pub async fn views(&self) -> Vec<ReleaseView> {
-        let writer = self.writer.lock().await;
-        writer.books.keys().filter_map(|id| self.describe(&writer, id).ok()).collect()
-    }
-
-    pub(crate) fn describe(&self, writer: &Writer, id: &ReleaseId) -> Result<ReleaseView, ChangeError> {
-        let (book, table) = (writer.books.get(id).ok_or_else(|| unknown(id))?, self.current());
+    pub fn view(&self, id: &ReleaseId) -> Result<ReleaseView, ChangeError> {
+        let table = self.current();
         let release = table.get(id).ok_or_else(|| unknown(id))?;
-        let spec = book.record.spec.clone();
+        let books = self.books.lock();
+        let book = books.get(id).ok_or_else(|| unknown(id))?;
+        let spec = release.record.spec.clone();
         let shadow = release.shadow.as_ref();
         Ok(ReleaseView {
             id: id.clone(),
             trigger: Arc::clone(&id.trigger),
             graph: Arc::clone(&id.graph),
-            generation: book.record.generation,
+            generation: release.record.generation,
             stable: VersionView::of_tenure(&release.stable),
             candidate: release
                 .candidate
@@ -49,11 +41,17 @@ impl Releases {
             policy: spec.policy,
             sticky: spec.sticky,
             version_header: spec.version_header,
-            changed: ChangedView::of(&book.record),
+            changed: ChangedView::of(&release.record),
             pending: book.pending.as_ref().map(|pending| pending.view()),
             failure: book.failure.clone(),
             agreement: shadow.map(|shadow| shadow.agreement().view(shadow.version().bundle())),
         })
+    }
+
+    /// Every release, by id.
+    pub fn views(&self) -> Vec<ReleaseView> {
+        let ids: Vec<ReleaseId> = self.current().iter().map(|release| release.id.clone()).collect();
+        ids.iter().filter_map(|id| self.view(id).ok()).collect()
     }
 
     fn previous(&self, bundle: &Arc<str>, release: &Release) -> PreviousView {

@@ -3,11 +3,13 @@
 use crate::events::{Happening, timestamp};
 use crate::releases::Releases;
 use crate::status::State;
+use crate::table::ReleaseId;
 use crate::tenure::Tenure;
 use crate::view::DrainingView;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -30,11 +32,30 @@ pub(crate) enum Until {
 pub(crate) struct Drain {
     tenure: Arc<Tenure>,
     since: SystemTime,
-    deadline: Mutex<SystemTime>,
+    patience: watch::Sender<Patience>,
     reason: Mutex<Option<String>>,
 }
 
+/// How long a drain may take before the rest is ended.
+#[derive(Debug, Clone, Copy)]
+struct Patience {
+    from: SystemTime,
+    lasts: Duration,
+}
+
+impl Patience {
+    fn deadline(self) -> SystemTime {
+        self.from + self.lasts
+    }
+}
+
 impl Drain {
+    fn begin(tenure: &Arc<Tenure>, patience: Duration) -> Arc<Self> {
+        let since = SystemTime::now();
+        let patience = watch::Sender::new(Patience { from: since, lasts: patience });
+        Arc::new(Self { tenure: Arc::clone(tenure), since, patience, reason: Mutex::default() })
+    }
+
     pub(crate) fn tenure(&self) -> &Arc<Tenure> {
         &self.tenure
     }
@@ -46,7 +67,20 @@ impl Drain {
             since: timestamp(self.since),
             reason: self.reason.lock().clone(),
             leases: self.tenure.leases(),
-            deadline: timestamp(*self.deadline.lock()),
+            deadline: timestamp(self.patience.borrow().deadline()),
+        }
+    }
+
+    /// Waits until the deadline, wherever it is moved meanwhile.
+    async fn deadline(&self) {
+        let mut patience = self.patience.subscribe();
+        loop {
+            let deadline = patience.borrow_and_update().deadline();
+            let left = deadline.duration_since(SystemTime::now()).unwrap_or_default();
+            // The sender lives as long as this drain.
+            if timeout(left, patience.changed()).await.is_err() {
+                return;
+            }
         }
     }
 }
@@ -55,44 +89,52 @@ impl Releases {
     /// Ends a tenure: it finishes what it took on within `patience`, and lets go of its version. The task returns when
     /// that is done.
     pub(crate) fn drain(self: &Arc<Self>, tenure: &Arc<Tenure>, patience: Duration, until: Until) -> JoinHandle<()> {
-        let now = SystemTime::now();
-        let drain = Arc::new(Drain {
-            tenure: Arc::clone(tenure),
-            since: now,
-            deadline: Mutex::new(now + patience),
-            reason: Mutex::default(),
-        });
+        let drain = Drain::begin(tenure, patience);
         self.drains.lock().push(Arc::clone(&drain));
         // Listed before it ends, so that nobody sees it neither serving nor draining.
         tenure.end();
         let releases = Arc::clone(self);
         tokio::spawn(async move {
-            releases.see_out(&drain, patience, until).await;
+            releases.see_out(&drain, until).await;
             drain.tenure.evict();
-            releases.drains.lock().retain(|other| !Arc::ptr_eq(other, &drain));
+            // One that is stuck stays listed, with its reason, for as long as it is; nobody else waits for that.
+            tokio::spawn(async move {
+                drain.tenure.quiet().await;
+                releases.drains.lock().retain(|other| !Arc::ptr_eq(other, &drain));
+            });
         })
     }
 
-    async fn see_out(&self, drain: &Drain, patience: Duration, until: Until) {
+    /// Gives drains that have begun the patience that their release has now, counted from their beginning.
+    pub(crate) fn hasten(&self, id: &ReleaseId, patience: Duration) {
+        for drain in self.drains.lock().iter().filter(|drain| drain.tenure.release() == id) {
+            drain.patience.send_replace(Patience { from: drain.since, lasts: patience });
+        }
+    }
+
+    async fn see_out(&self, drain: &Drain, until: Until) {
         let tenure = &drain.tenure;
         if tenure.leases() == 0 {
             return;
         }
         self.tell(drain, "started");
-        let mut wait = patience;
         let over = async || match until {
             Until::Idle => tenure.idle().await,
             Until::Unused => tenure.unused().await,
         };
-        while timeout(wait, over()).await.is_err() {
+        loop {
+            tokio::select! {
+                biased;
+                () = over() => return self.tell(drain, "ended"),
+                () = drain.deadline() => {}
+            }
             if !self.serves_again(tenure) {
                 return self.end_the_rest(drain).await;
             }
             // Nothing is gained by ending answers of a version that is back: they have as long again.
-            wait = patience.max(GRACE);
-            *drain.deadline.lock() = SystemTime::now() + wait;
+            let lasts = drain.patience.borrow().lasts.max(GRACE);
+            drain.patience.send_replace(Patience { from: SystemTime::now(), lasts });
         }
-        self.tell(drain, "ended");
     }
 
     /// The deadline has passed.

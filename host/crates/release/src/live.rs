@@ -5,6 +5,7 @@ use bobbin_inference::wire::WorkerStats;
 use bobbin_inference::{Class, Graph};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -119,7 +120,8 @@ pub trait Workshop: Send + Sync + 'static {
     /// When the repository cannot be listed.
     fn list(&self) -> Result<Vec<Listing>, String>;
 
-    /// Hashes every file of `name@version` into the blob store, and checks the weights.
+    /// Hashes every file of `name@version` into the blob store, and checks the weights. Ends with an error where
+    /// `progress` breaks it off.
     ///
     /// # Errors
     /// What is wrong with the bundle, for people: what, where, why, and the next step.
@@ -127,8 +129,15 @@ pub trait Workshop: Send + Sync + 'static {
         &self,
         bundle: &str,
         urgency: Urgency,
-        progress: &mut dyn FnMut(Progress<'_>),
+        progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
     ) -> Result<Box<dyn Verified>, String>;
+
+    /// Removes stored bytes that no bundle of the repository has: those of versions that left it. Not called while
+    /// anything is verified, nor while a version lives that the repository lacks: it may have to start again.
+    ///
+    /// # Errors
+    /// Why nothing, or not everything, was removed.
+    fn collect(&self) -> Result<(), String>;
 
     /// Memory that another worker may take, in bytes, less than nothing where more is promised than there is; `None`
     /// where that cannot be measured. A worker that runs counts

@@ -33,8 +33,7 @@ impl Releases {
         recorder: Arc<dyn Recorder>,
         declared: Vec<Declared>,
     ) -> Result<Opened, StoreError> {
-        let mut releases = Self::empty(store, workshop, recorder);
-        let mut writer = Writer::default();
+        let releases = Self::empty(store, workshop, recorder);
         let mut notices = Vec::new();
         let mut table = crate::table::Table::default();
         for Declared { id, digest, spec } in declared {
@@ -55,10 +54,9 @@ impl Releases {
             let record = Arc::new(record);
             let release = releases.assemble(&id, Arc::clone(&record), releases.roles(&record.spec), None);
             table = table.with(release);
-            writer.books.insert(id, Book { declaration: digest, record, pending: None, failure: None });
+            releases.books.lock().insert(id, Book { declaration: digest, ..Book::default() });
         }
-        releases.swap(Arc::new(table));
-        releases.writer = Arc::new(tokio::sync::Mutex::new(writer));
+        releases.swap(&Writer, Arc::new(table));
         Ok(Opened { releases: Arc::new(releases), notices })
     }
 }

@@ -6,6 +6,7 @@ use crate::table::ReleaseId;
 use crate::version::Version;
 use crate::view::PendingView;
 use parking_lot::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,10 @@ pub(crate) struct Pending {
     at: Mutex<At>,
     /// Fired when the change is given up.
     pub(crate) cancel: CancellationToken,
+    /// Fired when it is over, and what it took away is given back or left to the change that came after it.
+    pub(crate) over: CancellationToken,
+    /// Stable was retired to make room, and must come back if nothing takes its place.
+    owes_stable: AtomicBool,
     hub: Arc<Hub>,
 }
 
@@ -40,8 +45,9 @@ impl Pending {
         hub: &Arc<Hub>,
     ) -> Arc<Self> {
         let at = Mutex::new(At { step: "accepted", version: Weak::new(), bundle: None });
-        let (since, cancel, hub) = (SystemTime::now(), CancellationToken::new(), Arc::clone(hub));
-        let pending = Self { release, since, who, why, expected, at, cancel, hub };
+        let (cancel, over, owes_stable) = (CancellationToken::new(), CancellationToken::new(), AtomicBool::new(false));
+        let (since, hub) = (SystemTime::now(), Arc::clone(hub));
+        let pending = Self { release, since, who, why, expected, at, cancel, over, owes_stable, hub };
         pending.tell("accepted", None, None, None);
         Arc::new(pending)
     }
@@ -51,6 +57,16 @@ impl Pending {
         let bundle = Arc::clone(version.bundle());
         *self.at.lock() = At { step, version: Arc::downgrade(version), bundle: Some(Arc::clone(&bundle)) };
         self.tell(step, Some(&bundle), None, None);
+    }
+
+    /// From here on, giving up means bringing stable back.
+    pub(crate) fn owe_stable(&self) {
+        self.owes_stable.store(true, Ordering::Release);
+    }
+
+    /// Whether stable has to be brought back; whoever asks takes that on.
+    pub(crate) fn take_debt(&self) -> bool {
+        self.owes_stable.swap(false, Ordering::AcqRel)
     }
 
     /// The change is over without having been made.

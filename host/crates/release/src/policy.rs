@@ -16,15 +16,13 @@ pub(crate) struct Room {
     pub(crate) replaced: Option<u64>,
 }
 
-/// What to do before the new version is loaded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Plan {
-    /// Nothing: it fits beside what is there.
-    Load,
-    /// Let go of versions that are only kept warm.
-    Cool,
-    /// Retire the version to be replaced, and let go of warm ones.
-    Retire,
+/// What to do before the new version is loaded: nothing, where it fits beside what is there.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// Bytes that versions have to give back which are only kept warm.
+    pub(crate) cool: u64,
+    /// Whether the version to be replaced retires first.
+    pub(crate) retire: bool,
 }
 
 /// Why a version cannot be loaded.
@@ -47,30 +45,22 @@ pub(crate) struct DoesNotFit {
 /// Decides.
 pub(crate) fn plan(policy: Policy, room: Room) -> Result<Plan, DoesNotFit> {
     let Room { need, free, warm, replaced } = room;
-    let Some(free) = free else {
-        return Ok(if policy == Policy::Resource && replaced.is_some() { Plan::Retire } else { Plan::Load });
-    };
+    let retires = policy == Policy::Resource && replaced.is_some();
+    let Some(free) = free else { return Ok(Plan { cool: 0, retire: retires }) };
     // Wide enough that nothing is rounded off: what is owed stays owed.
-    let (wanted, free) = (i128::from(need), i128::from(free));
-    let beside = free + i128::from(warm);
-    let alone = beside + i128::from(replaced.unwrap_or(0));
-    let refused = |most: i128, retiring: bool| {
-        let could_retire = !retiring && wanted <= alone;
-        Err(DoesNotFit { need, most, retiring, could_retire })
-    };
+    let (wanted, free, warm) = (i128::from(need), i128::from(free), i128::from(warm));
+    let alone = free + i128::from(replaced.unwrap_or(0));
+    let fits = |free: i128| wanted <= free + warm;
+    let plan = |free: i128, retire| Plan { cool: u64::try_from(wanted - free).unwrap_or(0), retire };
     match policy {
-        Policy::Resource if replaced.is_some() => {
-            if wanted <= alone {
-                Ok(Plan::Retire)
-            } else {
-                refused(alone, true)
-            }
+        _ if retires && fits(alone) => Ok(plan(alone, true)),
+        Policy::Auto if !fits(free) && replaced.is_some() && fits(alone) => Ok(plan(alone, true)),
+        _ if !retires && fits(free) => Ok(plan(free, false)),
+        Policy::Auto => Err(DoesNotFit { need, most: alone + warm, retiring: true, could_retire: false }),
+        _ if retires => Err(DoesNotFit { need, most: alone + warm, retiring: true, could_retire: false }),
+        Policy::Availability | Policy::Resource => {
+            Err(DoesNotFit { need, most: free + warm, retiring: false, could_retire: fits(alone) })
         }
-        _ if wanted <= free => Ok(Plan::Load),
-        _ if wanted <= beside => Ok(Plan::Cool),
-        Policy::Auto if wanted <= alone => Ok(Plan::Retire),
-        Policy::Auto => refused(alone, true),
-        Policy::Availability | Policy::Resource => refused(beside, false),
     }
 }
 
@@ -83,11 +73,23 @@ mod tests {
         Room { need, free: Some(free), warm, replaced }
     }
 
+    fn load() -> Result<Plan, DoesNotFit> {
+        Ok(Plan::default())
+    }
+
+    fn cool(cool: u64) -> Result<Plan, DoesNotFit> {
+        Ok(Plan { cool, retire: false })
+    }
+
+    fn retire(cool: u64) -> Result<Plan, DoesNotFit> {
+        Ok(Plan { cool, retire: true })
+    }
+
     #[test]
     fn auto_keeps_the_old_version_serving_while_both_fit_and_retires_it_first_where_only_one_does() {
-        assert_eq!(plan(Policy::Auto, room(10, 10, 0, Some(10))), Ok(Plan::Load));
-        assert_eq!(plan(Policy::Auto, room(10, 5, 5, Some(10))), Ok(Plan::Cool));
-        assert_eq!(plan(Policy::Auto, room(10, 5, 0, Some(5))), Ok(Plan::Retire));
+        assert_eq!(plan(Policy::Auto, room(10, 10, 0, Some(10))), load());
+        assert_eq!(plan(Policy::Auto, room(10, 5, 9, Some(10))), cool(5));
+        assert_eq!(plan(Policy::Auto, room(10, 5, 0, Some(5))), retire(0));
         let refused = plan(Policy::Auto, room(10, 5, 0, Some(4))).unwrap_err().to_string();
         assert_eq!(
             refused,
@@ -97,7 +99,7 @@ mod tests {
 
     #[test]
     fn availability_never_retires_first_and_says_what_would() {
-        assert_eq!(plan(Policy::Availability, room(10, 10, 0, Some(9))), Ok(Plan::Load));
+        assert_eq!(plan(Policy::Availability, room(10, 10, 0, Some(9))), load());
         let refused = plan(Policy::Availability, room(10, 5, 0, Some(9))).unwrap_err().to_string();
         assert!(refused.contains("\"resource\""), "{refused}");
         let refused = plan(Policy::Availability, room(10, 5, 0, Some(1))).unwrap_err().to_string();
@@ -106,10 +108,17 @@ mod tests {
 
     #[test]
     fn resource_retires_first_even_where_both_would_fit() {
-        assert_eq!(plan(Policy::Resource, room(10, 100, 0, Some(9))), Ok(Plan::Retire));
+        assert_eq!(plan(Policy::Resource, room(10, 100, 7, Some(9))), retire(0));
         // A candidate replaces nothing.
-        assert_eq!(plan(Policy::Resource, room(10, 100, 0, None)), Ok(Plan::Load));
+        assert_eq!(plan(Policy::Resource, room(10, 100, 0, None)), load());
         assert!(plan(Policy::Resource, room(10, 1, 0, Some(1))).is_err());
+    }
+
+    #[test]
+    fn no_more_is_let_go_of_than_is_missing() {
+        assert_eq!(plan(Policy::Auto, room(10, 8, 100, Some(5))), cool(2));
+        assert_eq!(plan(Policy::Auto, room(10, 1, 3, Some(6))), retire(3));
+        assert_eq!(plan(Policy::Resource, room(10, 5, 100, Some(4))), retire(1));
     }
 
     #[test]
@@ -118,29 +127,25 @@ mod tests {
         let refused = plan(Policy::Auto, room(149, -148, 0, Some(149))).unwrap_err().to_string();
         assert!(refused.starts_with("it needs 149 bytes, and at most 1 can be had"), "{refused}");
         assert!(plan(Policy::Auto, room(10, -20, 20, Some(9))).is_err());
-        assert_eq!(plan(Policy::Auto, room(10, -20, 30, None)), Ok(Plan::Cool));
+        assert_eq!(plan(Policy::Auto, room(10, -20, 30, None)), cool(30));
     }
 
     #[test]
     fn memory_that_cannot_be_measured_refuses_nothing() {
         let blind = Room { need: u64::MAX, free: None, warm: 0, replaced: Some(1) };
-        assert_eq!(plan(Policy::Auto, blind), Ok(Plan::Load));
-        assert_eq!(plan(Policy::Resource, blind), Ok(Plan::Retire));
+        assert_eq!(plan(Policy::Auto, blind), load());
+        assert_eq!(plan(Policy::Resource, blind), retire(0));
     }
 
     proptest! {
         #[test]
         fn what_is_loaded_fits(need: u64, free: i64, warm: u64, replaced: Option<u64>, which in 0_usize..3) {
             let policy = [Policy::Auto, Policy::Availability, Policy::Resource][which];
-            let has = match plan(policy, room(need, free, warm, replaced)) {
-                Ok(Plan::Load) => i128::from(free),
-                Ok(Plan::Cool) => i128::from(free) + i128::from(warm),
-                Ok(Plan::Retire) => {
-                    prop_assert!(replaced.is_some() && policy != Policy::Availability);
-                    i128::from(free) + i128::from(warm) + i128::from(replaced.unwrap_or(0))
-                }
-                Err(_) => i128::MAX,
-            };
+            let Ok(plan) = plan(policy, room(need, free, warm, replaced)) else { return Ok(()) };
+            prop_assert!(plan.cool <= warm);
+            prop_assert!(!plan.retire || replaced.is_some() && policy != Policy::Availability);
+            let gone = if plan.retire { replaced.unwrap_or(0) } else { 0 };
+            let has = i128::from(free) + i128::from(plan.cool) + i128::from(gone);
             prop_assert!(i128::from(need) <= has);
         }
     }

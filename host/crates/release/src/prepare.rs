@@ -1,18 +1,20 @@
 //! What a change needs before it can be made: versions that were verified, fit, load and answer. None of it is on the
-//! way of a request, and what was taken away for it is given back where it fails.
+//! way of a request, and a stable version that was retired for it comes back where it fails.
 
 use crate::drain::Until;
 use crate::error::ChangeError;
 use crate::live::Urgency;
 use crate::pending::Pending;
-use crate::policy::{Plan, Room, plan};
+use crate::policy::{DoesNotFit, Plan, Room, plan};
 use crate::releases::Releases;
-use crate::spec::Spec;
+use crate::spec::{Policy, Spec};
 use crate::table::{Release, ReleaseId, Warm};
 use crate::version::{Hold, Version};
-use std::sync::Arc;
-use std::time::Duration;
+use bobbin_inference::Class;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, SystemTime};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 /// How long a worker's process may take to be gone after nobody needs it any more.
 const GONE: Duration = Duration::from_secs(20);
@@ -22,13 +24,11 @@ pub(crate) struct Preparation {
     releases: Arc<Releases>,
     pending: Arc<Pending>,
     next: Spec,
-    /// Stable was retired to make room.
-    retired: bool,
 }
 
 impl Preparation {
     pub(crate) fn new(releases: Arc<Releases>, pending: Arc<Pending>, next: Spec) -> Self {
-        Self { releases, pending, next, retired: false }
+        Self { releases, pending, next }
     }
 
     /// Makes every version ready, one after another.
@@ -63,69 +63,58 @@ impl Preparation {
     async fn make_room(&mut self, version: &Arc<Version>) -> Result<(), ChangeError> {
         let id = self.pending.release.clone();
         let release = self.releases.current().get(&id).cloned();
-        let replaces = *version.bundle() == self.next.stable && version.class() == bobbin_inference::Class::Serving;
+        let replaces = *version.bundle() == self.next.stable && version.class() == Class::Serving;
         let replaced = release.as_deref().filter(|_| replaces).and_then(own_bytes);
-        let room = Room {
-            need: version.need_bytes(),
-            free: self.releases.workshop.free_memory(),
-            warm: warm_bytes(&self.releases.only_warm()),
-            replaced,
-        };
-        match plan(self.next.policy, room) {
-            Ok(Plan::Load) => {}
-            Ok(Plan::Cool) => self.cool().await,
-            Ok(Plan::Retire) => {
-                self.cool().await;
-                if let Some(release) = release {
-                    self.retire(release).await;
-                }
-            }
-            Err(reason) => {
-                let bundle = Arc::clone(version.bundle());
-                return Err(ChangeError::DoesNotFit { id, bundle, reason: reason.to_string() });
-            }
+        let plan = self.releases.plan(self.next.policy, version, replaced);
+        let plan = plan.map_err(|reason| self.does_not_fit(version, &reason))?;
+        self.releases.cool_for(plan.cool).await;
+        if let Some(release) = release.filter(|_| plan.retire) {
+            self.retire(release).await;
         }
-        Ok(())
+        if plan == Plan::default() {
+            return Ok(());
+        }
+        // What left may have held less than was thought, or may still hold it.
+        let fits = self.releases.plan(Policy::Availability, version, None);
+        fits.map(drop).map_err(|reason| self.does_not_fit(version, &reason))
     }
 
-    /// Lets go of versions that nobody uses.
-    async fn cool(&self) {
-        let writer = self.releases.writer.lock().await;
-        let mut leaving = Vec::new();
-        for (id, warm) in self.releases.only_warm() {
-            leaving.push(warm.hold.version().gone());
-            self.releases.cool(&writer, &id, &warm);
-        }
-        drop(writer);
-        for gone in leaving {
-            if timeout(GONE, gone.cancelled()).await.is_err() {
-                tracing::warn!("a worker that was kept warm did not end in time; its memory is not counted as free");
-            }
-        }
+    fn does_not_fit(&self, version: &Version, reason: &DoesNotFit) -> ChangeError {
+        let (id, bundle) = (self.pending.release.clone(), Arc::clone(version.bundle()));
+        ChangeError::DoesNotFit { id, bundle, reason: reason.to_string() }
     }
 
     /// Retires the stable version, and returns when its memory is free. New requests are refused from here on.
     async fn retire(&mut self, release: Arc<Release>) {
         let Some(version) = release.stable.active() else { return };
         self.pending.step("draining", &version);
-        let gone = version.gone();
+        let departing = Departing::of(&version);
         drop(version);
-        // From here on, giving up means bringing it back.
-        self.retired = true;
+        self.pending.owe_stable();
         let patience = Duration::from_secs(self.next.drain_seconds);
         let drain = self.releases.drain(&release.stable, patience, Until::Unused);
         drop(release);
-        if drain.await.is_err() || timeout(GONE, gone.cancelled()).await.is_err() {
-            tracing::warn!("a retired worker did not end in time; its memory may not be free yet");
+        if drain.await.is_err() || !departing.gone().await {
+            tracing::warn!(release = %self.pending.release, "a retired worker did not end in time");
         }
     }
+}
 
-    /// Gives back what was taken away: a release whose stable version was retired gets it again.
-    pub(crate) async fn undo(self) {
-        if self.retired {
-            // Said in the log, and in the version's status.
-            let _ = self.releases.restore(&self.pending.release).await;
-        }
+/// A version that may be about to leave.
+pub(crate) struct Departing {
+    version: Weak<Version>,
+    gone: CancellationToken,
+}
+
+impl Departing {
+    pub(crate) fn of(version: &Arc<Version>) -> Self {
+        Self { version: Arc::downgrade(version), gone: version.gone() }
+    }
+
+    /// Waits for the end of a worker that nobody owns any more; false where it takes too long. Does not wait for one
+    /// that somebody does own.
+    pub(crate) async fn gone(&self) -> bool {
+        self.version.strong_count() > 0 || timeout(GONE, self.gone.cancelled()).await.is_ok()
     }
 }
 
@@ -134,17 +123,6 @@ fn own_bytes(release: &Release) -> Option<u64> {
     let version = release.stable.active()?;
     // One role: this release's. A change that is under way may be the second.
     (version.holds() == 1).then(|| bytes(&version))
-}
-
-/// What versions hold that are only kept warm, each counted once however many keep it.
-fn warm_bytes(kept: &[(ReleaseId, Arc<Warm>)]) -> u64 {
-    let mut versions: Vec<&Arc<Version>> = Vec::new();
-    for (_, warm) in kept {
-        if !versions.iter().any(|known| Arc::ptr_eq(known, warm.hold.version())) {
-            versions.push(warm.hold.version());
-        }
-    }
-    versions.into_iter().map(|version| bytes(version)).sum()
 }
 
 /// Memory that is free again when a version goes: what it holds, or what was set aside for it because it may yet.
@@ -156,15 +134,76 @@ fn bytes(version: &Version) -> u64 {
     resident.max(version.need_bytes())
 }
 
+/// A version that releases keep warm, and that has no other role.
+struct Kept {
+    version: Arc<Version>,
+    by: Vec<(ReleaseId, Arc<Warm>)>,
+}
+
+impl Kept {
+    /// Since when the last of its releases does not use it any more.
+    fn since(&self) -> Option<SystemTime> {
+        self.by.iter().map(|(_, warm)| warm.since).max()
+    }
+}
+
 impl Releases {
-    /// Versions that are kept warm, by one release or several, and have no other role.
-    fn only_warm(&self) -> Vec<(ReleaseId, Arc<Warm>)> {
+    /// What has to happen before a version is loaded, by what is free and what others hold.
+    pub(crate) fn plan(&self, policy: Policy, version: &Version, replaced: Option<u64>) -> Result<Plan, DoesNotFit> {
+        let warm = self.only_warm().iter().map(|kept| bytes(&kept.version)).sum();
+        plan(policy, Room { need: version.need_bytes(), free: self.workshop.free_memory(), warm, replaced })
+    }
+
+    /// Versions that are only kept warm, the one first that was used last longest ago.
+    fn only_warm(&self) -> Vec<Kept> {
+        let mut kept: Vec<Kept> = Vec::new();
         let table = self.current();
-        let kept: Vec<_> = table.iter().filter_map(|r| Some((r.id.clone(), Arc::clone(r.warm.as_ref()?)))).collect();
-        let keepers =
-            |version: &Arc<Version>| kept.iter().filter(|(_, warm)| Arc::ptr_eq(warm.hold.version(), version)).count();
-        let only = |(_, warm): &&(ReleaseId, Arc<Warm>)| warm.hold.version().holds() == keepers(warm.hold.version());
-        kept.iter().filter(only).cloned().collect()
+        for (id, warm) in table.iter().filter_map(|release| Some((release.id.clone(), release.warm.as_ref()?))) {
+            let (version, by) = (warm.hold.version(), (id, Arc::clone(warm)));
+            match kept.iter_mut().find(|kept| Arc::ptr_eq(&kept.version, version)) {
+                Some(known) => known.by.push(by),
+                None => kept.push(Kept { version: Arc::clone(version), by: vec![by] }),
+            }
+        }
+        kept.retain(|kept| kept.version.holds() == kept.by.len());
+        kept.sort_by_key(Kept::since);
+        kept
+    }
+
+    /// Lets go of versions that nobody uses, until so many bytes are free.
+    async fn cool_for(&self, wanted: u64) {
+        let (mut freed, mut leaving) = (0, Vec::new());
+        let writer = self.writer.lock().await;
+        for kept in self.only_warm() {
+            if freed >= wanted {
+                break;
+            }
+            freed += bytes(&kept.version);
+            leaving.push(Departing::of(&kept.version));
+            for (id, warm) in &kept.by {
+                self.cool(&writer, id, warm);
+            }
+        }
+        drop(writer);
+        for departing in leaving {
+            if !departing.gone().await {
+                tracing::warn!("a worker that was kept warm did not end in time");
+            }
+        }
+    }
+
+    /// Makes room for a version that replaces nothing.
+    ///
+    /// # Errors
+    /// Why it does not fit.
+    async fn make_room_beside(&self, version: &Version) -> Result<(), String> {
+        let fits = |room: &Self| room.plan(Policy::Availability, version, None).map_err(|reason| reason.to_string());
+        let missing = fits(self)?.cool;
+        if missing > 0 {
+            self.cool_for(missing).await;
+            fits(self)?;
+        }
+        Ok(())
     }
 
     /// Brings the versions of a release back, in the generation that it has: after they were retired for a change
@@ -174,27 +213,58 @@ impl Releases {
     /// Why a version does not serve; the others may.
     pub(crate) async fn restore(self: &Arc<Self>, id: &ReleaseId) -> Result<(), String> {
         let writer = self.writer.lock().await;
-        let Some(book) = writer.books.get(id) else { return Err("the release is gone".into()) };
-        let (generation, roles) = (book.record.generation, self.roles(&book.record.spec));
+        let Some(release) = self.current().get(id).cloned() else { return Err("the release is gone".into()) };
+        let roles = self.roles(&release.record.spec);
         // In their places before they are ready: readers see where they are.
-        self.refill(&writer, id, generation, roles.clone());
-        drop(writer);
+        self.refill(&writer, &release, roles.clone());
+        drop((writer, release));
         let mut result = Ok(());
         for hold in [Some(roles.stable), roles.candidate, roles.shadow].into_iter().flatten() {
-            if let Err(reason) = self.bring_back(hold.version()).await {
-                tracing::error!(release = %id, bundle = %hold.version().bundle(), %reason, "a version could not be brought back");
+            let version = hold.version();
+            let brought = self.bring_up(version, Urgency::Background, || self.has_role(id, version)).await;
+            if let Err(reason) = brought {
+                tracing::error!(release = %id, bundle = %version.bundle(), %reason, "a version could not be brought back");
                 result = Err(reason);
             }
         }
         result
     }
 
-    async fn bring_back(&self, version: &Arc<Version>) -> Result<(), String> {
-        version.verify(self, Urgency::Background).await?;
+    /// Whether a release still has the version in a role: another change may have come.
+    fn has_role(&self, id: &ReleaseId, version: &Arc<Version>) -> bool {
+        let table = self.current();
+        table.get(id).is_some_and(|release| release.versions().any(|held| Arc::ptr_eq(&held, version)))
+    }
+
+    /// Verifies a version, and loads it if it fits and is still wanted then.
+    ///
+    /// # Errors
+    /// Why it does not serve; its status says the same.
+    pub(crate) async fn bring_up(
+        &self,
+        version: &Arc<Version>,
+        urgency: Urgency,
+        wanted: impl Fn() -> bool,
+    ) -> Result<(), String> {
+        version.verify(self, urgency).await?;
         let turn = self.loads.acquire().await;
         if turn.is_err() || self.stop.is_cancelled() {
             return Err("the host is stopping".into());
         }
-        version.load(&self.store).await
+        if !wanted() {
+            return Ok(());
+        }
+        if version.live().is_none()
+            && let Err(reason) = self.make_room_beside(version).await
+        {
+            return Err(version.refuse(reason).await);
+        }
+        version.launch().await?;
+        // What it will take is counted from here on, so the next one may measure, unless others serve: then they load
+        // one after another.
+        let turn = turn.ok().filter(|_turn| urgency == Urgency::Background);
+        let loaded = version.load(&self.store).await;
+        drop(turn);
+        loaded
     }
 }

@@ -3,7 +3,7 @@
 use crate::drain::Drain;
 use crate::error::ChangeError;
 use crate::events::{Hub, Subscription};
-use crate::live::Workshop;
+use crate::live::{Urgency, Workshop};
 use crate::pending::Pending;
 use crate::pins::{Asker, Pins};
 use crate::record::Record;
@@ -37,6 +37,9 @@ pub struct Releases {
     /// Versions that somebody owns, so that two releases share one.
     fleet: Mutex<Fleet>,
     pub(crate) writer: Arc<tokio::sync::Mutex<Writer>>,
+    /// What is kept of each release beyond the table. Locked for moments only, and never while the disk works, so that
+    /// whoever looks is not held up by whoever writes.
+    pub(crate) books: Mutex<BTreeMap<ReleaseId, Book>>,
     pub(crate) drains: Mutex<Vec<Arc<Drain>>>,
     /// One version is loaded at a time: each measures the memory that the one before it left.
     pub(crate) loads: Semaphore,
@@ -51,18 +54,38 @@ pub struct Releases {
 /// Versions by bundle and class.
 type Fleet = HashMap<(Arc<str>, Class), Weak<Version>>;
 
-/// What the one writer knows beyond the table. Whoever holds its lock may change the table.
+/// Whoever holds its lock may change the table and the books: there is one writer at a time.
 #[derive(Default)]
-pub(crate) struct Writer {
-    pub(crate) books: BTreeMap<ReleaseId, Book>,
-}
+pub(crate) struct Writer;
 
-/// What is kept of one release.
+/// What is kept of one release beyond the table.
+#[derive(Default)]
 pub(crate) struct Book {
     pub(crate) declaration: String,
-    pub(crate) record: Arc<Record>,
+    /// The change that is under way.
     pub(crate) pending: Option<Arc<Pending>>,
+    /// The last one that was given up, until what it took away is given back. The next one waits for that.
+    pub(crate) leaving: Option<Arc<Pending>>,
     pub(crate) failure: Option<FailureView>,
+}
+
+impl Book {
+    /// Gives up the change that is under way.
+    pub(crate) fn give_up(&mut self) -> Option<Arc<Pending>> {
+        let pending = self.pending.take()?;
+        pending.cancel.cancel();
+        self.leaving = Some(Arc::clone(&pending));
+        Some(pending)
+    }
+
+    /// Forgets a change that is over.
+    pub(crate) fn forget(&mut self, pending: &Arc<Pending>) {
+        for held in [&mut self.pending, &mut self.leaving] {
+            if held.as_ref().is_some_and(|held| Arc::ptr_eq(held, pending)) {
+                *held = None;
+            }
+        }
+    }
 }
 
 /// How often, and how fast, the table was swapped after a commit.
@@ -137,6 +160,7 @@ impl Releases {
             workshop,
             fleet: Mutex::default(),
             writer: Arc::default(),
+            books: Mutex::default(),
             drains: Mutex::default(),
             loads: Semaphore::new(1),
             hashing: Arc::new(Semaphore::new(1)),
@@ -167,8 +191,8 @@ impl Releases {
         self.table.load()
     }
 
-    /// Puts another table in its place, and returns the old one. Only for whoever holds the writer's lock.
-    pub(crate) fn swap(&self, table: Arc<Table>) -> Arc<Table> {
+    /// Puts another table in its place, and returns the old one.
+    pub(crate) fn swap(&self, _writer: &Writer, table: Arc<Table>) -> Arc<Table> {
         self.table.swap(table)
     }
 
@@ -305,7 +329,7 @@ impl Releases {
     }
 
     /// Brings every version of the table to life, all at once; one that fails says so in its status and holds up no
-    /// other.
+    /// other. One that does not fit beside those before it is not loaded.
     pub async fn bring_to_life(&self) {
         let table = self.table();
         let mut versions: Vec<Arc<Version>> = Vec::new();
@@ -314,13 +338,8 @@ impl Releases {
                 versions.push(version);
             }
         }
-        join_all(versions.iter().map(|version| async move {
-            // Its status says what is wrong, and the log too.
-            if version.verify(self, crate::live::Urgency::Startup).await.is_ok() {
-                let _ = version.load(&self.store).await;
-            }
-        }))
-        .await;
+        // Its status says what is wrong, and the log too.
+        join_all(versions.iter().map(|version| self.bring_up(version, Urgency::Startup, || true))).await;
     }
 
     /// The host stops: no change is made any more, and every worker ends; what one computes after `grace` is lost.

@@ -1,5 +1,6 @@
 //! The bundles of this host's repository: what is there, what was found out about it, and what to do when it changes.
 
+use crate::background::Interest;
 use crate::events::{Happening, timestamp};
 use crate::live::{Listing, Urgency};
 use crate::releases::Releases;
@@ -40,13 +41,13 @@ impl Releases {
         self.hub.tell(&Happening::Bundle { bundle: &bundle, event, reason: None });
         if sighting == Sighting::Removed {
             self.checks.found.lock().remove(&bundle);
-            return;
+            return self.collect().await;
         }
         let turn = Arc::clone(&self.hashing).acquire_owned().await.ok();
         self.found(&bundle, State::Verifying, None);
         let (workshop, store, name) = (Arc::clone(&self.workshop), self.store.clone(), bundle.clone());
-        let verify = move || {
-            let verified = workshop.verify(&name, Urgency::Background, &mut |_| {})?;
+        let verify = move |interest: &Interest| {
+            let verified = workshop.verify(&name, Urgency::Background, &mut |_| interest.goes_on())?;
             drop(turn);
             unchanged(&store, &name, &verified.digest())
         };
@@ -64,6 +65,23 @@ impl Releases {
                 self.hub.tell(&Happening::Bundle { bundle: &bundle, event: "refused", reason: Some(&reason) });
                 self.found(&bundle, State::Failed, Some(reason));
             }
+        }
+    }
+
+    /// Removes the stored bytes of versions that left the repository, once none of them lives here any more.
+    async fn collect(self: &Arc<Self>) {
+        let turn = Arc::clone(&self.hashing).acquire_owned().await.ok();
+        let releases = Arc::clone(self);
+        let collect = move |_: &Interest| {
+            let _turn = turn;
+            let workshop = &releases.workshop;
+            if releases.versions().iter().any(|version| workshop.exists(version.bundle()).is_err()) {
+                return Ok(());
+            }
+            workshop.collect()
+        };
+        if let Err(reason) = crate::background::run(Urgency::Background, collect).await {
+            tracing::info!(%reason, "bytes of bundles that are gone stay in the state folder");
         }
     }
 

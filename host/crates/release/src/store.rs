@@ -33,6 +33,8 @@ CREATE TABLE bundles (bundle TEXT PRIMARY KEY, digest TEXT NOT NULL) WITHOUT ROW
 ";
 /// Generations of one release that are remembered; what is older is forgotten with the next change.
 const REMEMBERED: u64 = 10_000;
+/// The last moment that can be written as a date, in milliseconds since 1970: the end of the year 9999.
+const LATEST: u64 = 253_402_300_799_999;
 
 /// Why the state folder cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -165,7 +167,7 @@ impl Store {
         let row = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, Row::read(row, 1)?));
         let found = connection.query_row(query, params![id.trigger, id.graph], row).optional();
         let found = found.map_err(self.sqlite("read"))?;
-        found.map(|(declaration, row)| Ok(Stored { declaration, record: self.understood(row)? })).transpose()
+        found.map(|(declaration, row)| Ok(Stored { declaration, record: self.understood(id, row)? })).transpose()
     }
 
     /// Commits a generation: on the disk when this returns. The one before it must be `record.generation - 1`.
@@ -222,7 +224,7 @@ impl Store {
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows = statement.query_map(params![id.trigger, id.graph, limit], |row| Row::read(row, 0));
         let rows: Vec<Row> = rows.map_err(&failed)?.collect::<Result<_, _>>().map_err(&failed)?;
-        rows.into_iter().map(|row| self.understood(row)).collect()
+        rows.into_iter().map(|row| self.understood(id, row)).collect()
     }
 
     /// The digest that a bundle had when it first served.
@@ -245,21 +247,24 @@ impl Store {
         connection.execute(add, params![bundle, digest]).map(drop).map_err(self.sqlite("written"))
     }
 
-    fn understood(&self, row: Row) -> Result<Record, StoreError> {
-        let unfit = |column: &str, error: serde_json::Error| StoreError::Unfit {
+    /// What somebody wrote into the file by other means is held against the same bounds as a change: the rest of the
+    /// host counts on them.
+    fn understood(&self, id: &ReleaseId, row: Row) -> Result<Record, StoreError> {
+        let unfit = |column: &str, why: &dyn std::fmt::Display| StoreError::Unfit {
             path: self.inner.path.clone(),
-            what: format!("holds a {column} of generation {} that cannot be read: {error}", row.generation),
+            what: format!(
+                "holds a {column} of release {id}, generation {}, that makes no sense: {why}",
+                row.generation
+            ),
         };
-        let spec: Spec = serde_json::from_str(&row.spec).map_err(|error| unfit("spec", error))?;
-        let action: Action = serde_json::from_str(&row.action).map_err(|error| unfit("action", error))?;
-        Ok(Record {
-            generation: u64::try_from(row.generation).unwrap_or(0),
-            at: UNIX_EPOCH + Duration::from_millis(u64::try_from(row.at).unwrap_or(0)),
-            who: row.who,
-            why: row.why,
-            action,
-            spec,
-        })
+        let spec: Spec = serde_json::from_str(&row.spec).map_err(|error| unfit("spec", &error))?;
+        spec.check().map_err(|refusal| unfit("spec", &refusal))?;
+        let action: Action = serde_json::from_str(&row.action).map_err(|error| unfit("action", &error))?;
+        let generation = u64::try_from(row.generation).map_err(|error| unfit("number", &error))?;
+        let at = u64::try_from(row.at).ok().filter(|at| *at <= LATEST);
+        let at =
+            at.ok_or_else(|| unfit("time", &format!("{}; from 0 to {LATEST} milliseconds are possible", row.at)))?;
+        Ok(Record { generation, at: UNIX_EPOCH + Duration::from_millis(at), who: row.who, why: row.why, action, spec })
     }
 
     /// Leaves no room for another page, as a full disk does.
@@ -314,116 +319,4 @@ fn whole(number: u64) -> i64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn id() -> ReleaseId {
-        ReleaseId { trigger: "http:/story:storyteller".into(), graph: "story".into() }
-    }
-
-    fn record(generation: u64, stable: &str) -> Record {
-        Record {
-            generation,
-            at: UNIX_EPOCH + Duration::from_millis(1_700_000_000_123),
-            who: "alice".into(),
-            why: Some("a better one".into()),
-            action: Action::Put,
-            spec: Spec::of(stable.into()),
-        }
-    }
-
-    #[test]
-    fn what_was_committed_is_there_when_the_store_is_opened_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path()).unwrap();
-        assert!(store.last(&id()).unwrap().is_none());
-        for (generation, stable) in [(1, "s@1.0.0"), (2, "s@1.1.0")] {
-            store.commit(&id(), "sha256:aa", &record(generation, stable)).unwrap();
-        }
-        drop(store);
-        let store = Store::open(folder.path()).unwrap();
-        let last = store.last(&id()).unwrap().unwrap();
-        assert_eq!((last.declaration.as_str(), &last.record), ("sha256:aa", &record(2, "s@1.1.0")));
-        assert_eq!(store.history(&id(), 10).unwrap(), [record(2, "s@1.1.0"), record(1, "s@1.0.0")]);
-        assert_eq!(store.history(&id(), 1).unwrap(), [record(2, "s@1.1.0")]);
-    }
-
-    #[test]
-    fn a_generation_that_does_not_follow_the_last_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path()).unwrap();
-        store.commit(&id(), "d", &record(1, "s@1.0.0")).unwrap();
-        for wrong in [1, 3] {
-            store.commit(&id(), "d", &record(wrong, "s@9.0.0")).unwrap_err();
-        }
-        assert_eq!(store.last(&id()).unwrap().unwrap().record, record(1, "s@1.0.0"));
-        assert_eq!(store.history(&id(), 10).unwrap().len(), 1);
-    }
-
-    #[test]
-    fn a_folder_has_one_host() {
-        let folder = tempfile::tempdir().unwrap();
-        let first = Store::open(folder.path()).unwrap();
-        let refused = Store::open(folder.path()).unwrap_err().to_string();
-        assert!(refused.contains(&format!("process {}", std::process::id())), "{refused}");
-        assert!(refused.contains("--state-dir"), "{refused}");
-        drop(first);
-        Store::open(folder.path()).unwrap();
-    }
-
-    #[test]
-    fn a_full_disk_changes_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path()).unwrap();
-        store.commit(&id(), "d", &record(1, "s@1.0.0")).unwrap();
-        store.fill();
-        let long = Record { why: Some("x".repeat(100_000)), ..record(2, "s@1.1.0") };
-        let refused = store.commit(&id(), "d", &long).unwrap_err().to_string();
-        assert!(refused.contains("space"), "{refused}");
-        assert_eq!(store.last(&id()).unwrap().unwrap().record, record(1, "s@1.0.0"));
-    }
-
-    #[test]
-    fn a_bundle_keeps_its_first_digest() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path()).unwrap();
-        assert_eq!(store.known("s@1.0.0").unwrap(), None);
-        store.remember("s@1.0.0", "sha256:aa").unwrap();
-        store.remember("s@1.0.0", "sha256:bb").unwrap();
-        assert_eq!(store.known("s@1.0.0").unwrap().as_deref(), Some("sha256:aa"));
-    }
-
-    #[test]
-    fn a_database_of_another_format_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        drop(Store::open(folder.path()).unwrap());
-        let connection = Connection::open(folder.path().join(DATABASE)).unwrap();
-        connection.pragma_update(None, "user_version", 99).unwrap();
-        drop(connection);
-        let refused = Store::open(folder.path()).unwrap_err().to_string();
-        assert!(refused.contains("format 99, not 1"), "{refused}");
-    }
-
-    #[test]
-    fn a_database_that_is_gone_or_another_takes_no_change() {
-        let folder = tempfile::tempdir().unwrap();
-        let store = Store::open(folder.path()).unwrap();
-        store.commit(&id(), "d", &record(1, "s@1.0.0")).unwrap();
-        let database = folder.path().join(DATABASE);
-        std::fs::rename(&database, folder.path().join("elsewhere")).unwrap();
-        store.commit(&id(), "d", &record(2, "s@1.1.0")).unwrap_err();
-        std::fs::write(&database, "another").unwrap();
-        let refused = store.commit(&id(), "d", &record(2, "s@1.1.0")).unwrap_err().to_string();
-        assert!(refused.contains("another file is in its place"), "{refused}");
-        std::fs::rename(folder.path().join("elsewhere"), &database).unwrap();
-        store.commit(&id(), "d", &record(2, "s@1.1.0")).unwrap();
-    }
-
-    #[test]
-    fn a_database_that_is_none_is_to_be_moved_away() {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join(DATABASE), "no database at all, but long enough to look at").unwrap();
-        let refused = Store::open(folder.path()).unwrap_err().to_string();
-        assert!(refused.contains("move it away"), "{refused}");
-    }
-}
+mod tests;

@@ -3,6 +3,7 @@
 //! A version lives as long as anybody owns it: releases in which it has a role, changes that wait for it, requests
 //! that it answers. When the last owner is gone, its worker ends and its memory is free.
 
+use crate::background::Interest;
 use crate::events::{Happening, Hub};
 use crate::live::{Live, Progress, Urgency, Verified, Workshop};
 use crate::releases::Releases;
@@ -164,8 +165,8 @@ impl Version {
             Stage::Verified(_) | Stage::Launched => return Ok(()),
             Stage::Failed(reason) => return Err(reason.clone()),
         }
-        // Hashing goes on when nobody waits for it any more, so its turn does too: changes that are given up do not pile
-        // up on the disk. Before anything serves there is nobody to give way to.
+        // Hashing that nobody waits for ends with its next chunk, and its turn only then: changes that are given up do not
+        // pile up on the disk. Before anything serves there is nobody to give way to.
         let turn = match urgency {
             Urgency::Background => Arc::clone(&releases.hashing).acquire_owned().await.ok(),
             Urgency::Startup => None,
@@ -173,8 +174,8 @@ impl Version {
         self.enter(State::Verifying, None);
         let (workshop, store) = (Arc::clone(&releases.workshop), releases.store.clone());
         let (bundle, hub) = (Arc::clone(&self.bundle), Arc::clone(&self.hub));
-        let verifying = move || {
-            let verified = verify(&*workshop, &store, &bundle, urgency, &hub);
+        let verifying = move |interest: &Interest| {
+            let verified = verify(&*workshop, &store, &bundle, urgency, &hub, interest);
             drop(turn);
             verified
         };
@@ -190,31 +191,40 @@ impl Version {
         }
     }
 
-    /// Starts its worker, once, and waits until it answers. From then on the version keeps its digest for good.
+    /// Starts its worker, once. What the worker will take counts from here on.
     ///
     /// # Errors
-    /// Why it does not; the version's status says the same from then on.
-    pub(crate) async fn load(self: &Arc<Self>, store: &Store) -> Result<(), String> {
+    /// Why it cannot be started; the version's status says the same from then on.
+    pub(crate) async fn launch(&self) -> Result<(), String> {
         let mut stage = self.stage.lock().await;
         let verified = match &*stage {
             Stage::New => return Err(format!("{} was not verified before it was loaded", self.bundle)),
             Stage::Failed(reason) => return Err(reason.clone()),
-            Stage::Launched => None,
-            Stage::Verified(verified) => Some(verified),
+            Stage::Launched => return Ok(()),
+            Stage::Verified(verified) => verified,
         };
-        let launched = verified.map(|verified| {
-            self.enter(State::Loading, None);
-            verified.launch(self.class)
-        });
-        match launched {
-            None => {}
-            Some(Err(reason)) => return Err(self.failed(&mut stage, reason)),
-            Some(Ok(live)) => {
+        self.enter(State::Loading, None);
+        match verified.launch(self.class) {
+            Err(reason) => Err(self.failed(&mut stage, reason)),
+            Ok(live) => {
                 tokio::spawn(follow(Arc::clone(&self.bundle), self.class, Arc::clone(&self.hub), live.follow()));
                 // There is one launch, under the stage's lock.
                 let _ = self.live.set(live);
                 *stage = Stage::Launched;
+                Ok(())
             }
+        }
+    }
+
+    /// Starts its worker, once, and waits until it answers. From then on the version keeps its digest for good.
+    ///
+    /// # Errors
+    /// Why it does not; the version's status says the same from then on.
+    pub(crate) async fn load(&self, store: &Store) -> Result<(), String> {
+        self.launch().await?;
+        let mut stage = self.stage.lock().await;
+        if let Stage::Failed(reason) = &*stage {
+            return Err(reason.clone());
         }
         let Some(live) = self.live() else { return Err(format!("{} has no worker", self.bundle)) };
         let settled = match live.settled().await {
@@ -222,6 +232,12 @@ impl Version {
             Err(reason) => Err(reason),
         };
         settled.map_err(|reason| self.failed(&mut stage, reason))
+    }
+
+    /// The host will not load it: it fails, and its status says why.
+    pub(crate) async fn refuse(&self, reason: String) -> String {
+        let mut stage = self.stage.lock().await;
+        self.failed(&mut stage, reason)
     }
 
     async fn remember(&self, store: &Store) -> Result<(), String> {
@@ -252,6 +268,7 @@ fn verify(
     bundle: &str,
     urgency: Urgency,
     hub: &Hub,
+    interest: &Interest,
 ) -> Result<Box<dyn Verified>, String> {
     let mut told: Option<Instant> = None;
     let mut tell = |Progress { path, done, total }: Progress<'_>| {
@@ -259,6 +276,7 @@ fn verify(
             told = Some(Instant::now());
             hub.tell(&Happening::Progress { bundle, path, done, total });
         }
+        interest.goes_on()
     };
     let verified = workshop.verify(bundle, urgency, &mut tell)?;
     unchanged(store, bundle, &verified.digest())?;

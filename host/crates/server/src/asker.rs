@@ -21,8 +21,9 @@ impl Asker for Asking<'_> {
 
     fn cookie(&self, name: &str) -> Option<&str> {
         // HTTP/2 splits cookies into several headers at will.
-        let lines = self.headers.get_all(COOKIE).into_iter().filter_map(text);
-        lines.flat_map(cookies).find_map(|(found, value)| (found == name).then_some(value))
+        let mut all = self.headers.get_all(COOKIE).iter().flat_map(cookies);
+        let (_, value) = all.find(|(found, _)| *found == name.as_bytes())?;
+        std::str::from_utf8(value).ok()
     }
 
     fn client(&self) -> &str {
@@ -34,13 +35,14 @@ fn text(value: &HeaderValue) -> Option<&str> {
     std::str::from_utf8(value.as_bytes()).ok()
 }
 
-/// The cookies of one header, as RFC 6265 has them: names are case-sensitive, a value may stand in quotes.
-fn cookies(line: &str) -> impl Iterator<Item = (&str, &str)> {
-    line.split(';').filter_map(|pair| {
-        let (name, value) = pair.split_once('=')?;
-        let value = value.trim_matches([' ', '\t']);
-        let bare = value.strip_prefix('"').and_then(|value| value.strip_suffix('"'));
-        Some((name.trim_matches([' ', '\t']), bare.unwrap_or(value)))
+/// The cookies of one header, as RFC 6265 has them: names are case-sensitive, a value may stand in quotes. In bytes:
+/// what is no text in one cookie must not hide the others, or a client would change sides with it.
+fn cookies(line: &HeaderValue) -> impl Iterator<Item = (&[u8], &[u8])> {
+    line.as_bytes().split(|byte| *byte == b';').filter_map(|pair| {
+        let mut halves = pair.splitn(2, |byte| *byte == b'=');
+        let (name, value) = (halves.next()?.trim_ascii(), halves.next()?.trim_ascii());
+        let bare = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
+        Some((name, bare.unwrap_or(value)))
     })
 }
 
@@ -48,8 +50,8 @@ fn cookies(line: &str) -> impl Iterator<Item = (&str, &str)> {
 mod tests {
     use super::*;
 
-    fn cookie(lines: &[&'static str], name: &str) -> Option<String> {
-        let headers = lines.iter().map(|line| (COOKIE, HeaderValue::from_static(line))).collect();
+    fn cookie(lines: &[impl AsRef<[u8]>], name: &str) -> Option<String> {
+        let headers = lines.iter().map(|line| (COOKIE, HeaderValue::from_bytes(line.as_ref()).unwrap())).collect();
         Asking { headers: &headers, client: "127.0.0.1" }.cookie(name).map(str::to_owned)
     }
 
@@ -59,7 +61,7 @@ mod tests {
         for (name, value) in [("theme", Some("dark")), ("user", Some("alice")), ("id", Some("7")), ("User", None)] {
             assert_eq!(cookie(&lines, name).as_deref(), value, "{name}");
         }
-        assert_eq!(cookie(&[], "user"), None);
+        assert_eq!(cookie(&[""; 0], "user"), None);
     }
 
     #[test]
@@ -70,6 +72,16 @@ mod tests {
             assert_eq!(cookie(&lines, name).as_deref(), Some(value), "{name}");
         }
         assert_eq!(cookie(&lines, "f"), None);
+    }
+
+    #[test]
+    fn a_cookie_that_is_no_text_hides_no_other_in_its_line_or_in_another() {
+        let lines: [&[u8]; 3] = [b"\xff=1; uid=bob; theme=\xfe", b"\xc3; lang=\"\xff\"", b"id=7; lang=en"];
+        for (name, value) in [("uid", Some("bob")), ("id", Some("7")), ("theme", None)] {
+            assert_eq!(cookie(&lines, name).as_deref(), value, "{name}");
+        }
+        assert_eq!(cookie(&lines, "lang"), None, "the first of a name counts, whatever it is");
+        assert_eq!(cookie(&[b"\xff=1", b"uid=bob".as_slice()], "uid").as_deref(), Some("bob"));
     }
 
     #[test]

@@ -237,3 +237,91 @@ async fn a_bundle_that_served_and_has_changed_is_refused_when_it_is_seen() {
     host.releases.repository_changed("s@1.0.0".into(), Sighting::Changed).await;
     host.until(|kind, data| kind == "bundle" && data["event"] == "refused").await;
 }
+
+#[tokio::test]
+async fn hashing_that_nobody_waits_for_any_more_ends() {
+    let host = Host::start().await;
+    let hashing = Arc::new([Semaphore::new(0), Semaphore::new(0)]);
+    let endless = Behaviour { endless: Some(Arc::clone(&hashing)), ..Behaviour::default() };
+    host.workshop.has("s@1.2.0", endless);
+    for _ in 0..3 {
+        let accepted = host.releases.change(&story(), change(1, stable("s@1.2.0"))).await.unwrap();
+        let Accepted::Pending(_, outcome) = accepted else { panic!("it is never ready") };
+        hashing[0].acquire().await.unwrap().forget();
+        host.releases.cancel(&story()).await.unwrap();
+        assert_eq!(code(outcome.wait().await), "superseded");
+        hashing[1].acquire().await.unwrap().forget();
+    }
+    // Its turn is over, so another bundle has one.
+    host.change(stable("s@1.1.0")).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_change_after_one_that_was_given_up_finds_all_as_it_was() {
+    // Room for one: the first change has retired stable before it is given up.
+    let host = Host::with(150, vec![declared("s@1.0.0")]).await;
+    for command in [stable("s@1.2.0"), candidate("s@1.0.0", 10.0), stable("s@1.0.0")] {
+        let generation = host.view().await.generation;
+        let before = host.serves();
+        let (behaviour, _gate) = gated();
+        host.workshop.has("s@1.1.0", behaviour);
+        let accepted = host.releases.change(&story(), change(generation, stable("s@1.1.0"))).await.unwrap();
+        let Accepted::Pending(_, outcome) = accepted else { panic!("it cannot be ready") };
+        while host.workshop.running() != ["s@1.1.0"] {
+            tokio::task::yield_now().await;
+        }
+        host.releases.cancel(&story()).await.unwrap();
+        let next = host.change(command.clone()).await;
+        assert_eq!(code(outcome.wait().await), "superseded");
+        let serves = match next {
+            Ok(view) => view.stable.bundle.to_string(),
+            // There is no room for a candidate beside stable, and stable is back.
+            Err(error) => {
+                assert_eq!((error.code(), &command), ("does_not_fit", &candidate("s@1.0.0", 10.0)));
+                before
+            }
+        };
+        while !host.releases.readiness().is_ready() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!((host.serves(), host.workshop.running()), (serves.clone(), vec![serves]));
+        assert_eq!(host.workshop.most_at_once(), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_fit_is_not_loaded_at_the_start_either() {
+    let tale = crate::Declared {
+        id: crate::ReleaseId { trigger: "tale".into(), graph: "story".into() },
+        ..declared("s@1.1.0")
+    };
+    let host = Host::with(150, vec![declared("s@1.0.0"), tale]).await;
+    assert_eq!(host.workshop.most_at_once(), 1);
+    let unready = host.releases.readiness().0;
+    let [unready] = unready.as_slice() else { panic!("{unready:?}") };
+    assert_eq!(unready.state, State::Failed);
+    assert!(unready.reason.as_deref().is_some_and(|reason| reason.contains("it needs 100 bytes")), "{unready:?}");
+    // Nor when somebody asks for it again.
+    let view = host.releases.view(&unready.release).unwrap();
+    let accepted = host.releases.change(&view.id, change(1, stable(&view.stable.bundle))).await.unwrap();
+    let Accepted::Pending(_, outcome) = accepted else { panic!("it is not ready") };
+    assert_eq!(code(outcome.wait().await), "version_failed");
+    assert_eq!(host.workshop.most_at_once(), 1);
+}
+
+#[tokio::test]
+async fn what_a_removed_bundle_stored_goes_once_it_does_not_serve() {
+    let host = Host::start().await;
+    host.workshop.loses("s@1.0.0");
+    host.releases.repository_changed("s@1.0.0".into(), Sighting::Removed).await;
+    assert_eq!(host.workshop.collections(), 0, "its worker may have to start again");
+    host.change(Command::Put(Edit { stable: Some("s@1.1.0".into()), keep_warm_seconds: Some(0), ..Edit::default() }))
+        .await
+        .unwrap();
+    while host.workshop.running() != ["s@1.1.0"] {
+        tokio::task::yield_now().await;
+    }
+    host.workshop.loses("s@1.2.0");
+    host.releases.repository_changed("s@1.2.0".into(), Sighting::Removed).await;
+    assert_eq!(host.workshop.collections(), 1);
+}

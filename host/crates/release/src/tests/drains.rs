@@ -75,6 +75,8 @@ async fn a_guest_that_does_not_hear_is_cut() {
     let (pins, request, session) = begun(&host).await;
     host.change(replaced_by("s@1.1.0", 0, 0)).await.unwrap();
     host.until(|kind, data| kind == "drain" && data["event"] == "stuck").await;
+    let draining = host.view().await.draining;
+    assert!(draining[0].reason.as_deref().is_some_and(|reason| reason.contains("did not end")), "{draining:?}");
     assert_eq!(request.cause.get(), Some(&Cause::VersionRetired));
     assert!(request.cancel.is_cancelled());
     drained(&host).await;
@@ -158,7 +160,7 @@ async fn answers_of_a_version_that_came_back_are_not_ended() {
     drop((session, pins));
     drained(&host).await;
     assert_eq!(host.view().await.draining.len(), 0);
-    assert_eq!(host.releases.view(&story()).await.unwrap().stable.leases, 0);
+    assert_eq!(host.releases.view(&story()).unwrap().stable.leases, 0);
 }
 
 #[tokio::test]
@@ -173,4 +175,16 @@ async fn a_shorter_time_to_keep_warm_counts_from_when_it_began() {
     while host.workshop.running() != ["s@1.1.0"] {
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn a_drain_that_has_begun_can_be_shortened() {
+    let host = Host::start().await;
+    let (_pins, _request, mut session) = begun(&host).await;
+    host.change(replaced_by("s@1.1.0", 3600, 0)).await.unwrap();
+    assert_eq!(host.view().await.draining.len(), 1);
+    host.change(Command::Put(Edit { drain_seconds: Some(0), ..Edit::default() })).await.unwrap();
+    host.until(|kind, data| kind == "drain" && data["event"] == "deadline").await;
+    assert_eq!(session.next().await.unwrap_err().reason, Reason::VersionRetired);
+    drained(&host).await;
 }

@@ -15,8 +15,9 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, watch};
@@ -27,6 +28,8 @@ use tokio_util::sync::CancellationToken;
 pub(super) struct Behaviour {
     /// Why it does not verify.
     pub(super) unsound: Option<String>,
+    /// It is hashed until somebody breaks that off. The first has a permit once that begins, the second once it ends.
+    pub(super) endless: Option<Arc<[Semaphore; 2]>>,
     /// Why its worker does not become ready.
     pub(super) unloadable: Option<String>,
     /// Permits for its workers to become ready.
@@ -42,6 +45,7 @@ impl Default for Behaviour {
     fn default() -> Self {
         Self {
             unsound: None,
+            endless: None,
             unloadable: None,
             gate: Arc::new(Semaphore::new(1000)),
             answers: Arc::new(Semaphore::new(1000)),
@@ -53,6 +57,7 @@ impl Default for Behaviour {
 }
 
 /// Bundles, workers and memory.
+#[derive(Default)]
 pub(super) struct FakeWorkshop {
     bundles: Mutex<BTreeMap<String, Behaviour>>,
     memory: u64,
@@ -60,9 +65,19 @@ pub(super) struct FakeWorkshop {
     running: Arc<Mutex<Vec<(String, Class)>>>,
     /// The most that ran at once.
     most: Arc<Mutex<usize>>,
+    collections: AtomicUsize,
 }
 
 impl FakeWorkshop {
+    /// The bundle's folder is gone.
+    pub(super) fn loses(&self, bundle: &str) {
+        self.bundles.lock().remove(bundle);
+    }
+
+    pub(super) fn collections(&self) -> usize {
+        self.collections.load(Ordering::Acquire)
+    }
+
     pub(super) fn has(&self, bundle: &str, behaviour: Behaviour) {
         self.bundles.lock().insert(bundle.to_owned(), behaviour);
     }
@@ -101,16 +116,31 @@ impl Workshop for FakeWorkshop {
         &self,
         bundle: &str,
         _urgency: Urgency,
-        progress: &mut dyn FnMut(Progress<'_>),
+        progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
     ) -> Result<Box<dyn Verified>, String> {
         let known = self.bundles.lock().get(bundle).cloned();
         let behaviour = known.ok_or("the repository has no such bundle")?;
-        progress(Progress { path: "weights.gguf", done: 1, total: 1 });
+        let at = Progress { path: "weights.gguf", done: 1, total: 1 };
+        if let Some([begun, _]) = behaviour.endless.as_deref() {
+            begun.add_permits(1);
+        }
+        while progress(at).is_continue() && behaviour.endless.is_some() {
+            std::thread::yield_now();
+        }
+        if let Some([_, broken_off]) = behaviour.endless.as_deref() {
+            broken_off.add_permits(1);
+            return Err("it was given up".into());
+        }
         if let Some(reason) = &behaviour.unsound {
             return Err(reason.clone());
         }
         let (running, most) = (Arc::clone(&self.running), Arc::clone(&self.most));
         Ok(Box::new(FakeVerified { bundle: bundle.to_owned(), behaviour, running, most }))
+    }
+
+    fn collect(&self) -> Result<(), String> {
+        self.collections.fetch_add(1, Ordering::AcqRel);
+        Ok(())
     }
 
     fn free_memory(&self) -> Option<i64> {
@@ -374,8 +404,7 @@ impl Host {
     }
 
     pub(super) async fn with(memory: u64, declared: Vec<Declared>) -> Self {
-        let workshop =
-            Arc::new(FakeWorkshop { bundles: Mutex::default(), memory, running: Arc::default(), most: Arc::default() });
+        let workshop = Arc::new(FakeWorkshop { memory, ..FakeWorkshop::default() });
         for bundle in ["s@1.0.0", "s@1.1.0", "s@1.2.0"] {
             workshop.has(bundle, Behaviour::default());
         }
@@ -419,7 +448,7 @@ impl Host {
     }
 
     pub(super) async fn view(&self) -> ReleaseView {
-        self.releases.view(&story()).await.unwrap()
+        self.releases.view(&story()).unwrap()
     }
 
     /// Makes a change of the present generation, and waits for it.

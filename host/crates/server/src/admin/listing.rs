@@ -55,7 +55,7 @@ pub(super) async fn metrics(
     admission: &Admission,
     releases: &Releases,
 ) -> Result<Answer, fmt::Error> {
-    let views = releases.views().await;
+    let views = releases.views();
     let versions: Vec<_> = releases.versions().iter().map(|version| Snapshot::of(version)).collect();
     let mut text = String::new();
     metrics.encode(&mut text)?;

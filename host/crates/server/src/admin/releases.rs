@@ -39,13 +39,13 @@ pub(super) enum Action {
 impl Admin {
     pub(super) async fn list_releases(&self, query: Option<&str>) -> Result<Answer, Problem> {
         edit::nothing(query)?;
-        Ok(json(StatusCode::OK, &Listed { releases: self.releases.views().await }))
+        Ok(json(StatusCode::OK, &Listed { releases: self.releases.views() }))
     }
 
     pub(super) async fn show_release(&self, id: &str, query: Option<&str>) -> Result<Answer, Problem> {
         edit::nothing(query)?;
         let id = self.find(id)?;
-        shown(self.releases.view(&id).await)
+        shown(self.releases.view(&id))
     }
 
     pub(super) async fn show_history(&self, id: &str, query: Option<&str>) -> Result<Answer, Problem> {

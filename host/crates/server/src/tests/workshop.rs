@@ -4,6 +4,7 @@ use bobbin_inference::{Class, Graph, GraphInfo, GraphKind, OptionsPatch, Priorit
 use bobbin_release::{Described, Listing, Live, Progress, State, Status, Urgency, Verified, Vitals, Workshop};
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{BoxStream, StreamExt};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
@@ -54,13 +55,19 @@ impl Workshop for Bench {
         &self,
         bundle: &str,
         _urgency: Urgency,
-        progress: &mut dyn FnMut(Progress<'_>),
+        progress: &mut dyn FnMut(Progress<'_>) -> ControlFlow<()>,
     ) -> Result<Box<dyn Verified>, String> {
-        progress(Progress { path: "weights.gguf", done: 7, total: 7 });
+        if progress(Progress { path: "weights.gguf", done: 7, total: 7 }).is_break() {
+            return Err("it was given up".to_owned());
+        }
         match bundle.starts_with("broken@") {
             true => Err("weights.gguf has another digest than bundle.toml says; restore it".to_owned()),
             false => Ok(Box::new(Checked { bundle: bundle.into(), gate: self.gate.subscribe() })),
         }
+    }
+
+    fn collect(&self) -> Result<(), String> {
+        Ok(())
     }
 
     fn free_memory(&self) -> Option<i64> {
