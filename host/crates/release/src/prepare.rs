@@ -111,10 +111,11 @@ impl Departing {
         Self { version: Arc::downgrade(version), gone: version.gone() }
     }
 
-    /// Waits for the end of a worker that nobody owns any more; false where it takes too long. Does not wait for one
-    /// that somebody does own.
+    /// Waits for the end of a version that has no role any more; false where it takes too long. Whoever has just looked
+    /// at it may own it for a moment yet. One that has a role is not waited for.
     pub(crate) async fn gone(&self) -> bool {
-        self.version.strong_count() > 0 || timeout(GONE, self.gone.cancelled()).await.is_ok()
+        let has_role = self.version.upgrade().is_some_and(|version| version.holds() > 0);
+        has_role || timeout(GONE, self.gone.cancelled()).await.is_ok()
     }
 }
 
