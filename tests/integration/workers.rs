@@ -47,6 +47,29 @@ async fn a_worker_killed_mid_stream_costs_its_streams_and_nothing_else() -> Resu
     Ok(())
 }
 
+#[tokio::test]
+async fn a_worker_killed_under_answers_that_have_returned_nothing_costs_them_nothing() -> Result {
+    let host = TestHost::example().log_filter("info").start().await?;
+    let ask = json!({"prompt": "Once upon a time", "max_tokens": 240, "temperature": 1.5, "seed": 7});
+    let before = host.post_json("/story", &ask).await?;
+    let answers = join_all((0..8).map(|_| host.post_json("/story", &ask)));
+    let kill = async {
+        host.metrics_when("several compute", |m| m.sum("bobbin_worker_running", &[]) >= 2.0).await?;
+        let [worker] = host.workers()?[..] else { panic!("{:?}", host.workers()?) };
+        host.signal(worker, Signal::KILL)
+    };
+    let (answers, killed) = futures::join!(answers, kill);
+    killed?;
+    for answer in answers {
+        let answer = answer?;
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+        assert_eq!(answer.json()?["usage"]["output_tokens"], before.json()?["usage"]["output_tokens"]);
+    }
+    let replayed = host.log().matches("a compute is replayed").count();
+    ensure!(replayed > 0, "none was in the middle of its answer:\n{}", host.log());
+    Ok(())
+}
+
 fn is_whole(end: &Result<Vec<String>>) -> bool {
     end.as_ref().is_ok_and(|events| events.last().is_some_and(|last| last == "[DONE]"))
 }

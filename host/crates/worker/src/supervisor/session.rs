@@ -10,8 +10,10 @@ use std::sync::Arc;
 
 /// A session on a worker.
 ///
-/// The worker hears of it with its first compute, and it stays with the process that took that one: if the
-/// process dies, the session's history is gone, and every later compute fails with `worker_lost`.
+/// The worker hears of it with its first compute, and it stays with the process that took that one. A process that
+/// dies before that compute has returned anything costs no more than time: the compute is the session's whole
+/// history, and the next process gets it again, once. Later the history is gone with its process, and every compute
+/// fails with `worker_lost`.
 ///
 /// A `compute` while a streamed answer is open is `invalid_state`: ending the stream quietly would hide from
 /// a guest that it left text behind. Dropping the future of `compute` or of `next` cancels the answer at the
@@ -25,10 +27,12 @@ pub(super) struct WorkerSession {
     pub(super) bound: Option<(Arc<Link>, SessionId)>,
     /// A streamed answer of which more is to come.
     pub(super) stream: Option<OpenCall>,
+    /// A compute has begun in it.
+    pub(super) used: bool,
 }
 
 impl WorkerSession {
-    async fn begin(&mut self, work: Work) -> Result<OpenCall, InferenceError> {
+    async fn begin(&mut self, work: &Work) -> Result<OpenCall, InferenceError> {
         if self.stream.is_some() {
             return Err(InferenceError::new(
                 Reason::InvalidState,
@@ -36,7 +40,7 @@ impl WorkerSession {
             ));
         }
         if let Some((link, session)) = &self.bound {
-            return match self.ask(link, *session, work) {
+            return match self.ask(link, *session, work.clone()) {
                 Ok(call) => Ok(call),
                 Err(NotBegun::Lost(error) | NotBegun::Refused(error)) => Err(error),
             };
@@ -61,6 +65,11 @@ impl WorkerSession {
         link.begin(&asker, work)
     }
 
+    async fn answer(&mut self, work: &Work) -> Result<Output, InferenceError> {
+        let call = self.begin(work).await?;
+        self.finish(call).await
+    }
+
     /// Waits for the call. It is held by this future meanwhile, so that dropping the future cancels it.
     async fn finish(&mut self, call: OpenCall) -> Result<Output, InferenceError> {
         match call.wait(&self.context, &self.shared().info).await? {
@@ -80,8 +89,15 @@ impl WorkerSession {
 impl Session for WorkerSession {
     fn compute(&mut self, work: Work) -> BoxFuture<'_, Result<Output, InferenceError>> {
         Box::pin(async move {
-            let call = self.begin(work).await?;
-            self.finish(call).await
+            let first = !std::mem::replace(&mut self.used, true);
+            match self.answer(&work).await {
+                Err(lost) if first && lost.reason == Reason::WorkerLost => {
+                    tracing::info!(request = %self.context.id, "a compute is replayed: {}", lost.message);
+                    self.bound = None;
+                    self.answer(&work).await
+                }
+                result => result,
+            }
         })
     }
 

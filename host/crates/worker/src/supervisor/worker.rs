@@ -170,6 +170,7 @@ impl Graph for Worker {
     }
 
     fn open(&self, context: Arc<RequestContext>, scope: Scope, priority: Priority) -> Box<dyn Session> {
-        Box::new(WorkerSession { worker: Arc::clone(&self.keep), context, scope, priority, bound: None, stream: None })
+        let worker = Arc::clone(&self.keep);
+        Box::new(WorkerSession { worker, context, scope, priority, bound: None, stream: None, used: false })
     }
 }

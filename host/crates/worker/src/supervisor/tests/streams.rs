@@ -199,3 +199,52 @@ async fn a_stream_ends_with_its_worker() {
     let mut other = open(&worker, &context());
     streaming(&mut fake, other.as_mut()).await;
 }
+
+#[tokio::test]
+async fn a_compute_that_has_returned_nothing_is_replayed_by_the_next_process() {
+    let mut bench = Bench::new();
+    let (worker, mut fake) = bench.started().await;
+    let mut session = open(&worker, &context());
+    let (answer, ()) = tokio::join!(session.compute(stream()), async {
+        let first = fake.asked().await;
+        fake.die("ended by SIGKILL");
+        let mut fake = bench.ready(&worker).await;
+        let again = fake.asked().await;
+        assert_eq!((again.work, again.credit), (first.work, first.credit));
+        fake.piece(again.call, "Once", 1, None).await;
+    });
+    assert_eq!(text(answer).text, "Once");
+    assert_eq!(worker.restarts(), 1);
+}
+
+#[tokio::test]
+async fn a_compute_is_replayed_once() {
+    let mut bench = Bench::new();
+    let (worker, mut fake) = bench.started().await;
+    let mut session = open(&worker, &context());
+    let (answer, ()) = tokio::join!(session.compute(stream()), async {
+        fake.asked().await;
+        fake.die("ended by SIGKILL");
+        let mut fake = bench.ready(&worker).await;
+        fake.asked().await;
+        fake.die("ended by SIGSEGV");
+    });
+    let error = answer.unwrap_err();
+    assert_eq!(error.reason, Reason::WorkerLost);
+    assert!(error.message.contains("ended by SIGSEGV"), "{}", error.message);
+}
+
+#[tokio::test]
+async fn a_compute_that_goes_on_from_an_earlier_one_is_not_replayed() {
+    let mut bench = Bench::new();
+    let (worker, mut fake) = bench.started().await;
+    let mut session = open(&worker, &context());
+    let Asked { call, .. } = streaming(&mut fake, session.as_mut()).await;
+    fake.piece(call, " upon", 2, Some(FinishReason::Length)).await;
+    soon(session.next()).await.unwrap();
+    let (answer, ()) = tokio::join!(session.compute(stream()), async {
+        fake.asked().await;
+        fake.die("ended by SIGKILL");
+    });
+    assert_eq!(answer.unwrap_err().reason, Reason::WorkerLost);
+}
