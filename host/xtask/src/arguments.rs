@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::path::PathBuf;
 
 use crate::process::Failure;
 
@@ -20,6 +21,8 @@ pub(crate) enum Task {
     Ci,
     /// Run one benchmark, or all; the arguments go to the benchmark.
     Bench { name: Option<String>, arguments: Vec<OsString> },
+    /// Write a model file for benchmarks.
+    Synthesize { shape: String, quant: String, out: PathBuf },
 }
 
 /// What the help says of one command.
@@ -31,7 +34,7 @@ pub(crate) struct Command {
     example: &'static str,
 }
 
-const COMMANDS: [Command; 5] = [
+const COMMANDS: [Command; 6] = [
     Command {
         name: "up",
         usage: "up [-- ARGUMENTS of bobbin up]",
@@ -61,6 +64,12 @@ const COMMANDS: [Command; 5] = [
         usage: "bench [NAME] [-- ARGUMENTS of the benchmark]",
         about: "build, then run one benchmark of host/benches, or all of them",
         example: "cargo xtask bench",
+    },
+    Command {
+        name: "synthesize",
+        usage: "synthesize --shape SHAPE [--quant QUANT] OUT.gguf",
+        about: "write a model file with the shape of a real model and weights that say nothing, for benchmarks",
+        example: "cargo xtask synthesize --shape qwen2.5-0.5b --quant q8_0 /tmp/qwen.gguf",
     },
 ];
 
@@ -99,12 +108,34 @@ fn task(command: &Command, own: Vec<String>, passed_on: Vec<OsString>) -> Result
         "bench" => Task::Bench { name: own.next(), arguments: passed_on },
         _ if !passed_on.is_empty() => return Err(surplus(command, &passed_on)),
         "build" => Task::Build,
+        "synthesize" => return synthesize(command, own),
         _ => Task::Ci,
     };
     match own.next() {
         None => Ok(task),
         Some(argument) => Err(surplus(command, &[argument.into()])),
     }
+}
+
+fn synthesize(command: &Command, mut own: impl Iterator<Item = String>) -> Result<Task, Failure> {
+    let usage = || format!("usage: cargo xtask {}", command.usage);
+    let (mut shape, mut quant, mut out) = (None, None, None);
+    while let Some(argument) = own.next() {
+        let place = match argument.as_str() {
+            "--shape" => &mut shape,
+            "--quant" => &mut quant,
+            _ if out.is_none() && !argument.starts_with('-') => {
+                out = Some(PathBuf::from(argument));
+                continue;
+            }
+            _ => return Err(surplus(command, &[argument.into()])),
+        };
+        let value = own.next().ok_or_else(|| Failure::usage(format!("`{argument}` needs a value"), usage()))?;
+        *place = Some(value);
+    }
+    let Some(shape) = shape else { return Err(Failure::usage("no shape was given", usage())) };
+    let Some(out) = out else { return Err(Failure::usage("no file to write was given", usage())) };
+    Ok(Task::Synthesize { shape, quant: quant.unwrap_or_else(|| "q8_0".to_owned()), out })
 }
 
 fn surplus(command: &Command, arguments: &[OsString]) -> Failure {
@@ -243,6 +274,23 @@ mod tests {
         assert!(error.contains("test [-- ARGUMENTS of cargo nextest run]"), "{error}");
         assert!(parsed("build -- --release").unwrap_err().contains("`build` does not take `--release`"));
         assert!(parsed("bench a b").unwrap_err().contains("`bench` does not take `b`"));
+    }
+
+    #[test]
+    fn a_synthetic_file_has_a_shape_and_a_place_in_any_order() {
+        let expected = |quant: &str| Task::Synthesize { shape: "x".into(), quant: quant.into(), out: "o.gguf".into() };
+        assert_eq!(parsed("synthesize --shape x o.gguf"), Ok(expected("q8_0")));
+        assert_eq!(parsed("synthesize o.gguf --quant q4_0 --shape x"), Ok(expected("q4_0")));
+        for (line, told) in [
+            ("synthesize o.gguf", "no shape"),
+            ("synthesize --shape x", "no file"),
+            ("synthesize o.gguf --shape", "`--shape` needs a value"),
+            ("synthesize --shape x a.gguf b.gguf", "does not take `b.gguf`"),
+            ("synthesize --size 3", "does not take `--size`"),
+        ] {
+            let error = parsed(line).unwrap_err();
+            assert!(error.contains(told), "{line}: {error}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The project's own tasks: set-up, build, run, test, checks, benchmarks. `cargo xtask --help` lists them.
 //!
-//! This crate has no dependencies, because it is compiled before anything is known to be installed.
+//! This crate has no dependencies outside of the project, because it is compiled before anything is known to be
+//! installed.
 
 mod arguments;
 mod checks;
@@ -10,6 +11,7 @@ mod mounts;
 mod prerequisites;
 mod process;
 mod project;
+mod synthesize;
 
 use std::process::ExitCode;
 
@@ -59,6 +61,7 @@ fn run() -> Result<(), Failure> {
             build(&project, &progress)?;
             host::bench(&project, &progress, &names, &arguments)
         }
+        Task::Synthesize { shape, quant, out } => synthesize::write(&progress, &shape, &quant, &out),
     }
 }
 
