@@ -1,7 +1,12 @@
 //! Clients that vanish: their sequences are freed at the next step.
 
-use bobbin_tests::{Metrics, Result, TestHost};
+use bobbin_tests::{Events, Metrics, Result, TestHost};
+use futures::future::try_join_all;
 use serde_json::{Value, json};
+
+/// Clients that leave, and how many are there at once.
+const CLIENTS: usize = 1_000;
+const AT_ONCE: usize = 20;
 
 #[tokio::test]
 async fn a_client_that_leaves_mid_stream_frees_its_sequence() -> Result {
@@ -21,6 +26,29 @@ async fn a_client_that_leaves_mid_stream_frees_its_sequence() -> Result {
     let metrics = host.metrics().await?;
     let given_up = metrics.sum("bobbin_inferences_total", &[("outcome", "cancelled")]);
     assert!(given_up >= 1.0, "no story was given up: {metrics}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn of_a_thousand_clients_that_leave_none_leaves_anything_behind() -> Result {
+    let host = TestHost::example().start().await?;
+    let ask = json!({"prompt": "Once upon a time", "max_tokens": 240, "stream": true, "temperature": 1.5});
+    for _ in 0..CLIENTS / AT_ONCE {
+        let mut streams = try_join_all((0..AT_ONCE).map(|_| host.stream("/story", &ask))).await?;
+        // Each leaves in the middle of its answer, or has it all by then.
+        try_join_all(streams.iter_mut().map(Events::next_json)).await?;
+    }
+    let metrics = host
+        .metrics_when("nothing is left of them", |m| {
+            let left = ["bobbin_worker_sequences", "bobbin_worker_cells_reserved", "bobbin_http_requests_in_flight"];
+            left.iter().all(|name| m.sum(name, &[]) == 0.0) && m.sum("bobbin_inferences_total", &[]) == CLIENTS as f64
+        })
+        .await?;
+    let given_up = metrics.sum("bobbin_inferences_total", &[("outcome", "cancelled")]);
+    assert!(given_up >= CLIENTS as f64 / 2.0, "{given_up} of {CLIENTS} were given up: {metrics}");
+    assert_eq!(metrics.sum("bobbin_worker_restarts_total", &[]), 0.0);
+    let answer = host.post_json("/story", &json!({"prompt": "Once", "max_tokens": 4})).await?;
+    assert_eq!(answer.status(), 200, "{}", answer.text());
     Ok(())
 }
 
