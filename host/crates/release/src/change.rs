@@ -119,13 +119,13 @@ impl Releases {
     /// owes is this one's to give: at once where stable stays, since it must not find its room taken.
     async fn follow(self: &Arc<Self>, before: &Pending, pending: &Pending, next: &Spec) {
         before.over.cancelled().await;
-        if !before.take_debt() {
-            return;
-        }
-        pending.owe_stable();
+        let Some(debt) = before.take_debt() else { return };
         let stays = |release: &Arc<Release>| *release.stable.bundle() == next.stable;
-        if self.current().get(&pending.release).is_some_and(stays) && self.restore(&pending.release).await.is_ok() {
-            pending.take_debt();
+        if self.current().get(&pending.release).is_some_and(stays) {
+            // Said in the log, and in the version's status.
+            let _ = self.restore(&pending.release, Some(debt)).await;
+        } else {
+            pending.owe(debt);
         }
     }
 
@@ -139,7 +139,7 @@ impl Releases {
         let (releases, id, bundle) = (Arc::clone(self), id.clone(), Arc::clone(failed.bundle()));
         drop(failed);
         tokio::spawn(async move {
-            let result = match releases.restore(&id).await {
+            let result = match releases.restore(&id, None).await {
                 Ok(()) => releases.view(&id),
                 Err(reason) => Err(ChangeError::VersionFailed { id, bundle, reason }),
             };
@@ -253,9 +253,12 @@ impl Releases {
         }
         let followed = self.books.lock().get(id).is_some_and(|book| book.pending.is_some());
         let serves = || self.current().get(id).is_none_or(|release| release.stable.is_ready());
-        if !followed && pending.take_debt() && !serves() {
+        if !followed
+            && let Some(debt) = pending.take_debt()
+            && !serves()
+        {
             // Said in the log, and in the version's status.
-            let _ = self.restore(id).await;
+            let _ = self.restore(id, Some(debt)).await;
         }
         if let Some(book) = self.books.lock().get_mut(id) {
             book.forget(pending);

@@ -105,9 +105,11 @@ impl Releases {
         })
     }
 
-    /// Gives drains that have begun the patience that their release has now, counted from their beginning.
+    /// Gives drains that have begun, and whose deadline has not passed, the patience that their release has now, counted
+    /// from their beginning.
     pub(crate) fn hasten(&self, id: &ReleaseId, patience: Duration) {
-        for drain in self.drains.lock().iter().filter(|drain| drain.tenure.release() == id) {
+        let runs = |drain: &&Arc<Drain>| drain.tenure.release() == id && !drain.tenure.retired().is_cancelled();
+        for drain in self.drains.lock().iter().filter(runs) {
             drain.patience.send_replace(Patience { from: drain.since, lasts: patience });
         }
     }

@@ -1,12 +1,12 @@
 //! A change that is under way: accepted, and not yet made.
 
 use crate::events::{Happening, Hub, timestamp};
+use crate::live::Verified;
 use crate::status::State;
 use crate::table::ReleaseId;
 use crate::version::Version;
 use crate::view::PendingView;
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 use tokio_util::sync::CancellationToken;
@@ -25,8 +25,21 @@ pub(crate) struct Pending {
     /// Fired when it is over, and what it took away is given back or left to the change that came after it.
     pub(crate) over: CancellationToken,
     /// Stable was retired to make room, and must come back if nothing takes its place.
-    owes_stable: AtomicBool,
+    debt: Mutex<Option<Debt>>,
     hub: Arc<Hub>,
+}
+
+/// A stable version that was retired to make room for another.
+pub(crate) struct Debt {
+    pub(crate) bundle: Arc<str>,
+    /// What its worker was started from: its folder may have changed since.
+    pub(crate) from: Option<Arc<dyn Verified>>,
+}
+
+impl std::fmt::Debug for Debt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Debt").field("bundle", &self.bundle).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -45,9 +58,9 @@ impl Pending {
         hub: &Arc<Hub>,
     ) -> Arc<Self> {
         let at = Mutex::new(At { step: "accepted", version: Weak::new(), bundle: None });
-        let (cancel, over, owes_stable) = (CancellationToken::new(), CancellationToken::new(), AtomicBool::new(false));
+        let (cancel, over, debt) = (CancellationToken::new(), CancellationToken::new(), Mutex::default());
         let (since, hub) = (SystemTime::now(), Arc::clone(hub));
-        let pending = Self { release, since, who, why, expected, at, cancel, over, owes_stable, hub };
+        let pending = Self { release, since, who, why, expected, at, cancel, over, debt, hub };
         pending.tell("accepted", None, None, None);
         Arc::new(pending)
     }
@@ -60,13 +73,13 @@ impl Pending {
     }
 
     /// From here on, giving up means bringing stable back.
-    pub(crate) fn owe_stable(&self) {
-        self.owes_stable.store(true, Ordering::Release);
+    pub(crate) fn owe(&self, debt: Debt) {
+        *self.debt.lock() = Some(debt);
     }
 
-    /// Whether stable has to be brought back; whoever asks takes that on.
-    pub(crate) fn take_debt(&self) -> bool {
-        self.owes_stable.swap(false, Ordering::AcqRel)
+    /// What has to be brought back; whoever asks takes that on.
+    pub(crate) fn take_debt(&self) -> Option<Debt> {
+        self.debt.lock().take()
     }
 
     /// The change is over without having been made.

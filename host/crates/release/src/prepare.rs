@@ -4,7 +4,7 @@
 use crate::drain::Until;
 use crate::error::ChangeError;
 use crate::live::Urgency;
-use crate::pending::Pending;
+use crate::pending::{Debt, Pending};
 use crate::policy::{DoesNotFit, Plan, Room, plan};
 use crate::releases::Releases;
 use crate::spec::{Policy, Spec};
@@ -89,8 +89,8 @@ impl Preparation {
         let Some(version) = release.stable.active() else { return };
         self.pending.step("draining", &version);
         let departing = Departing::of(&version);
+        self.pending.owe(Debt { bundle: Arc::clone(version.bundle()), from: version.launched_from().await });
         drop(version);
-        self.pending.owe_stable();
         let patience = Duration::from_secs(self.next.drain_seconds);
         let drain = self.releases.drain(&release.stable, patience, Until::Unused);
         drop(release);
@@ -212,13 +212,18 @@ impl Releases {
     ///
     /// # Errors
     /// Why a version does not serve; the others may.
-    pub(crate) async fn restore(self: &Arc<Self>, id: &ReleaseId) -> Result<(), String> {
+    pub(crate) async fn restore(self: &Arc<Self>, id: &ReleaseId, debt: Option<Debt>) -> Result<(), String> {
         let writer = self.writer.lock().await;
         let Some(release) = self.current().get(id).cloned() else { return Err("the release is gone".into()) };
         let roles = self.roles(&release.record.spec);
         // In their places before they are ready: readers see where they are.
         self.refill(&writer, &release, roles.clone());
         drop((writer, release));
+        // It comes back as it was, whatever has become of its folder.
+        if let Some(Debt { from: Some(from), .. }) = debt.filter(|debt| debt.bundle == *roles.stable.version().bundle())
+        {
+            roles.stable.version().inherit(from).await;
+        }
         let mut result = Ok(());
         for hold in [Some(roles.stable), roles.candidate, roles.shadow].into_iter().flatten() {
             let version = hold.version();

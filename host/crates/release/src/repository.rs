@@ -57,7 +57,7 @@ impl Releases {
                 self.hub.tell(&Happening::Bundle { bundle: &bundle, event: "verified", reason: None });
                 for id in self.waiting_for(&bundle) {
                     // Said in the log, and in the version's status.
-                    let _ = self.restore(&id).await;
+                    let _ = self.restore(&id, None).await;
                 }
             }
             Err(reason) => {
@@ -75,7 +75,11 @@ impl Releases {
         let collect = move |_: &Interest| {
             let _turn = turn;
             let workshop = &releases.workshop;
-            if releases.versions().iter().any(|version| workshop.exists(version.bundle()).is_err()) {
+            let table = releases.table();
+            // One that is retired to make room has a place, and may come back.
+            let places = table.iter().map(|release| Arc::clone(release.stable.bundle()));
+            let mut needed = releases.versions().into_iter().map(|version| Arc::clone(version.bundle())).chain(places);
+            if needed.any(|bundle| workshop.exists(&bundle).is_err()) {
                 return Ok(());
             }
             workshop.collect()

@@ -43,8 +43,8 @@ pub struct Version {
 /// How far a version's way to life is.
 enum Stage {
     New,
-    Verified(Box<dyn Verified>),
-    Launched,
+    Verified(Arc<dyn Verified>),
+    Launched(Arc<dyn Verified>),
     Failed(String),
 }
 
@@ -162,7 +162,7 @@ impl Version {
         let mut stage = self.stage.lock().await;
         match &*stage {
             Stage::New => {}
-            Stage::Verified(_) | Stage::Launched => return Ok(()),
+            Stage::Verified(_) | Stage::Launched(_) => return Ok(()),
             Stage::Failed(reason) => return Err(reason.clone()),
         }
         // Hashing that nobody waits for ends with its next chunk, and its turn only then: changes that are given up do not
@@ -181,13 +181,33 @@ impl Version {
         };
         match crate::background::run(urgency, verifying).await {
             Ok(verified) => {
-                self.need_bytes.store(verified.need_bytes(), Ordering::Release);
-                // There is one verification, under the stage's lock.
-                let _ = self.digest.set(verified.digest());
-                *stage = Stage::Verified(verified);
+                self.is_verified(&mut stage, verified.into());
                 Ok(())
             }
             Err(reason) => Err(self.failed(&mut stage, reason)),
+        }
+    }
+
+    fn is_verified(&self, stage: &mut Stage, verified: Arc<dyn Verified>) {
+        self.need_bytes.store(verified.need_bytes(), Ordering::Release);
+        // This happens once, under the stage's lock.
+        let _ = self.digest.set(verified.digest());
+        *stage = Stage::Verified(verified);
+    }
+
+    /// What its worker was started from.
+    pub(crate) async fn launched_from(&self) -> Option<Arc<dyn Verified>> {
+        match &*self.stage.lock().await {
+            Stage::Launched(verified) => Some(Arc::clone(verified)),
+            Stage::New | Stage::Verified(_) | Stage::Failed(_) => None,
+        }
+    }
+
+    /// Takes on what an earlier version of the same bundle was started from: it needs no repository any more.
+    pub(crate) async fn inherit(&self, verified: Arc<dyn Verified>) {
+        let mut stage = self.stage.lock().await;
+        if matches!(*stage, Stage::New) {
+            self.is_verified(&mut stage, verified);
         }
     }
 
@@ -200,8 +220,8 @@ impl Version {
         let verified = match &*stage {
             Stage::New => return Err(format!("{} was not verified before it was loaded", self.bundle)),
             Stage::Failed(reason) => return Err(reason.clone()),
-            Stage::Launched => return Ok(()),
-            Stage::Verified(verified) => verified,
+            Stage::Launched(_) => return Ok(()),
+            Stage::Verified(verified) => Arc::clone(verified),
         };
         self.enter(State::Loading, None);
         match verified.launch(self.class) {
@@ -210,7 +230,7 @@ impl Version {
                 tokio::spawn(follow(Arc::clone(&self.bundle), self.class, Arc::clone(&self.hub), live.follow()));
                 // There is one launch, under the stage's lock.
                 let _ = self.live.set(live);
-                *stage = Stage::Launched;
+                *stage = Stage::Launched(verified);
                 Ok(())
             }
         }

@@ -325,3 +325,19 @@ async fn what_a_removed_bundle_stored_goes_once_it_does_not_serve() {
     host.releases.repository_changed("s@1.2.0".into(), Sighting::Removed).await;
     assert_eq!(host.workshop.collections(), 1);
 }
+
+#[tokio::test]
+async fn a_version_that_was_retired_comes_back_although_its_bundle_is_gone() {
+    for gone in [true, false] {
+        let host = Host::with(150, vec![declared("s@1.0.0")]).await;
+        if gone {
+            host.workshop.loses("s@1.0.0");
+        } else {
+            host.workshop.has("s@1.0.0", Behaviour { unsound: Some("truncated".into()), ..Behaviour::default() });
+        }
+        host.workshop.has("s@1.1.0", Behaviour { unloadable: Some("it aborts".into()), ..Behaviour::default() });
+        assert_eq!(code(host.change(stable("s@1.1.0")).await), "version_failed");
+        assert_eq!((host.serves().as_str(), host.workshop.running().len()), ("s@1.0.0", 1));
+        assert!(host.releases.readiness().is_ready());
+    }
+}
