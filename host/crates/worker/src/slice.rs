@@ -37,25 +37,14 @@ pub fn short() {
 /// # Errors
 /// When the kernel refuses.
 pub(crate) fn ordinary() -> io::Result<()> {
-    if std::env::var_os("X").is_some() {
-        return ask(0);
-    }
     ask(0)
 }
 
 fn ask(nanoseconds: u64) -> io::Result<()> {
     // SAFETY: a plain call with integer arguments; 0 names the calling thread.
     let nice = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
-    let attributes = Attributes {
-        size: 48,
-        policy: if nice == 10 { 5 } else { 0 },
-        flags: 0,
-        nice,
-        priority: 0,
-        runtime: nanoseconds,
-        deadline: 0,
-        period: 0,
-    };
+    let attributes =
+        Attributes { size: 48, policy: 0, flags: 0, nice, priority: 0, runtime: nanoseconds, deadline: 0, period: 0 };
     // SAFETY: the pointer is to a live structure of the size that it names; 0 is the calling thread, and no flags.
     match unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) } {
         0 => Ok(()),
