@@ -120,6 +120,7 @@ fn workers(registry: &mut Registry, versions: &[Snapshot]) {
     gauge(registry, "worker_paused", "Sequences paused for a slow reader", |v| v.stats.paused.into());
     gauge(registry, "worker_cells", "Cells of the key-value cache", |v| v.stats.cells.into());
     gauge(registry, "worker_cells_reserved", "Cells reserved by sequences", |v| v.stats.cells_reserved.into());
+    gauge(registry, "worker_cells_cached", "Cells kept of sequences that are over", |v| v.stats.cells_cached.into());
     counter(registry, "worker_steps", "Steps of the scheduler", |v| v.stats.steps);
     counter(registry, "worker_cancelled", "Computes that were given up", |v| v.stats.cancelled);
     counter(registry, "worker_overcommits", "Steps without room in spite of reserved cells: a bug", |v| {

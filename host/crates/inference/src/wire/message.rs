@@ -163,8 +163,10 @@ pub struct WorkerStats {
     pub waiting: u32,
     /// Sequences paused because their reader is slow.
     pub paused: u32,
-    /// Cells reserved.
+    /// Cells that sessions hold or will need; what they share counts once.
     pub cells_reserved: u32,
+    /// Cells kept for what is over, for others that begin alike.
+    pub cells_cached: u32,
     /// Cells in all.
     pub cells: u32,
     /// Steps since the start.

@@ -4,7 +4,7 @@ use crate::worker::{Answer, Worker, constrained, goldens, greedy, ids, score, sp
 use bobbin_inference::wire::{LoadSpec, ToWorker};
 use bobbin_inference::{Constraint, FinishReason, Options, OptionsPatch, Prompt, Reason, Work};
 
-const STORIES: &str = "stories260K-f16.gguf";
+pub(crate) const STORIES: &str = "stories260K-f16.gguf";
 
 #[test]
 fn greedy_answers_are_those_of_the_reference() {
@@ -435,20 +435,4 @@ fn a_chat_goes_through_the_bundles_template() {
     let fake = r#"[{"role": "user", "content": "</s>"}]"#;
     let prompt = Prompt::Chat { messages: fake.into(), tools: None };
     assert!(worker.compute(4, Work::Generate { prompt, options: greedy(1) }).usage.input_tokens > 2);
-}
-
-#[test]
-fn the_bundles_prefix_is_computed_once_for_all() {
-    let Some(spec) = spec(STORIES) else { return };
-    let mut worker = Worker::ready(spec.clone());
-    let expected = worker.compute(1, text("Once upon a time, there was a dog", greedy(20))).text;
-    let prefix = Some("Once upon a time, there was".into());
-    let mut worker = Worker::ready(LoadSpec { prefix, ..spec });
-    for session in 1..=2 {
-        let answer = worker.compute(session, text("Once upon a time, there was a dog", greedy(20)));
-        assert_eq!(answer.text, expected);
-        assert!(answer.usage.cached_tokens >= 6, "{:?}", answer.usage);
-    }
-    let other = worker.compute(3, text("The dog", greedy(5)));
-    assert!(other.usage.cached_tokens <= 1, "only BOS is the same: {:?}", other.usage);
 }

@@ -14,6 +14,8 @@ mod lifetime;
 #[cfg(test)]
 mod load;
 #[cfg(test)]
+mod prefix;
+#[cfg(test)]
 mod score;
 #[cfg(test)]
 mod size;

@@ -36,8 +36,9 @@ fn a_worker_holds_no_more_than_its_bundle_says_it_needs_and_not_much_less() {
         tolerance: 0.0,
     });
     // Prompts of many sequences at once fill whole batches, and so all that is computed with.
-    let prompt = "Once upon a time there was a cheerful dog. ".repeat(16);
-    let calls: Vec<_> = (1..=32).map(|session| worker.start(session, text(&prompt, greedy(8)))).collect();
+    // They begin differently, so that they share nothing.
+    let prompt = |session| format!("{session} times upon a time there was a cheerful dog. ").repeat(15);
+    let calls: Vec<_> = (1..=32).map(|session| worker.start(session, text(&prompt(session), greedy(8)))).collect();
     for call in calls {
         assert_eq!(worker.finish(call).error, None);
     }

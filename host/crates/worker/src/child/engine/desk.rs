@@ -9,7 +9,7 @@ use super::super::vocabulary::Vocabulary;
 use super::score::Scoring;
 use super::{past_deadline, send, send_values};
 use bobbin_inference::wire::{CallId, FromWorker, SessionId};
-use bobbin_inference::{FinishReason, InferenceError, Options, Priority, Reason};
+use bobbin_inference::{FinishReason, InferenceError, Options, Priority, Reason, Scope};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
@@ -21,7 +21,7 @@ pub(super) struct Call {
     pub(super) session: SessionId,
     pub(super) deadline: Instant,
     pub(super) account: u64,
-    pub(super) route: Arc<str>,
+    pub(super) scope: Arc<Scope>,
     pub(super) priority: Priority,
     pub(super) credit: u32,
     pub(super) stage: Stage,
@@ -231,8 +231,8 @@ impl Desk {
         out: &mut Outbox,
     ) {
         let Some(in_hand) = self.calls.get(&call) else { return };
-        let (route, priority) = (Arc::clone(&in_hand.route), in_hand.priority);
-        let request = Request { call, key, tokens, placement, extra, outputs, route, priority, credit };
+        let (scope, priority) = (Arc::clone(&in_hand.scope), in_hand.priority);
+        let request = Request { call, key, tokens, placement, extra, outputs, scope, priority, credit };
         if let Err(error) = self.schedule.submit(request)
             && self.calls.remove(&call).is_some()
         {

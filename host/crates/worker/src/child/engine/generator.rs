@@ -29,6 +29,8 @@ const MOST_CALLS: usize = 1024;
 const QUEUE: usize = 512;
 /// Sessions whose history is kept.
 const SESSIONS: usize = 4096;
+/// Tokens that are worth sharing: below, a prompt computes its own in the step that it needs anyway.
+const ALIKE: u32 = 32;
 
 /// The engine of a model that generates.
 pub(in super::super) struct Generator {
@@ -54,9 +56,10 @@ impl Generator {
         events: SyncSender<Event>,
     ) -> io::Result<Self> {
         let vocabulary = Arc::clone(&model.vocabulary);
-        let cells = decoder.cells() - u32::try_from(prefix.len()).unwrap_or(0);
         let limits = Limits {
-            cells,
+            cells: decoder.cells(),
+            cached: model.cached_cells(spec.context),
+            alike: ALIKE,
             context: spec.context,
             parallel: decoder.parallel(),
             slots: decoder.slots(),
@@ -146,28 +149,38 @@ impl Generator {
             Work::Embed { .. } => return Err(unsupported("embedding", "generates text")),
         };
         let deadline = Instant::now() + Duration::from_millis(context.remaining_ms.min(MOST_MILLISECONDS));
-        let route = Arc::from(context.scope.route);
+        let scope = Arc::new(context.scope);
         let request = context.request;
-        let call = Call { request, session, deadline, account, route, priority: context.priority, credit, stage };
+        let call = Call { request, session, deadline, account, scope, priority: context.priority, credit, stage };
         self.desk.calls.insert(id, call);
         Ok(text)
     }
 
     /// Lets waiting computes start, and brings the cache in the state that the scheduler assumes.
     fn admit(&mut self) {
-        let admission = self.desk.schedule.admit();
-        let mut lost = HashSet::new();
-        for op in admission.ops {
-            let (slot, done) = match op {
-                Op::Trim { slot, keep } => (slot, self.decoder.trim(slot, keep)),
-                Op::Share { slot, len } => (slot, self.decoder.share(slot, len)),
-            };
-            if !done {
-                lost.extend(self.desk.schedule.lost(slot));
+        loop {
+            let admission = self.desk.schedule.admit();
+            for (call, cached) in admission.admitted {
+                self.desk.admitted(call, cached);
             }
-        }
-        for (call, cached) in admission.admitted {
-            self.desk.admitted(call, if lost.contains(&call) { 0 } else { cached });
+            let mut lost = false;
+            for op in admission.ops {
+                let (slot, done) = match op {
+                    Op::Trim { slot, keep } => (slot, self.decoder.trim(slot, keep)),
+                    Op::Share { from, slot, len } => (slot, self.decoder.share(from, slot, len)),
+                };
+                if !done {
+                    lost = true;
+                    self.desk.schedule.lost(slot);
+                    if matches!(op, Op::Share { .. }) {
+                        self.desk.schedule.cannot_share();
+                    }
+                }
+            }
+            // Whoever has lost cells begins again, with none.
+            if !lost {
+                return;
+            }
         }
     }
 
@@ -228,7 +241,7 @@ impl Machine for Generator {
 
     fn step(&mut self, out: &mut Outbox) -> bool {
         self.admit();
-        let rows = self.desk.schedule.plan(self.pace.budget());
+        let rows = self.desk.schedule.plan(self.pace.budget(self.desk.schedule.demand()));
         if rows.is_empty() {
             return false;
         }
@@ -256,6 +269,7 @@ impl Machine for Generator {
             waiting: counts.waiting,
             paused: counts.paused,
             cells_reserved: counts.reserved,
+            cells_cached: counts.cached,
             cells: self.decoder.cells(),
             steps: self.steps,
             cancelled: self.desk.cancelled,

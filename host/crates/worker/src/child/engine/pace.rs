@@ -1,9 +1,13 @@
 //! How much of prompts one step takes: as much as keeps the step short, since everybody else's next token,
-//! and every cancellation, waits for its end.
+//! and every cancellation, waits for its end. But large steps compute a prompt in less time: so the more prompts there
+//! are for each answer in hand, the longer a step may be.
 
+use super::super::schedule::Demand;
 use std::time::Duration;
 
 const STEP: Duration = Duration::from_millis(100);
+/// By how much a step may be longer where more wait for a first token than for a next one.
+const LONGER: f64 = 4.0;
 /// Fewer rows make no step shorter: the weights are read once in any case.
 const LEAST: usize = 32;
 
@@ -21,9 +25,11 @@ impl Pace {
     }
 
     /// Rows of prompts for the next step.
-    pub(super) fn budget(&self) -> usize {
+    pub(super) fn budget(&self, demand: Demand) -> usize {
         let Some(seconds) = self.seconds_per_row else { return self.most.min(4 * LEAST) };
-        let rows = STEP.as_secs_f64() / seconds.max(1e-9);
+        #[allow(clippy::cast_precision_loss, reason = "counts of computes")]
+        let longer = (demand.prompts as f64 / demand.answers as f64).clamp(1.0, LONGER);
+        let rows = STEP.as_secs_f64() * longer / seconds.max(1e-9);
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number; `as` saturates")]
         let rows = rows as usize;
         rows.clamp(LEAST.min(self.most), self.most)
@@ -44,22 +50,37 @@ impl Pace {
 mod tests {
     use super::*;
 
+    const fn demand(prompts: usize, answers: usize) -> Demand {
+        Demand { prompts, answers }
+    }
+
     #[test]
     fn a_slow_model_takes_prompts_in_small_chunks_and_a_fast_one_in_large_ones() {
         let mut pace = Pace::new(512);
-        assert_eq!(pace.budget(), 128);
+        assert_eq!(pace.budget(demand(1, 1)), 128);
         pace.measured(128, Duration::from_millis(1));
-        assert_eq!(pace.budget(), 512);
-        for _ in 0..32 {
-            pace.measured(512, Duration::from_secs(10));
+        assert_eq!(pace.budget(demand(1, 1)), 512);
+        for _ in 0..64 {
+            pace.measured(512, Duration::from_secs(60));
         }
-        assert_eq!(pace.budget(), 32);
+        assert_eq!((pace.budget(demand(1, 1)), pace.budget(demand(1, 0))), (32, 32));
+    }
+
+    #[test]
+    fn the_more_prompts_there_are_for_each_answer_the_larger_the_chunk() {
+        let mut pace = Pace::new(512);
+        for _ in 0..64 {
+            pace.measured(512, Duration::from_secs(1));
+        }
+        for (prompts, answers, expected) in [(1, 8, 51), (8, 8, 51), (16, 8, 102), (31, 1, 204), (1, 0, 204)] {
+            assert_eq!(pace.budget(demand(prompts, answers)), expected, "{prompts} prompts, {answers} answers");
+        }
     }
 
     #[test]
     fn steps_of_single_tokens_teach_nothing_about_prompts() {
         let mut pace = Pace::new(512);
         pace.measured(1, Duration::from_secs(1));
-        assert_eq!(pace.budget(), 128);
+        assert_eq!(pace.budget(demand(1, 1)), 128);
     }
 }

@@ -24,6 +24,8 @@ use std::sync::Arc;
 
 /// llama.cpp's bound on sequences in one context.
 pub(super) const MOST_SEQUENCES: u32 = 256;
+/// Weights that are computed with in the time that ten heads look at a cell which is not theirs.
+const WEIGHTS_OF_A_LOOK: u64 = 700;
 /// llama.cpp's names for whether attention is fused: never, or where the backend has it.
 const FUSED_NEVER: i32 = 0;
 const FUSED_AUTO: i32 = -1;
@@ -99,6 +101,17 @@ impl Model {
     fn number(&self, key: &str) -> Option<u64> {
         let architecture = self.model.meta_val_str("general.architecture").ok()?;
         self.model.meta_val_str(&format!("{architecture}.{key}")).ok()?.parse().ok()
+    }
+
+    /// Cells to keep for sessions that are over, where sequences can share cells at all. Each of them costs every
+    /// later token a look, in each head of each layer: together no more than a tenth of the token's own cost.
+    pub(super) fn cached_cells(&self, context: u32) -> u32 {
+        if !self.cells_are_independent() {
+            return 0;
+        }
+        let heads = u64::from(self.model.n_layer()) * u64::from(self.model.n_head());
+        let affordable = self.model.n_params() / heads.max(1).saturating_mul(WEIGHTS_OF_A_LOOK);
+        u32::try_from(affordable).unwrap_or(u32::MAX).max(context)
     }
 
     /// Bytes of one key-value cell over all layers, in 16-bit floats.
@@ -299,9 +312,13 @@ impl Decoder {
         kept || keep == 0
     }
 
-    /// Lets an empty sequence share the first cells of the prefix. Returns false when that is impossible.
-    pub(super) fn share(&mut self, slot: u32, len: u32) -> bool {
-        let (Ok(from), Ok(to)) = (i32::try_from(self.slots), i32::try_from(slot)) else { return false };
+    /// Lets an empty sequence share the first cells of another. Returns false when that is impossible.
+    pub(super) fn share(&mut self, from: u32, slot: u32, len: u32) -> bool {
+        if self.filled.get(from as usize).is_none_or(|filled| *filled < len) {
+            return false;
+        }
+        let (Ok(from), Ok(to)) = (i32::try_from(from), i32::try_from(slot)) else { return false };
+        // A sliding window may have dropped the beginning.
         let whole = self.context.kv_cache_seq_pos_min(from) == 0;
         if !whole || self.context.copy_kv_cache_seq(from, to, Some(0), Some(len)).is_err() {
             return false;

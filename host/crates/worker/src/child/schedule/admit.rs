@@ -1,8 +1,9 @@
 //! Who of the waiting may run: cells, sequence ids, eviction.
 
-use super::{Admission, Key, Op, Placement, Running, Schedule, Waiting, len32};
+use super::share::Beginning;
+use super::{Admission, Key, Placement, Running, Schedule, Sequence, Waiting, len32};
+use bobbin_inference::wire::CallId;
 use std::cmp::Reverse;
-use std::sync::Arc;
 
 impl Schedule {
     /// Admits as many waiting computes as fit, the one whose turn it is first, and stops at the first that
@@ -13,27 +14,41 @@ impl Schedule {
         let wants = |running: &&Running| !running.is_paused();
         while self.running.iter().filter(wants).count() < self.limits.parallel {
             let Some(at) = self.next_waiting() else { break };
-            if !self.make_room(at) {
-                break;
+            let Some(waiting) = self.waiting.get_mut(at) else { break };
+            waiting.follows = None;
+            let Some(waiting) = self.waiting.get(at) else { break };
+            let beginning = self.beginning(waiting);
+            if let Beginning::Soon(leader) = beginning
+                && let Some(waiting) = self.waiting.get_mut(at)
+            {
+                waiting.follows = Some(leader);
+                continue;
             }
+            // Where everything but what it would share has to go, that goes too.
+            let Some(beginning) = [beginning, Beginning::Own(0)].into_iter().find(|it| self.make_room(at, *it)) else {
+                break;
+            };
             let waiting = self.waiting.remove(at);
-            admitted.push(self.start(waiting));
+            admitted.push(self.start(waiting, beginning));
         }
         Admission { ops: std::mem::take(&mut self.ops), admitted }
     }
 
-    /// Highest priority, then the route with the fewest cells, then the earliest.
+    /// Highest priority, then the route with the fewest cells, then the earliest; of those that wait for nobody else.
     fn next_waiting(&self) -> Option<usize> {
-        let held = |route: &Arc<str>| -> u32 {
-            let running = self.running.iter().filter(|running| running.route == *route);
-            running.filter_map(|running| self.sessions.get(&running.key)).map(|session| session.reserved).sum()
+        let held = |route: &str| -> u32 {
+            let running = self.running.iter().filter(|running| running.scope.route == route);
+            let of = |sequence: &Sequence| sequence.computed + sequence.promised;
+            running.filter_map(|running| self.sequences.get(&running.key)).map(of).sum()
         };
-        let turn =
-            |waiting: &Waiting| (Reverse(waiting.request.priority), held(&waiting.request.route), waiting.arrival);
-        self.waiting.iter().enumerate().min_by_key(|(_, waiting)| turn(waiting)).map(|(at, _)| at)
+        let turn = |waiting: &Waiting| {
+            (Reverse(waiting.request.priority), held(&waiting.request.scope.route), waiting.arrival)
+        };
+        let candidates = self.waiting.iter().enumerate().filter(|(_, waiting)| !self.follows(waiting));
+        candidates.min_by_key(|(_, waiting)| turn(waiting)).map(|(at, _)| at)
     }
 
-    /// Cells that a waiting compute needs in all.
+    /// Cells that a waiting compute comes to hold in all.
     fn need(&self, waiting: &Waiting) -> u32 {
         let history = match waiting.request.placement {
             Placement::Append => len32(self.history(waiting.request.key)),
@@ -43,90 +58,86 @@ impl Schedule {
         prompt.saturating_add(waiting.request.extra).min(self.limits.context).max(prompt)
     }
 
-    /// Reserves cells and a sequence id, evicting sessions that do not run where that helps: idle ones first,
-    /// then those that wait themselves, the longest unused first.
-    fn make_room(&mut self, at: usize) -> bool {
+    /// Reserves cells and a sequence id, and lets the sequence begin as it can: evicts sequences that do not run
+    /// where that helps, what is over and idle first, then those that wait themselves, the longest unused first.
+    fn make_room(&mut self, at: usize, beginning: Beginning) -> bool {
         let Some(waiting) = self.waiting.get(at) else { return false };
         let key = waiting.request.key;
-        let need = self.need(waiting);
-        let (own, has_slot) = self.sessions.get(&key).map_or((0, false), |s| (s.reserved, s.slot.is_some()));
-        let spare = self.sessions.iter().filter(|(other, session)| **other != key && evictable(session));
-        let (cells, count) = spare.fold((0, 0), |(cells, n), (_, session)| (cells + session.reserved, n + 1));
-        let available = self.limits.cells - self.reserved + own;
-        if available + cells < need || (!has_slot && self.free.is_empty() && count == 0) {
+        let new = self.need(waiting).saturating_sub(beginning.len());
+        let spared = |other: Key| other == key || Some(other) == beginning.lender();
+        let stays = |(other, sequence): (&Key, &Sequence)| match (*other, beginning) {
+            (other, Beginning::Own(len)) if other == key => Some((sequence.end, len)),
+            (other, Beginning::Of(leader)) if other == leader.key && is_evictable(sequence) => {
+                Some((sequence.end, leader.len))
+            }
+            (other, _) => (other != key && !is_evictable(sequence)).then_some((sequence.end, sequence.computed)),
+        };
+        let has_slot = self.sequences.get(&key).is_some_and(|sequence| sequence.slot.is_some());
+        let least = self.cells.held_by(self.sequences.iter().filter_map(stays));
+        let spare = || self.sequences.iter().filter(|(other, sequence)| !spared(**other) && is_evictable(sequence));
+        if least + self.promised + new > self.limits.cells || !has_slot && self.free.is_empty() && spare().count() == 0
+        {
             return false;
         }
-        while self.limits.cells - self.reserved + own < need || (!has_slot && self.free.is_empty()) {
-            let spare = self.sessions.iter().filter(|(other, session)| **other != key && evictable(session));
-            let first = spare.min_by_key(|(_, session)| (session.call.is_some(), session.used));
-            let Some(first) = first.map(|(key, _)| *key) else { return false };
-            self.vacate(first);
+        match beginning {
+            Beginning::Own(len) => self.trim(key, len),
+            Beginning::Of(_) | Beginning::Soon(_) => self.trim(key, 0),
         }
-        let Some(session) = self.sessions.get_mut(&key) else { return false };
-        if session.slot.is_none() {
-            session.slot = self.free.pop();
+        while self.cells.held() + self.promised + new > self.limits.cells || !has_slot && self.free.is_empty() {
+            let spare = self.sequences.iter().filter(|(other, sequence)| !spared(**other) && is_evictable(sequence));
+            let first = spare.min_by_key(|(_, sequence)| (sequence.call.is_some(), sequence.used));
+            match (first.map(|(other, _)| *other), beginning) {
+                (Some(first @ Key::Cached(_)), _) => self.forget(first),
+                (Some(first), _) => self.vacate(first),
+                // What it shares with the lender stays; the rest of the lender's is all that is left to go.
+                (None, Beginning::Of(leader)) if self.computed(leader.key) > leader.len => {
+                    self.trim(leader.key, leader.len);
+                }
+                (None, _) => return false,
+            }
         }
-        // Shrinking happens when a replaced conversation is shorter; what is computed is trimmed in `start`.
-        self.reserved = self.reserved - session.reserved + need;
-        session.reserved = need;
+        let Some(sequence) = self.sequences.get_mut(&key) else { return false };
+        if sequence.slot.is_none() {
+            sequence.slot = self.free.pop();
+        }
+        sequence.promised = new;
+        self.promised += new;
         true
     }
 
-    fn start(&mut self, waiting: Waiting) -> (u64, u32) {
-        let request = waiting.request;
-        if let Some(session) = self.sessions.get_mut(&request.key) {
-            session.runs = true;
+    /// Puts the tokens into the sequence. Returns how many of them were computed before.
+    fn start(&mut self, waiting: Waiting, beginning: Beginning) -> (CallId, u32) {
+        let Waiting { request, choosing, .. } = waiting;
+        let mut before = 0;
+        if let Some(sequence) = self.sequences.get_mut(&request.key) {
+            sequence.runs = true;
+            match request.placement {
+                Placement::Append => {
+                    before = len32(&sequence.tokens);
+                    sequence.tokens.extend(request.tokens);
+                }
+                Placement::Replace => sequence.tokens = request.tokens,
+            }
         }
-        let cached = self.place(request.key, request.tokens, request.placement);
+        if let Beginning::Of(leader) = beginning {
+            self.share(request.key, leader);
+        }
         self.running.push(Running {
             call: request.call,
             key: request.key,
-            route: request.route,
+            scope: request.scope,
             priority: request.priority,
             outputs: request.outputs,
             credit: i64::from(request.credit),
-            choosing: waiting.choosing,
+            choosing,
             extra: request.extra,
             stepped: self.clock,
         });
-        (request.call, cached)
-    }
-
-    /// Puts the tokens into the session. Returns how many of them were computed before.
-    fn place(&mut self, key: Key, tokens: Vec<i32>, placement: Placement) -> u32 {
-        let Some(session) = self.sessions.get_mut(&key) else { return 0 };
-        let before = session.computed;
-        let mut cached = 0;
-        match placement {
-            Placement::Append => session.tokens.extend(tokens),
-            Placement::Replace => {
-                let common = session.tokens.iter().zip(&tokens).take_while(|(old, new)| old == new).count();
-                let common = u32::try_from(common).unwrap_or(u32::MAX);
-                session.tokens = tokens;
-                session.computed = session.computed.min(common);
-            }
-        }
-        // The last token is always computed: its logits choose the next one.
-        let most = len32(&session.tokens).saturating_sub(1);
-        session.computed = session.computed.min(most);
-        if placement == Placement::Replace {
-            cached = session.computed;
-        }
-        let Some(slot) = session.slot else { return cached };
-        if session.computed < before {
-            self.ops.push(Op::Trim { slot, keep: session.computed });
-        }
-        let shared = self.prefix.iter().zip(&session.tokens).take_while(|(a, b)| a == b).count();
-        let shared = u32::try_from(shared).unwrap_or(u32::MAX).min(most);
-        if session.computed == 0 && shared > 0 && matches!(key, Key::Session(_)) {
-            session.computed = shared;
-            cached = shared;
-            self.ops.push(Op::Share { slot, len: shared });
-        }
-        cached
+        (request.call, beginning.len().saturating_sub(before))
     }
 }
 
-fn evictable(session: &super::Session) -> bool {
-    !session.runs && session.slot.is_some()
+/// Whether its cells may be taken away.
+fn is_evictable(sequence: &Sequence) -> bool {
+    !sequence.runs && sequence.slot.is_some()
 }

@@ -12,31 +12,46 @@
 //! Computes are admitted while fewer than `parallel` want to compute. One whose reader is slow keeps its cells
 //! but not its place; when readers come back and more than `parallel` want to compute, they take turns.
 //!
+//! Sessions of one scope that begin alike share the cells of their beginning, and so does everybody with the bundle's
+//! declared prefix. What a session leaves behind stays for the next one that begins alike, up to a bound. One that
+//! begins like another that is still being computed waits for it instead of computing the same beside it.
+//!
 //! A step takes one token from each computing sequence whose reader keeps up, then prompts in chunks, shared
 //! evenly between the routes that have prompts pending.
 
 mod admit;
+#[cfg(test)]
+mod alike;
+mod cells;
 mod plan;
 #[cfg(test)]
 mod properties;
+mod share;
 #[cfg(test)]
 mod tests;
 mod types;
 
-pub(crate) use types::{Admission, Counts, Key, Limits, Op, Outputs, Placement, Request, Row, Token};
+pub(crate) use types::{Admission, Counts, Demand, Key, Limits, Op, Outputs, Placement, Request, Row, Token};
 
 use bobbin_inference::wire::CallId;
-use bobbin_inference::{InferenceError, Priority, Reason};
+use bobbin_inference::{InferenceError, Priority, Reason, Scope};
+use cells::{Cells, RunId};
+use share::Leader;
 use std::collections::HashMap;
 use std::sync::Arc;
 
 #[derive(Debug, Default)]
-struct Session {
+struct Sequence {
     tokens: Vec<Token>,
     /// How many of `tokens` are in the cache.
     computed: u32,
+    /// Where they end there.
+    end: Option<RunId>,
     slot: Option<u32>,
-    reserved: u32,
+    /// Cells for what it will compute.
+    promised: u32,
+    /// Who shares its cells; everybody without.
+    scope: Option<Arc<Scope>>,
     /// Larger is more recent.
     used: u64,
     call: Option<CallId>,
@@ -48,7 +63,7 @@ struct Session {
 struct Running {
     call: CallId,
     key: Key,
-    route: Arc<str>,
+    scope: Arc<Scope>,
     priority: Priority,
     outputs: Outputs,
     credit: i64,
@@ -71,6 +86,8 @@ impl Running {
 struct Waiting {
     request: Request,
     arrival: u64,
+    /// Who computes what it begins with.
+    follows: Option<Leader>,
     /// It was taken off its cells while its next token was being chosen; the token still comes.
     choosing: bool,
 }
@@ -79,13 +96,15 @@ struct Waiting {
 #[derive(Debug)]
 pub(crate) struct Schedule {
     limits: Limits,
-    /// Tokens of the bundle's shared prefix, computed in a sequence of its own.
-    prefix: Vec<Token>,
-    sessions: HashMap<Key, Session>,
+    sequences: HashMap<Key, Sequence>,
+    cells: Cells,
+    /// Cells for what running computes will compute.
+    promised: u32,
+    /// Sequences can share cells.
+    shares: bool,
     running: Vec<Running>,
     waiting: Vec<Waiting>,
     free: Vec<u32>,
-    reserved: u32,
     ops: Vec<Op>,
     clock: u64,
 }
@@ -95,17 +114,26 @@ fn len32(tokens: &[Token]) -> u32 {
 }
 
 impl Schedule {
-    /// An empty schedule. `prefix` may be empty.
+    /// An empty schedule. `prefix` may be empty; else it is computed in the slot after those of the limits.
     pub(crate) fn new(limits: Limits, prefix: Vec<Token>) -> Self {
         let slots = limits.slots;
+        let (mut cells, mut sequences) = (Cells::default(), HashMap::new());
+        if !prefix.is_empty() {
+            let end = prefix.iter().fold(None, |end, _| Some(cells.push(end)));
+            let computed = len32(&prefix);
+            let sequence =
+                Sequence { tokens: prefix, computed, end, slot: Some(slots), runs: true, ..Sequence::default() };
+            sequences.insert(Key::Prefix, sequence);
+        }
         Self {
             limits,
-            prefix,
-            sessions: HashMap::new(),
+            sequences,
+            cells,
+            promised: 0,
+            shares: limits.cached > 0,
             running: Vec::new(),
             waiting: Vec::new(),
             free: (0..slots).rev().collect(),
-            reserved: 0,
             ops: Vec::new(),
             clock: 0,
         }
@@ -113,12 +141,12 @@ impl Schedule {
 
     /// Whether a sequence has a history.
     pub(crate) fn has_history(&self, key: Key) -> bool {
-        self.sessions.get(&key).is_some_and(|session| !session.tokens.is_empty())
+        self.sequences.get(&key).is_some_and(|session| !session.tokens.is_empty())
     }
 
     /// The history of a sequence.
     pub(crate) fn history(&self, key: Key) -> &[Token] {
-        self.sessions.get(&key).map_or(&[], |session| &session.tokens)
+        self.sequences.get(&key).map_or(&[], |session| &session.tokens)
     }
 
     /// Takes a compute into the queue.
@@ -144,9 +172,12 @@ impl Schedule {
                 format!("{} computes wait for room in the model's worker already; try again later", self.limits.queue),
             ));
         }
-        let sessions = self.sessions.len();
+        // What is over, and the prefix, are not among them.
+        let sessions = |(key, _): &(&Key, &Sequence)| matches!(key, Key::Session(_) | Key::Score(_));
+        let full = self.sequences.len() >= self.limits.sessions
+            && self.sequences.iter().filter(sessions).count() >= self.limits.sessions;
         self.clock += 1;
-        match self.sessions.get_mut(&request.key) {
+        match self.sequences.get_mut(&request.key) {
             Some(session) if session.call.is_some() => {
                 return Err(InferenceError::new(
                     Reason::InvalidState,
@@ -154,18 +185,19 @@ impl Schedule {
                 ));
             }
             Some(session) => session.call = Some(request.call),
-            None if sessions >= self.limits.sessions => {
+            None if full => {
                 return Err(InferenceError::new(
                     Reason::QueueFull,
                     format!("the model's worker keeps {} sessions already; try again later", self.limits.sessions),
                 ));
             }
             None => {
-                let session = Session { call: Some(request.call), ..Session::default() };
-                self.sessions.insert(request.key, session);
+                let scope = Some(Arc::clone(&request.scope));
+                let sequence = Sequence { call: Some(request.call), scope, ..Sequence::default() };
+                self.sequences.insert(request.key, sequence);
             }
         }
-        self.waiting.push(Waiting { request, arrival: self.clock, choosing: false });
+        self.waiting.push(Waiting { request, arrival: self.clock, follows: None, choosing: false });
         Ok(())
     }
 
@@ -195,7 +227,7 @@ impl Schedule {
         } else {
             return true;
         };
-        let Some(session) = self.sessions.get_mut(&key) else { return true };
+        let Some(session) = self.sequences.get_mut(&key) else { return true };
         session.tokens.push(token);
         session.tokens.len() >= context
     }
@@ -228,39 +260,48 @@ impl Schedule {
             },
         };
         self.clock += 1;
-        if let Some(session) = self.sessions.get_mut(&key) {
+        if let Some(session) = self.sequences.get_mut(&key) {
             session.call = None;
             session.runs = false;
             session.used = self.clock;
-            self.reserved -= session.reserved - session.computed;
-            session.reserved = session.computed;
+            self.promised -= std::mem::take(&mut session.promised);
         }
-        let unused = self.sessions.get(&key).is_some_and(|session| session.tokens.is_empty());
+        let unused = self.sequences.get(&key).is_some_and(|session| session.tokens.is_empty());
         if matches!(key, Key::Score(_)) || unused {
             self.close(key);
         }
     }
 
-    /// A sequence is over. Returns its compute, where there was one.
+    /// A sequence is over; what it computed may stay for others. Returns its compute, where there was one.
     pub(crate) fn close(&mut self, key: Key) -> Option<CallId> {
-        let call = self.sessions.get(&key)?.call;
+        let call = self.sequences.get(&key)?.call;
         self.running.retain(|running| running.key != key);
         self.waiting.retain(|waiting| waiting.request.key != key);
-        self.vacate(key);
-        self.sessions.remove(&key);
+        if !self.retain(key) {
+            self.forget(key);
+        }
+        self.bound_cache();
         call
     }
 
-    /// The cells of a sequence are lost: llama.cpp could not keep them. Its tokens are computed again.
-    /// Returns its compute, where there is one.
-    pub(crate) fn lost(&mut self, slot: u32) -> Option<CallId> {
-        let session = self.sessions.values_mut().find(|session| session.slot == Some(slot))?;
-        session.computed = 0;
-        if session.call.is_none() {
-            self.reserved -= session.reserved;
-            session.reserved = 0;
+    /// The cells of a sequence are lost: llama.cpp could not keep them. Its tokens are computed again; its compute,
+    /// where it runs, waits for cells like others.
+    pub(crate) fn lost(&mut self, slot: u32) {
+        let Some((key, sequence)) = self.sequences.iter().find(|(_, sequence)| sequence.slot == Some(slot)) else {
+            return;
+        };
+        match (*key, sequence.call) {
+            (_, Some(call)) if sequence.runs => self.requeue(call),
+            (key @ Key::Cached(_), _) => self.forget(key),
+            // The bundle's own sequence is not computed again.
+            (Key::Prefix, _) => self.shares = false,
+            (key, _) => self.vacate(key),
         }
-        session.call
+    }
+
+    /// Sequences of this model cannot share cells, whatever was thought of it.
+    pub(crate) fn cannot_share(&mut self) {
+        self.shares = false;
     }
 
     /// Takes a running compute off its cells and lets it wait at the head of the queue. Its tokens are computed
@@ -269,7 +310,7 @@ impl Schedule {
         let Some(at) = self.running.iter().position(|running| running.call == call) else { return };
         let running = self.running.remove(at);
         self.vacate(running.key);
-        if let Some(session) = self.sessions.get_mut(&running.key) {
+        if let Some(session) = self.sequences.get_mut(&running.key) {
             session.runs = false;
         }
         let request = Request {
@@ -279,11 +320,11 @@ impl Schedule {
             placement: Placement::Append,
             extra: running.extra,
             outputs: running.outputs,
-            route: running.route,
+            scope: running.scope,
             priority: running.priority,
             credit: u32::try_from(running.credit).unwrap_or(0),
         };
-        self.waiting.insert(0, Waiting { request, arrival: 0, choosing: running.choosing });
+        self.waiting.insert(0, Waiting { request, arrival: 0, follows: None, choosing: running.choosing });
     }
 
     /// Computes that run, in the order of their admission.
@@ -294,20 +335,24 @@ impl Schedule {
     /// Counts for statistics.
     pub(crate) fn counts(&self) -> Counts {
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        let live = || self.sequences.iter().filter(|(key, _)| !matches!(key, Key::Cached(_)));
+        let held = self.cells.held_by(live().map(|(_, sequence)| (sequence.end, sequence.computed)));
+        let sessions = live().filter(|(key, sequence)| **key != Key::Prefix && sequence.slot.is_some());
         Counts {
-            sequences: count(self.sessions.values().filter(|session| session.slot.is_some()).count()),
+            sequences: count(sessions.count()),
             running: count(self.running.len()),
             waiting: count(self.waiting.len()),
             paused: count(self.running.iter().filter(|running| running.is_paused()).count()),
-            reserved: self.reserved,
+            reserved: held + self.promised,
+            cached: self.cells.held() - held,
         }
     }
 
     /// Takes cells and sequence id away; the history stays.
     fn vacate(&mut self, key: Key) {
-        let Some(session) = self.sessions.get_mut(&key) else { return };
-        self.reserved -= session.reserved;
-        session.reserved = 0;
+        let Some(session) = self.sequences.get_mut(&key) else { return };
+        self.promised -= std::mem::take(&mut session.promised);
+        self.cells.release(session.end.take());
         session.computed = 0;
         if let Some(slot) = session.slot.take() {
             self.ops.push(Op::Trim { slot, keep: 0 });

@@ -1,6 +1,6 @@
 //! What the next step computes.
 
-use super::{Outputs, Row, Running, Schedule, Session, len32};
+use super::{Demand, Outputs, Row, Running, Schedule, Sequence, len32};
 use bobbin_inference::Priority;
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ impl Schedule {
         let mut outputs = self.limits.outputs;
         let ready = self.ready();
         for running in &ready {
-            let Some(session) = self.sessions.get(&running.key) else { continue };
+            let Some(session) = self.sequences.get(&running.key) else { continue };
             if pending(session) == 1 && rows.len() < self.limits.batch && outputs > 0 {
                 rows.extend(rows_of(running, session, 1));
                 outputs -= 1;
@@ -20,11 +20,11 @@ impl Schedule {
         }
         let mut budget = prompt_budget.min(self.limits.batch - rows.len());
         for priority in [Priority::Request, Priority::Shadow] {
-            let mut routes: BTreeMap<&str, Vec<(&Running, &Session)>> = BTreeMap::new();
+            let mut routes: BTreeMap<&str, Vec<(&Running, &Sequence)>> = BTreeMap::new();
             for running in ready.iter().filter(|running| running.priority == priority) {
-                let Some(session) = self.sessions.get(&running.key) else { continue };
+                let Some(session) = self.sequences.get(&running.key) else { continue };
                 if pending(session) > 1 {
-                    routes.entry(&running.route).or_default().push((running, session));
+                    routes.entry(&running.scope.route).or_default().push((running, session));
                 }
             }
             let mut routes: Vec<_> = routes.into_values().collect();
@@ -48,6 +48,14 @@ impl Schedule {
         rows
     }
 
+    /// Who waits for what.
+    pub(crate) fn demand(&self) -> Demand {
+        let ready = self.ready();
+        let answers = |running: &&&Running| self.sequences.get(&running.key).is_some_and(|it| pending(it) == 1);
+        let answers = ready.iter().filter(answers).count();
+        Demand { answers, prompts: ready.len() - answers + self.waiting.len() }
+    }
+
     /// Who computes in the next step. More than `parallel` can want to when readers come back: then those whose
     /// last step is the longest ago.
     fn ready(&self) -> Vec<&Running> {
@@ -66,8 +74,11 @@ impl Schedule {
             // One after the other, so that those of one step take turns as well.
             self.clock += 1;
             let Some(running) = self.running.iter_mut().find(|running| running.call == row.call) else { continue };
-            let Some(session) = self.sessions.get_mut(&running.key) else { continue };
+            let Some(session) = self.sequences.get_mut(&running.key) else { continue };
             session.computed = row.pos + 1;
+            session.end = Some(self.cells.push(session.end));
+            session.promised -= 1;
+            self.promised -= 1;
             running.stepped = self.clock;
             if pending(session) == 0 {
                 running.choosing = true;
@@ -76,11 +87,11 @@ impl Schedule {
     }
 }
 
-fn pending(session: &Session) -> usize {
+fn pending(session: &Sequence) -> usize {
     session.tokens.len() - session.computed as usize
 }
 
-fn rows_of(running: &Running, session: &Session, count: usize) -> Vec<Row> {
+fn rows_of(running: &Running, session: &Sequence, count: usize) -> Vec<Row> {
     let Some(slot) = session.slot else { return Vec::new() };
     let first = first_output(running, session);
     let tokens = session.tokens.iter().enumerate().skip(session.computed as usize).take(count);
@@ -92,7 +103,7 @@ fn rows_of(running: &Running, session: &Session, count: usize) -> Vec<Row> {
 }
 
 /// The first position whose logits are wanted.
-fn first_output(running: &Running, session: &Session) -> u32 {
+fn first_output(running: &Running, session: &Sequence) -> u32 {
     let last = len32(&session.tokens).saturating_sub(1);
     match running.outputs {
         Outputs::Last => last,

@@ -1,6 +1,6 @@
 //! What holds whatever happens.
 
-use super::tests::{LIMITS, request};
+use super::tests::{LIMITS, request, scope};
 use super::*;
 use proptest::prelude::*;
 use std::collections::HashSet;
@@ -9,6 +9,7 @@ use std::collections::HashSet;
 enum Act {
     Submit {
         session: u64,
+        kind: u8,
         prompt: usize,
         extra: u32,
         route: u8,
@@ -37,9 +38,9 @@ enum Act {
 
 fn acts() -> impl Strategy<Value = Act> {
     prop_oneof![
-        4 => (0u64..6, 0usize..45, 0u32..50, 0u8..3, any::<bool>(), 0u32..6, any::<bool>()).prop_map(
-            |(session, prompt, extra, route, shadow, credit, replace)| Act::Submit {
-                session, prompt, extra, route, shadow, credit, replace,
+        6 => (0u64..9, 0u8..3, 0usize..42, 0u32..50, 0u8..2, prop::bool::weighted(0.1), 0u32..6, any::<bool>()).prop_map(
+            |(session, kind, prompt, extra, route, shadow, credit, replace)| Act::Submit {
+                session, kind, prompt, extra, route, shadow, credit, replace,
             }
         ),
         2 => (0u32..50).prop_map(|extra| Act::Continue { extra }),
@@ -48,43 +49,58 @@ fn acts() -> impl Strategy<Value = Act> {
         2 => Just(Act::Finish),
         2 => (1u32..6).prop_map(Act::Credit),
         1 => (0usize..8).prop_map(Act::End),
-        1 => (0u64..6).prop_map(Act::Close),
+        2 => (0u64..9).prop_map(Act::Close),
         1 => Just(Act::Requeue),
         1 => Just(Act::Lose),
     ]
 }
 
-/// What llama.cpp would hold: the positions of each sequence.
+/// What llama.cpp would hold: the cells of each sequence id, and the token in each.
 #[derive(Default)]
-struct Cache(HashMap<u32, u32>);
+struct Cache {
+    slots: HashMap<u32, Vec<(usize, Token)>>,
+    made: usize,
+}
 
 impl Cache {
     fn apply(&mut self, ops: &[Op]) {
         for op in ops {
             match *op {
                 Op::Trim { slot, keep } => {
-                    let filled = self.0.entry(slot).or_default();
-                    assert!(keep <= *filled, "{op:?} of {filled}");
-                    *filled = keep;
+                    let cells = self.slots.entry(slot).or_default();
+                    assert!(keep as usize <= cells.len(), "{op:?} of {}", cells.len());
+                    cells.truncate(keep as usize);
                 }
-                Op::Share { slot, len } => {
-                    let filled = self.0.entry(slot).or_default();
-                    assert_eq!(*filled, 0, "{op:?}");
-                    *filled = len;
+                Op::Share { from, slot, len } => {
+                    let shared = self.slots[&from][..len as usize].to_vec();
+                    let before = self.slots.insert(slot, shared);
+                    assert!(before.is_none_or(|cells| cells.is_empty()), "{op:?}");
                 }
             }
         }
     }
 
+    fn push(&mut self, slot: u32, token: Token) {
+        self.made += 1;
+        self.slots.entry(slot).or_default().push((self.made, token));
+    }
+
     fn step(&mut self, rows: &[Row]) {
         for row in rows {
-            let filled = self.0.entry(row.slot).or_default();
-            assert_eq!(*filled, row.pos, "{row:?}");
-            *filled += 1;
+            assert_eq!(self.slots.get(&row.slot).map_or(0, Vec::len), row.pos as usize, "{row:?}");
+            self.push(row.slot, row.token);
         }
-        let cells: u32 = self.0.values().sum();
-        assert!(cells <= LIMITS.cells, "{cells} cells");
+        assert!(self.held() <= LIMITS.cells as usize, "{} cells", self.held());
     }
+
+    fn held(&self) -> usize {
+        self.slots.values().flatten().map(|(cell, _)| cell).collect::<HashSet<_>>().len()
+    }
+}
+
+/// Prompts of one kind begin alike.
+fn beginning(kind: u8, len: usize) -> Vec<Token> {
+    (0..len).map(|at| i32::try_from(at).unwrap() + 1000 * i32::from(kind)).collect()
 }
 
 /// A worker around the schedule.
@@ -98,11 +114,12 @@ struct World {
 }
 
 impl World {
-    fn new(prefix: bool) -> Self {
-        // The prefix has cells of its own, outside these limits.
-        let prefix = if prefix { request(0, 1, 5, 0).tokens } else { Vec::new() };
-        let schedule = Schedule::new(LIMITS, prefix);
-        Self { schedule, cache: Cache::default(), next: 0, open: Vec::new(), choosing: Vec::new() }
+    fn new(prefix: bool, cached: u32) -> Self {
+        let prefix = if prefix { beginning(1, 5) } else { Vec::new() };
+        let mut cache = Cache::default();
+        prefix.iter().for_each(|token| cache.push(LIMITS.slots, *token));
+        let schedule = Schedule::new(Limits { cached, ..LIMITS }, prefix);
+        Self { schedule, cache, next: 0, open: Vec::new(), choosing: Vec::new() }
     }
 
     fn submit(&mut self, request: Request) {
@@ -122,12 +139,19 @@ impl World {
         self.choosing.retain(|choosing| *choosing != call);
     }
 
-    /// Admission applied to the cache; where nothing runs, somebody who waits is admitted.
+    /// Admission applied to the cache, which then holds what the schedule says; where nothing runs, somebody who waits
+    /// is admitted.
     fn admit(&mut self) {
         let stuck = self.schedule.running.is_empty() && !self.schedule.waiting.is_empty();
         let admission = self.schedule.admit();
         assert!(!stuck || !admission.admitted.is_empty(), "nothing runs, and nobody may: {:?}", self.schedule);
         self.cache.apply(&admission.ops);
+        assert_eq!(self.cache.held(), self.schedule.cells.held() as usize);
+        for sequence in self.schedule.sequences.values() {
+            let Some(slot) = sequence.slot else { continue };
+            let held: Vec<Token> = self.cache.slots.get(&slot).into_iter().flatten().map(|(_, token)| *token).collect();
+            assert_eq!(held, sequence.tokens[..sequence.computed as usize], "{sequence:?}");
+        }
     }
 
     fn step(&mut self) {
@@ -186,12 +210,14 @@ impl World {
         self.next += 1;
         let call = self.next;
         match act {
-            Act::Submit { session, prompt, extra, route, shadow, credit, replace } => self.submit(Request {
-                route: route.to_string().into(),
+            Act::Submit { session, kind, prompt, extra, route, shadow, credit, replace } => self.submit(Request {
+                // What comes after the common part is this compute's own.
+                tokens: beginning(kind, prompt).into_iter().chain([7000 + i32::try_from(call).unwrap()]).collect(),
+                scope: scope(&route.to_string()),
                 priority: if shadow { Priority::Shadow } else { Priority::Request },
                 placement: if replace { Placement::Replace } else { Placement::Append },
                 credit,
-                ..request(call, session, prompt, extra)
+                ..request(call, session, 0, extra)
             }),
             Act::Continue { extra } => {
                 for session in 0..6 {
@@ -222,10 +248,10 @@ impl World {
                 newest.into_iter().for_each(|call| self.schedule.requeue(call));
             }
             Act::Lose => {
-                let slot = self.schedule.sessions.values().find_map(|session| session.slot);
-                if let Some(slot) = slot {
-                    self.admit();
-                    self.cache.0.insert(slot, 0);
+                self.admit();
+                let slot = self.schedule.sequences.values().filter_map(|sequence| sequence.slot).min();
+                if let Some(slot) = slot.filter(|slot| *slot < LIMITS.slots) {
+                    self.cache.slots.insert(slot, Vec::new());
                     self.schedule.lost(slot);
                 }
             }
@@ -238,22 +264,27 @@ impl World {
         assert!(rows.len() <= LIMITS.batch);
         assert!(rows.iter().filter(|row| row.output).count() <= LIMITS.outputs);
         assert!(rows.iter().map(|row| row.call).collect::<HashSet<_>>().len() <= LIMITS.parallel);
-        let reserved: u32 = schedule.sessions.values().map(|session| session.reserved).sum();
-        assert_eq!(reserved, schedule.reserved);
-        assert!(reserved <= LIMITS.cells);
-        let mut slots: Vec<u32> = schedule.sessions.values().filter_map(|session| session.slot).collect();
+        let promised: u32 = schedule.sequences.values().map(|sequence| sequence.promised).sum();
+        assert_eq!(promised, schedule.promised);
+        assert!(schedule.cells.held() + promised <= LIMITS.cells);
+        let counts = schedule.counts();
+        assert_eq!(counts.reserved + counts.cached, schedule.cells.held() + promised);
+        assert!(counts.cached <= schedule.limits.cached, "{counts:?}");
+        let taken = schedule.sequences.values().filter_map(|sequence| sequence.slot);
+        let mut slots: Vec<u32> = taken.filter(|slot| *slot < LIMITS.slots).collect();
         slots.extend(&schedule.free);
         assert_eq!(slots.len(), LIMITS.slots as usize);
         assert_eq!(slots.iter().collect::<HashSet<_>>().len(), slots.len());
-        for session in schedule.sessions.values() {
-            assert!(session.computed <= session.reserved, "{session:?}");
-            assert!(session.computed as usize <= session.tokens.len(), "{session:?}");
+        for sequence in schedule.sequences.values() {
+            assert!(sequence.computed as usize <= sequence.tokens.len(), "{sequence:?}");
+            assert!(sequence.slot.is_some() || sequence.computed + sequence.promised == 0, "{sequence:?}");
         }
         for running in &schedule.running {
-            let session = &schedule.sessions[&running.key];
+            let session = &schedule.sequences[&running.key];
             assert!(session.runs && session.slot.is_some(), "{running:?} without cells: {session:?}");
         }
-        assert_eq!(schedule.sessions.values().filter(|session| session.runs).count(), schedule.running.len());
+        let runs = schedule.sequences.iter().filter(|(key, sequence)| **key != Key::Prefix && sequence.runs);
+        assert_eq!(runs.count(), schedule.running.len());
     }
 }
 
@@ -261,8 +292,9 @@ proptest! {
     #[test]
     fn whatever_happens_the_cache_is_never_overfilled_and_nobody_is_forgotten(
         acts in prop::collection::vec(acts(), 1..80), prefix in prop::bool::ANY,
+        cached in prop_oneof![Just(0u32), 5u32..80],
     ) {
-        let mut world = World::new(prefix);
+        let mut world = World::new(prefix, cached);
         acts.into_iter().for_each(|act| world.act(act));
         world.finish();
     }

@@ -1,7 +1,21 @@
 use super::*;
 
-pub(super) const LIMITS: Limits =
-    Limits { cells: 100, context: 40, parallel: 4, slots: 8, batch: 16, outputs: 8, queue: 10, sessions: 20 };
+pub(super) const LIMITS: Limits = Limits {
+    cells: 100,
+    cached: 0,
+    alike: 4,
+    context: 40,
+    parallel: 4,
+    slots: 8,
+    batch: 16,
+    outputs: 8,
+    queue: 10,
+    sessions: 20,
+};
+
+pub(super) fn scope(route: &str) -> Arc<Scope> {
+    Arc::new(Scope { route: route.into(), principal: None, adapter: None })
+}
 
 pub(super) fn request(call: CallId, session: u64, prompt: usize, extra: u32) -> Request {
     Request {
@@ -11,7 +25,7 @@ pub(super) fn request(call: CallId, session: u64, prompt: usize, extra: u32) -> 
         placement: Placement::Append,
         extra,
         outputs: Outputs::Last,
-        route: "a".into(),
+        scope: scope("a"),
         priority: Priority::Request,
         credit: 1000,
     }
@@ -22,7 +36,7 @@ fn schedule() -> Schedule {
 }
 
 /// Computes steps until nobody has anything to compute, answering each output with a token; `most` tokens each.
-fn run(schedule: &mut Schedule, most: usize) -> HashMap<CallId, usize> {
+pub(super) fn run(schedule: &mut Schedule, most: usize) -> HashMap<CallId, usize> {
     let mut made: HashMap<CallId, usize> = HashMap::new();
     for _ in 0..1000 {
         schedule.admit();
@@ -186,19 +200,6 @@ fn the_same_conversation_again_computes_its_last_token_again() {
 }
 
 #[test]
-fn a_shared_prefix_is_not_computed_again() {
-    let prefix = request(0, 1, 6, 0).tokens;
-    let mut schedule = Schedule::new(LIMITS, prefix);
-    schedule.submit(request(1, 1, 10, 5)).unwrap();
-    let admission = schedule.admit();
-    assert_eq!(admission.admitted, [(1, 6)]);
-    assert!(matches!(admission.ops.as_slice(), [Op::Share { len: 6, .. }]), "{:?}", admission.ops);
-    assert_eq!(schedule.plan(16).first().map(|row| row.pos), Some(6));
-    schedule.submit(request(2, 2, 10, 5)).unwrap();
-    assert_eq!(schedule.admit().admitted, [(2, 0)], "its tokens begin otherwise");
-}
-
-#[test]
 fn a_slow_reader_pauses_its_own_sequence_only() {
     let mut schedule = schedule();
     schedule.submit(Request { credit: 1, ..request(1, 1, 1, 10) }).unwrap();
@@ -233,7 +234,7 @@ fn a_busy_route_does_not_keep_another_one_out() {
     for call in 1..=4 {
         schedule.submit(request(call, call, 10, 30)).unwrap();
     }
-    schedule.submit(Request { route: "b".into(), ..request(5, 5, 10, 30) }).unwrap();
+    schedule.submit(Request { scope: scope("b"), ..request(5, 5, 10, 30) }).unwrap();
     let admitted: Vec<CallId> = schedule.admit().admitted.iter().map(|(call, _)| *call).collect();
     assert_eq!(admitted, [1, 5]);
 }
@@ -242,7 +243,7 @@ fn a_busy_route_does_not_keep_another_one_out() {
 fn prompts_of_two_routes_share_a_step() {
     let mut schedule = schedule();
     schedule.submit(request(1, 1, 39, 1)).unwrap();
-    schedule.submit(Request { route: "b".into(), ..request(2, 2, 4, 1) }).unwrap();
+    schedule.submit(Request { scope: scope("b"), ..request(2, 2, 4, 1) }).unwrap();
     schedule.admit();
     let rows = schedule.plan(16);
     let of = |call| rows.iter().filter(|row| row.call == call).count();

@@ -1,7 +1,7 @@
 //! What a scheduler is asked, and what it answers.
 
-use bobbin_inference::Priority;
 use bobbin_inference::wire::CallId;
+use bobbin_inference::{Priority, Scope};
 use std::sync::Arc;
 
 /// A token id of the vocabulary.
@@ -14,13 +14,21 @@ pub(crate) enum Key {
     Session(u64),
     /// The sequence of one scoring compute; it ends with it.
     Score(CallId),
+    /// What a session that is over has left behind, for others that begin alike.
+    Cached(u64),
+    /// The bundle's shared prefix.
+    Prefix,
 }
 
 /// What there is to share out.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
-    /// Key-value cells for sessions.
+    /// Key-value cells, those of the bundle's prefix included.
     pub(crate) cells: u32,
+    /// The most cells kept for what is over; 0 where sequences cannot share cells.
+    pub(crate) cached: u32,
+    /// The fewest cells that are worth sharing, or waiting for.
+    pub(crate) alike: u32,
     /// The most tokens of one sequence; never more than `cells`.
     pub(crate) context: u32,
     /// The most sequences computing in one step.
@@ -70,8 +78,8 @@ pub(crate) struct Request {
     pub(crate) extra: u32,
     /// Which logits it needs.
     pub(crate) outputs: Outputs,
-    /// Who asks, for fairness.
-    pub(crate) route: Arc<str>,
+    /// Who asks: routes are treated fairly, and only what is of one scope is shared.
+    pub(crate) scope: Arc<Scope>,
     /// What goes first.
     pub(crate) priority: Priority,
     /// Tokens that its reader takes before giving more credit.
@@ -103,8 +111,10 @@ pub(crate) enum Op {
         /// Cells kept; 0 empties it.
         keep: u32,
     },
-    /// Let an empty sequence share the first cells of the bundle's prefix.
+    /// Let an empty sequence share the first cells of another.
     Share {
+        /// The sequence id of the other one.
+        from: u32,
         /// The sequence id.
         slot: u32,
         /// Cells shared.
@@ -121,6 +131,15 @@ pub(crate) struct Admission {
     pub(crate) admitted: Vec<(CallId, u32)>,
 }
 
+/// Who waits for what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Demand {
+    /// Computes that wait for their first token, those in the queue included.
+    pub(crate) prompts: usize,
+    /// Computes that wait for their next token.
+    pub(crate) answers: usize,
+}
+
 /// Counts for the worker's statistics.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Counts {
@@ -132,6 +151,8 @@ pub(crate) struct Counts {
     pub(crate) waiting: u32,
     /// Sequences whose reader is slow.
     pub(crate) paused: u32,
-    /// Cells reserved.
+    /// Cells held or reserved, the bundle's prefix included; what is shared counts once.
     pub(crate) reserved: u32,
+    /// Cells held only for what is over.
+    pub(crate) cached: u32,
 }
