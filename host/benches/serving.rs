@@ -12,7 +12,7 @@
 #![allow(clippy::print_stdout, missing_docs, reason = "a benchmark prints its table")]
 
 use anyhow::{Context, Result};
-use bobbin_tests::TestHost;
+use bobbin_tests::{TestHost, machine, vector_units};
 use futures::future::try_join_all;
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -25,7 +25,7 @@ const STREAMS: [usize; 3] = [1, 8, 32];
 async fn main() -> Result<()> {
     let seconds = std::env::var("BOBBIN_BENCH_SECONDS").ok().map(|s| s.parse()).transpose()?.unwrap_or(5);
     let period = Duration::from_secs(seconds);
-    println!("machine: {} cores, {}", std::thread::available_parallelism()?, cpu()?);
+    println!("machine: {}", machine()?);
     start_up().await?;
     let host = TestHost::example().log_filter("info,bobbin::access=warn").start().await?;
     vector_units(&host.log())?;
@@ -38,25 +38,6 @@ async fn main() -> Result<()> {
         story(&host, streams, period).await?;
     }
     Ok(())
-}
-
-/// Prints what llama.cpp says of its build, and refuses a baseline one: its figures would say nothing.
-fn vector_units(log: &str) -> Result<()> {
-    let line = log.lines().find(|line| line.contains("the worker is ready")).context("the worker logged nothing")?;
-    let (_, system) = line.split_once("CPU :").context("llama.cpp named no CPU features")?;
-    println!("llama.cpp: CPU :{}", system.trim_end());
-    let vectors = ["AVX2 = 1", "NEON = 1", "SVE = 1"];
-    anyhow::ensure!(
-        vectors.iter().any(|unit| system.contains(unit)),
-        "llama.cpp was built without vector units; build without RUSTFLAGS, so that .cargo/config.toml holds"
-    );
-    Ok(())
-}
-
-fn cpu() -> Result<String> {
-    let info = std::fs::read_to_string("/proc/cpuinfo")?;
-    let name = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
-    Ok(name.trim_start_matches(['\t', ' ', ':']).to_owned())
 }
 
 /// From the start of the process to the first piece of a story. The first round fills the caches.

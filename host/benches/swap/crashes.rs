@@ -2,9 +2,9 @@
 
 use crate::events::Events;
 use crate::host::{Host, generation, release};
-use crate::report::Report;
 use crate::stories::tell;
 use anyhow::{Context, Result, ensure};
+use bobbin_tests::Report;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -19,17 +19,15 @@ mod events;
 mod host;
 mod memory;
 mod quiet;
-mod report;
 mod split;
 mod stories;
 mod swaps;
 mod throughput;
 
 use anyhow::{Result, ensure};
-use bobbin_tests::TestApp;
+use bobbin_tests::{Report, TestApp, machine, vector_units};
 use busy::Busy;
 use host::Host;
-use report::Report;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -61,8 +59,7 @@ async fn run() -> Result<()> {
         ensure!(PARTS.contains(&part.as_str()), "there is no part {part:?}; there are: {}", PARTS.join(", "));
     }
     let (begun, before) = (Instant::now(), Busy::now()?);
-    let cores = std::thread::available_parallelism()?.get();
-    println!("machine: {cores} cores, {}", machine()?);
+    println!("machine: {}", machine()?);
     let mut report = Report::default();
     for part in PARTS.into_iter().filter(|part| asked.is_empty() || asked.iter().any(|asked| asked == part)) {
         println!("\n{part}");
@@ -104,21 +101,4 @@ async fn measure(part: &str, report: &mut Report) -> Result<()> {
         (_, None) => {}
     }
     host.stop().await
-}
-
-/// A baseline build's figures would say nothing.
-fn vector_units(log: &str) -> Result<()> {
-    let vectors = ["AVX2 = 1", "NEON = 1", "SVE = 1"];
-    ensure!(
-        vectors.iter().any(|unit| log.contains(unit)),
-        "llama.cpp was built without vector units, or its worker logged nothing; build without RUSTFLAGS, so that \
-         .cargo/config.toml holds"
-    );
-    Ok(())
-}
-
-fn machine() -> Result<String> {
-    let info = std::fs::read_to_string("/proc/cpuinfo")?;
-    let name = info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
-    Ok(name.trim_start_matches(['\t', ' ', ':']).to_owned())
 }

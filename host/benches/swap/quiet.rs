@@ -3,8 +3,8 @@
 use crate::bundle::Large;
 use crate::events::Events;
 use crate::host::{Host, release};
-use crate::report::{Report, Sorted};
 use anyhow::{Result, ensure};
+use bobbin_tests::{Report, Sorted};
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -91,6 +91,7 @@ pub(crate) async fn measure(host: &Host, large: &Large, report: &mut Report) -> 
         unload(host, large).await?;
     }
     let (hello, story) = (hello.stop().await?, story.stop().await?);
+    report.note("a core's speed while the others compute / alone", format!("{:.2}", neighbours()));
     let loads = || phases.iter().filter(|phase| phase.loading);
     let seconds = |span: fn(&Phase) -> Duration| {
         loads().map(|phase| format!("{:.1}", span(phase).as_secs_f64())).collect::<Vec<_>>().join(" ")
@@ -102,6 +103,29 @@ pub(crate) async fn measure(host: &Host, large: &Large, report: &mut Report) -> 
     row(&format!("/hello, {HELLO_RATE}/s: p99 while it loads / without"), &hello, &phases, report);
     row(&format!("/story (another model), {STORY_RATE}/s: the same"), &story, &phases, report);
     Ok(())
+}
+
+/// How fast a core computes while all others compute too, by how fast it is alone: what none of a host's priorities
+/// can give back to its neighbours.
+fn neighbours() -> f64 {
+    const SPAN: Duration = Duration::from_millis(500);
+    let rounds = || {
+        let (begun, mut rounds, mut numbers) = (Instant::now(), 0_u64, [1.0_f64; 4096]);
+        while begun.elapsed() < SPAN {
+            numbers.iter_mut().for_each(|number| *number = number.mul_add(1.000_000_1, 0.5));
+            std::hint::black_box(&mut numbers);
+            rounds += 1;
+        }
+        rounds as f64
+    };
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let all = |threads: usize| -> f64 {
+        std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..threads).map(|_| scope.spawn(rounds)).collect();
+            threads.into_iter().filter_map(|thread| thread.join().ok()).sum()
+        })
+    };
+    all(cores) / cores as f64 / all(1)
 }
 
 async fn quiet() -> Phase {

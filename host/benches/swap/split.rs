@@ -1,8 +1,8 @@
 //! How evenly a canary's share is kept, and whether keys stay where they are.
 
 use crate::host::Host;
-use crate::report::Report;
 use anyhow::{Context, Result, ensure};
+use bobbin_tests::Report;
 use futures::stream::{StreamExt, TryStreamExt};
 use serde_json::json;
 

@@ -2,9 +2,9 @@
 
 use crate::events::Events;
 use crate::host::{Host, generation, release, whole};
-use crate::report::{Report, Sorted};
 use crate::stories::{Broken, Load, Story, Themes, Told};
 use anyhow::{Result, ensure};
+use bobbin_tests::{Report, Sorted};
 use serde_json::json;
 use std::fs::File;
 use std::io::Write;

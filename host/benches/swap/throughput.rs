@@ -1,9 +1,9 @@
 //! What a second version costs: all tokens of all streams, with one version and with two.
 
 use crate::host::Host;
-use crate::report::Report;
 use crate::stories::{Load, Told, rate};
 use anyhow::Result;
+use bobbin_tests::Report;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 

@@ -61,7 +61,7 @@ const COMMANDS: [Command; 6] = [
     },
     Command {
         name: "bench",
-        usage: "bench [NAME] [-- ARGUMENTS of the benchmark]",
+        usage: "bench [NAME] [ARGUMENTS of the benchmark]",
         about: "build, then run one benchmark of host/benches, or all of them",
         example: "cargo xtask bench",
     },
@@ -105,7 +105,7 @@ fn task(command: &Command, own: Vec<String>, passed_on: Vec<OsString>) -> Result
     let task = match command.name {
         "up" => Task::Up(passed_on),
         "test" => Task::Test(passed_on),
-        "bench" => Task::Bench { name: own.next(), arguments: passed_on },
+        "bench" => return Ok(bench(own.collect(), passed_on)),
         _ if !passed_on.is_empty() => return Err(surplus(command, &passed_on)),
         "build" => Task::Build,
         "synthesize" => return synthesize(command, own),
@@ -115,6 +115,13 @@ fn task(command: &Command, own: Vec<String>, passed_on: Vec<OsString>) -> Result
         None => Ok(task),
         Some(argument) => Err(surplus(command, &[argument.into()])),
     }
+}
+
+/// What follows the benchmark's name is the benchmark's own, with or without `--` before it.
+fn bench(mut own: Vec<String>, passed_on: Vec<OsString>) -> Task {
+    let name = own.first().is_some_and(|name| !name.starts_with('-')).then(|| own.remove(0));
+    let arguments = own.into_iter().map(OsString::from).chain(passed_on).collect();
+    Task::Bench { name, arguments }
 }
 
 fn synthesize(command: &Command, mut own: impl Iterator<Item = String>) -> Result<Task, Failure> {
@@ -261,10 +268,11 @@ mod tests {
     }
 
     #[test]
-    fn a_benchmark_is_named_before_the_dashes() {
+    fn a_benchmark_is_named_before_its_arguments() {
         assert_eq!(parsed("bench"), Ok(Task::Bench { name: None, arguments: vec![] }));
-        let expected = Task::Bench { name: Some("story".into()), arguments: strings(&["--streams", "8"]) };
-        assert_eq!(parsed("bench story -- --streams 8"), Ok(expected));
+        let expected = || Task::Bench { name: Some("story".into()), arguments: strings(&["--streams", "8"]) };
+        assert_eq!(parsed("bench story -- --streams 8"), Ok(expected()));
+        assert_eq!(parsed("bench story --streams 8"), Ok(expected()));
     }
 
     #[test]
@@ -273,7 +281,6 @@ mod tests {
         assert!(error.contains("`test` does not take `worker`"), "{error}");
         assert!(error.contains("test [-- ARGUMENTS of cargo nextest run]"), "{error}");
         assert!(parsed("build -- --release").unwrap_err().contains("`build` does not take `--release`"));
-        assert!(parsed("bench a b").unwrap_err().contains("`bench` does not take `b`"));
     }
 
     #[test]

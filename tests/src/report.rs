@@ -1,13 +1,14 @@
-//! The table: what must hold, what was measured, and whether it does.
+//! A benchmark's table: what must hold, what was measured, and whether it does.
 
 use std::time::Duration;
 
 /// Rows in the order in which they were measured.
-#[derive(Default)]
-pub(crate) struct Report {
+#[derive(Debug, Default)]
+pub struct Report {
     rows: Vec<Row>,
 }
 
+#[derive(Debug)]
 struct Row {
     what: String,
     figure: String,
@@ -18,17 +19,17 @@ struct Row {
 
 impl Report {
     /// A figure that has a bound.
-    pub(crate) fn must(&mut self, what: &str, figure: impl Into<String>, bound: &str, holds: bool) {
+    pub fn must(&mut self, what: &str, figure: impl Into<String>, bound: &str, holds: bool) {
         self.add(Row { what: what.into(), figure: figure.into(), bound: bound.into(), holds: Some(holds) });
     }
 
     /// A figure that explains another.
-    pub(crate) fn note(&mut self, what: &str, figure: impl Into<String>) {
+    pub fn note(&mut self, what: &str, figure: impl Into<String>) {
         self.add(Row { what: what.into(), figure: figure.into(), bound: String::new(), holds: None });
     }
 
     /// So many of something that must not happen at all.
-    pub(crate) fn none(&mut self, what: &str, count: usize, of: &str) {
+    pub fn none(&mut self, what: &str, count: usize, of: &str) {
         self.must(what, format!("{count} of {of}"), "0", count == 0);
     }
 
@@ -39,7 +40,10 @@ impl Report {
     }
 
     /// Prints the table, and says which rows do not hold.
-    pub(crate) fn finish(&self) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// When a row does not hold.
+    pub fn finish(&self) -> anyhow::Result<()> {
         println!("\n| what | figure | bound | holds |\n|---|---|---|---|");
         for row in &self.rows {
             println!("| {} |", row.cells().join(" | "));
@@ -63,31 +67,52 @@ impl Row {
 }
 
 /// Some values, sorted.
-pub(crate) struct Sorted(Vec<f64>);
+#[derive(Debug)]
+pub struct Sorted(Vec<f64>);
 
 impl Sorted {
-    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Self {
+    /// Of these.
+    #[must_use]
+    pub fn of(values: impl IntoIterator<Item = f64>) -> Self {
         let mut values: Vec<_> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
         Self(values)
     }
 
-    /// In milliseconds.
-    pub(crate) fn millis(values: impl IntoIterator<Item = Duration>) -> Self {
+    /// Of these, in milliseconds.
+    #[must_use]
+    pub fn millis(values: impl IntoIterator<Item = Duration>) -> Self {
         Self::of(values.into_iter().map(|value| value.as_secs_f64() * 1000.0))
     }
 
     /// The value that this share of all values does not exceed; NaN where there are none.
-    pub(crate) fn at(&self, share: f64) -> f64 {
+    #[must_use]
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a share of a count"
+    )]
+    pub fn at(&self, share: f64) -> f64 {
         let rank = (self.0.len() as f64 * share).ceil() as usize;
         self.0.get(rank.saturating_sub(1)).copied().unwrap_or(f64::NAN)
     }
 
-    pub(crate) fn max(&self) -> f64 {
+    /// The largest; NaN where there are none.
+    #[must_use]
+    pub fn max(&self) -> f64 {
         self.at(1.0)
     }
 
-    pub(crate) fn len(&self) -> usize {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }

@@ -1,0 +1,78 @@
+//! The peers, which were built elsewhere: llama.cpp's server, and llama.cpp without one.
+
+use crate::client::{Protocol, Server};
+use crate::{CONTEXT, PARALLEL};
+use anyhow::{Context, Result, ensure};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+use tokio::process::{Child, Command};
+
+const START: Duration = Duration::from_secs(120);
+
+fn threads() -> Result<String> {
+    Ok(std::thread::available_parallelism()?.to_string())
+}
+
+/// A llama-server with the file, the threads and the sequences that Bobbin has. It ends when this is dropped.
+pub(crate) struct LlamaServer {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl LlamaServer {
+    pub(crate) async fn start(program: &Path, weights: &Path) -> Result<Self> {
+        // The port is free when it is looked for, and nobody else on this machine is expected to take it.
+        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
+        let log = weights.with_file_name("llama-server.log");
+        let (threads, cells) = (threads()?, (CONTEXT * PARALLEL).to_string());
+        let mut command = Command::new(program);
+        command.arg("--model").arg(weights).args(["--host", "127.0.0.1", "--port", &address.port().to_string()]);
+        command.args(["--threads", &threads, "--threads-batch", &threads]);
+        command.args(["--ctx-size", &cells, "--parallel", &PARALLEL.to_string()]);
+        command.stdin(Stdio::null()).stdout(File::create(&log)?).stderr(Stdio::null()).kill_on_drop(true);
+        let child = command.spawn().with_context(|| format!("{} cannot be started", program.display()))?;
+        let begun = Instant::now();
+        let health = format!("http://{address}/health");
+        while reqwest::get(&health).await.and_then(reqwest::Response::error_for_status).is_err() {
+            ensure!(begun.elapsed() < START, "llama-server is not up after {} s: {}", START.as_secs(), log.display());
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(Self { child, address })
+    }
+
+    pub(crate) fn server(&self) -> Result<Server> {
+        let pid = self.child.id().context("llama-server has ended")?;
+        Server::new(Protocol::LlamaServer, self.address, vec![pid])
+    }
+}
+
+/// Tokens/s that llama-batched-bench generates, by the number of sequences.
+pub(crate) async fn batched(
+    program: &Path,
+    weights: &Path,
+    streams: &[usize],
+    prompt: u64,
+    tokens: u32,
+) -> Result<BTreeMap<usize, f64>> {
+    let streams: Vec<String> = streams.iter().map(usize::to_string).collect();
+    let (threads, cells) = (threads()?, (CONTEXT * PARALLEL).to_string());
+    let mut command = Command::new(program);
+    command.arg("-m").arg(weights).args(["-t", &threads, "-tb", &threads, "-c", &cells]);
+    command.args(["-npp", &prompt.to_string(), "-ntg", &tokens.to_string(), "-npl", &streams.join(",")]);
+    let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await;
+    let output = output.with_context(|| format!("{} cannot be started", program.display()))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    // | PP | TG | B | N_KV | T_PP s | S_PP t/s | T_TG s | S_TG t/s | ..
+    let row = |line: &str| {
+        let mut cells = line.split('|').map(str::trim).skip(3);
+        let streams = cells.next()?.parse().ok()?;
+        Some((streams, cells.nth(4)?.parse().ok()?))
+    };
+    let rates: BTreeMap<usize, f64> = text.lines().filter_map(row).collect();
+    ensure!(rates.len() == streams.len(), "llama-batched-bench printed no table: {text}");
+    Ok(rates)
+}
