@@ -279,12 +279,7 @@ fn a_template_that_is_no_text_is_refused() {
 
 #[test]
 fn an_adapter_is_checked_as_one() {
-    let mut adapter = Gguf::empty("llama")
-        .with("general.type", text("adapter"))
-        .with("adapter.type", text("lora"))
-        .with("adapter.lora.alpha", Value::F32(16.0));
-    adapter.tensors =
-        vec![tensor("blk.0.attn_q.weight.lora_a", &[32, 4]), tensor("blk.0.attn_q.weight.lora_b", &[4, 32])];
+    let adapter = Gguf::adapter();
     let verified = TestBundle::with_weights("adapter", &adapter.build()).verify().unwrap();
     let WeightsSummary::Adapter(summary) = verified.summary() else { panic!("{verified:?}") };
     assert_eq!((summary.pairs, summary.alpha), (1, 16.0));

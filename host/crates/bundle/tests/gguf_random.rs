@@ -14,6 +14,7 @@ mod support;
 use bobbin_bundle::gguf::{GgufError, GgufSummary, preflight_reader};
 use proptest::prelude::*;
 use support::gguf::Gguf;
+use support::memory::{self, Watching};
 
 fn check_bytes(bytes: &[u8]) -> Result<GgufSummary, GgufError> {
     preflight_reader(bytes, bytes.len() as u64)
@@ -38,47 +39,14 @@ fn a_file_shorter_than_it_says_is_an_error_and_no_wait() {
     assert!(matches!(error, GgufError::Io { .. }), "{error}");
 }
 
-/// Counts what is asked of the allocator, so that a small file that asks for much is caught.
-mod memory {
-    use std::alloc::{GlobalAlloc, Layout, System};
-    use std::cell::Cell;
-
-    thread_local! {
-        static LARGEST: Cell<usize> = const { Cell::new(0) };
-    }
-
-    pub(crate) struct Watching;
-
-    #[allow(unsafe_code, reason = "an allocator can only be watched from inside; it passes everything on")]
-    // SAFETY: every call goes to the system allocator unchanged.
-    unsafe impl GlobalAlloc for Watching {
-        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-            LARGEST.with(|largest| largest.set(largest.get().max(layout.size())));
-            // SAFETY: the caller's promises are passed on.
-            unsafe { System.alloc(layout) }
-        }
-
-        unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-            // SAFETY: the caller's promises are passed on.
-            unsafe { System.dealloc(pointer, layout) }
-        }
-    }
-
-    pub(crate) fn largest_during(work: impl FnOnce()) -> usize {
-        LARGEST.with(|largest| largest.set(0));
-        work();
-        LARGEST.with(Cell::get)
-    }
-}
-
 #[global_allocator]
-static WATCHING: memory::Watching = memory::Watching;
+static WATCHING: Watching = Watching;
 
 /// A chunk of the data section, or a few times the file.
 const ALLOWED: usize = 2 << 20;
 
 fn survives(bytes: &[u8]) {
-    let largest = memory::largest_during(|| drop(check_bytes(bytes)));
+    let largest = memory::during(|| drop(check_bytes(bytes))).1.largest;
     assert!(largest <= ALLOWED, "{largest} bytes asked for at once by a file of {}", bytes.len());
 }
 

@@ -475,15 +475,7 @@ fn nine_bytes() -> [&'static str; 9] {
 
 #[test]
 fn rules_of_single_architectures_are_kept() {
-    let renamed = |architecture: &str| {
-        let mut file = llama().with("general.architecture", text(architecture));
-        for (key, _) in &mut file.keys {
-            if let Some(rest) = key.strip_prefix(b"llama.") {
-                *key = [architecture.as_bytes(), b".", rest].concat();
-            }
-        }
-        file
-    };
+    let renamed = |architecture: &str| llama().renamed(architecture);
     let with =
         |architecture: &str, key: &str, value| renamed(architecture).with(&format!("{architecture}.{key}"), value);
     check(&renamed("internlm2")).unwrap();

@@ -12,32 +12,13 @@
     reason = "tests state what they expect by failing; clippy exempts only their #[test] functions"
 )]
 
+mod support;
+
 use bobbin_bundle::gguf::{self, GgufError};
 use bobbin_bundle::{Pace, Repository, verify_in_place};
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-
-fn shared_models() -> Option<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../../shared/models");
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    let required = std::env::var("BOBBIN_REQUIRE_SHARED").is_ok_and(|value| value == "1");
-    assert!(!required, "BOBBIN_REQUIRE_SHARED=1, but ../shared/models is absent");
-    println!("skipped: ../shared/models is absent");
-    None
-}
-
-fn gguf_files(folder: &Path) -> Vec<PathBuf> {
-    let mut files: Vec<_> = std::fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "gguf"))
-        .collect();
-    files.sort();
-    assert!(!files.is_empty());
-    files
-}
+use std::path::Path;
+use support::{gguf_files, shared_models};
 
 #[test]
 fn real_models_pass() {

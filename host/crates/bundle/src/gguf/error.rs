@@ -1,6 +1,10 @@
 //! What can be wrong with a GGUF file: every variant names the key or tensor, what was found and what is allowed.
 
+use std::fmt::{self, Display, Formatter, Write};
 use std::io;
+
+/// The most bytes of a key, a name or a value in a message.
+const MOST_SHOWN: usize = 120;
 
 /// Why a GGUF file is refused before llama.cpp sees it.
 #[derive(Debug, thiserror::Error)]
@@ -27,8 +31,9 @@ pub enum GgufError {
     },
     /// The file ends before what it declares.
     #[error(
-        "the file ends inside {what}: {needed} bytes are needed at offset {offset}, {available} are left; \
-         it is truncated or its lengths are wrong"
+        "the file ends inside {}: {needed} bytes are needed at offset {offset}, {available} are left; \
+         it is truncated or its lengths are wrong",
+        Shown(.what)
     )]
     Truncated {
         /// What was being read.
@@ -41,7 +46,7 @@ pub enum GgufError {
         available: u64,
     },
     /// A count or length is above what any honest file has.
-    #[error("{what} is {found}; at most {limit} is allowed")]
+    #[error("{} is {found}; at most {limit} is allowed", Shown(.what))]
     TooLarge {
         /// The count or length.
         what: String,
@@ -51,7 +56,7 @@ pub enum GgufError {
         limit: u64,
     },
     /// A metadata key is empty, repeated or unreadable.
-    #[error("metadata key {index} ({key:?}) {problem}")]
+    #[error("metadata key {index} (\"{}\") {problem}", Shown(.key))]
     Key {
         /// Its position in the file, from 0.
         index: u64,
@@ -61,7 +66,7 @@ pub enum GgufError {
         problem: &'static str,
     },
     /// A value's type number, or a byte or string of it, is not valid GGUF.
-    #[error("metadata key \"{key}\" {problem}")]
+    #[error("metadata key \"{}\" {problem}", Shown(.key))]
     Value {
         /// The key.
         key: String,
@@ -69,7 +74,7 @@ pub enum GgufError {
         problem: String,
     },
     /// A key that the model needs is absent.
-    #[error("metadata key \"{key}\" is missing; {why}")]
+    #[error("metadata key \"{}\" is missing; {why}", Shown(.key))]
     MissingKey {
         /// The key.
         key: String,
@@ -77,7 +82,7 @@ pub enum GgufError {
         why: &'static str,
     },
     /// A key has another type than llama.cpp reads.
-    #[error("metadata key \"{key}\" is of type {found}; {expected} is expected")]
+    #[error("metadata key \"{}\" is of type {found}; {expected} is expected", Shown(.key))]
     WrongType {
         /// The key.
         key: String,
@@ -87,7 +92,7 @@ pub enum GgufError {
         expected: &'static str,
     },
     /// A key's value is impossible.
-    #[error("metadata key \"{key}\" is {found}; {allowed}")]
+    #[error("metadata key \"{}\" is {}; {allowed}", Shown(.key), Shown(.found))]
     OutOfRange {
         /// The key.
         key: String,
@@ -97,7 +102,10 @@ pub enum GgufError {
         allowed: String,
     },
     /// llama.cpp has no such architecture.
-    #[error("architecture \"{found}\" is unknown to this version of llama.cpp; convert the model for one that it has")]
+    #[error(
+        "architecture \"{}\" is unknown to this version of llama.cpp; convert the model for one that it has",
+        Shown(.found)
+    )]
     UnknownArchitecture {
         /// `general.architecture`.
         found: String,
@@ -111,7 +119,7 @@ pub enum GgufError {
         why: &'static str,
     },
     /// A tensor's description is impossible.
-    #[error("tensor \"{tensor}\" {problem}")]
+    #[error("tensor \"{}\" {problem}", Shown(.tensor))]
     Tensor {
         /// Its name, as far as it can be read.
         tensor: String,
@@ -119,7 +127,11 @@ pub enum GgufError {
         problem: String,
     },
     /// Two tensors share bytes.
-    #[error("tensor \"{tensor}\" overlaps tensor \"{other}\": it begins at {offset}, the other ends at {end}")]
+    #[error(
+        "tensor \"{}\" overlaps tensor \"{}\": it begins at {offset}, the other ends at {end}",
+        Shown(.tensor),
+        Shown(.other)
+    )]
     TensorOverlap {
         /// The later one.
         tensor: String,
@@ -131,7 +143,7 @@ pub enum GgufError {
         end: u64,
     },
     /// A tensor's bytes are not all in the file.
-    #[error("tensor \"{tensor}\" ends at byte {end}; the file has {file} bytes")]
+    #[error("tensor \"{}\" ends at byte {end}; the file has {file} bytes", Shown(.tensor))]
     TensorOutOfFile {
         /// Its name.
         tensor: String,
@@ -141,7 +153,7 @@ pub enum GgufError {
         file: u64,
     },
     /// A tensor that the architecture needs is absent.
-    #[error("tensor \"{tensor}\" is missing; architecture \"{architecture}\" needs it")]
+    #[error("tensor \"{}\" is missing; architecture \"{architecture}\" needs it", Shown(.tensor))]
     MissingTensor {
         /// Its name.
         tensor: String,
@@ -149,7 +161,7 @@ pub enum GgufError {
         architecture: String,
     },
     /// A tensor has another shape than the metadata says.
-    #[error("tensor \"{tensor}\" has shape {found}; the metadata makes it {expected}")]
+    #[error("tensor \"{}\" has shape {found}; the metadata makes it {expected}", Shown(.tensor))]
     Shape {
         /// Its name.
         tensor: String,
@@ -159,7 +171,10 @@ pub enum GgufError {
         expected: String,
     },
     /// A weight is NaN or infinite.
-    #[error("tensor \"{tensor}\" holds a value that is not finite, in block {block}; the weights are damaged")]
+    #[error(
+        "tensor \"{}\" holds a value that is not finite, in block {block}; the weights are damaged",
+        Shown(.tensor)
+    )]
     NotFinite {
         /// Its name.
         tensor: String,
@@ -196,4 +211,21 @@ pub enum GgufError {
         /// What is wrong.
         problem: &'static str,
     },
+}
+
+/// What a file says, in a message: it may be as long as the file, and may hold what a terminal obeys.
+struct Shown<'a>(&'a str);
+
+impl Display for Shown<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let mut left = MOST_SHOWN;
+        for character in self.0.chars() {
+            let quote = matches!(character, '"' | '\'' | '\\');
+            let size = if quote { 1 } else { character.escape_debug().map(char::len_utf8).sum() };
+            let Some(rest) = left.checked_sub(size) else { return f.write_char('…') };
+            left = rest;
+            if quote { f.write_char(character)? } else { write!(f, "{}", character.escape_debug())? }
+        }
+        Ok(())
+    }
 }

@@ -3,7 +3,7 @@
 use super::GgufError;
 use super::reader::Reader;
 use super::types::Kind;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::Read;
 
 const MAX_KEYS: u64 = 65_536;
@@ -87,13 +87,14 @@ impl Value {
 /// Every key of the file.
 #[derive(Debug, Default)]
 pub(crate) struct Metadata {
-    values: HashMap<String, Value>,
+    /// Sorted, so that of several faults the same one is reported each time.
+    values: BTreeMap<String, Value>,
 }
 
 impl Metadata {
     pub(crate) fn read<R: Read>(reader: &mut Reader<R>, count: u64) -> Result<Self, GgufError> {
         at_most("the number of metadata keys", count, MAX_KEYS)?;
-        let mut values = HashMap::new();
+        let mut values = BTreeMap::new();
         for index in 0..count {
             let key = read_key(reader, index)?;
             let value = read_value(reader, &key)?;
@@ -108,7 +109,7 @@ impl Metadata {
         self.values.get(key)
     }
 
-    /// All keys and values, in no order.
+    /// All keys and values, in the order of their names.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.values.iter().map(|(key, value)| (key.as_str(), value))
     }

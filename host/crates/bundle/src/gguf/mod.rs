@@ -1,8 +1,9 @@
 //! GGUF preflight: reads a model file in Rust and refuses everything on which llama.cpp is known to abort,
 //! loop or allocate without bound, before llama.cpp sees the file.
 //!
-//! The reader never panics, never allocates more than the file's size (metadata at most 256 MiB) and reads the
-//! file once, forward. It also walks all weights, because a NaN among them spoils every answer.
+//! The reader never panics, asks for no more memory than a small multiple of the file's size (metadata at most
+//! 256 MiB), says the same of the same file every time, and reads it once, forward. It also walks all weights,
+//! because a NaN among them spoils every answer.
 
 mod adapter;
 mod architectures;

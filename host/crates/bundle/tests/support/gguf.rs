@@ -162,6 +162,28 @@ impl Gguf {
         file
     }
 
+    /// The same llama under the name of another architecture.
+    pub(crate) fn renamed(mut self, architecture: &str) -> Self {
+        self.set("general.architecture", text(architecture));
+        for (key, _) in &mut self.keys {
+            if let Some(rest) = key.strip_prefix(b"llama.") {
+                *key = [architecture.as_bytes(), b".", rest].concat();
+            }
+        }
+        self
+    }
+
+    /// Two low-rank matrices for a llama.
+    pub(crate) fn adapter() -> Self {
+        let mut file = Self::empty("llama");
+        file.set("general.type", text("adapter"));
+        file.set("adapter.type", text("lora"));
+        file.set("adapter.lora.alpha", Value::F32(16.0));
+        file.tensors =
+            vec![tensor("blk.0.attn_q.weight.lora_a", &[32, 4]), tensor("blk.0.attn_q.weight.lora_b", &[4, 32])];
+        file
+    }
+
     pub(crate) fn set(&mut self, key: &str, value: Value) {
         match self.keys.iter_mut().find(|(found, _)| found == key.as_bytes()) {
             Some((_, found)) => *found = value,
