@@ -92,6 +92,7 @@ impl WorkerSpec {
             prefix: u32::try_from(prefix).unwrap_or(u32::MAX),
             cell_bytes: if model.encoder_only { 0 } else { model.kv_bytes_per_token() },
             heads: model.head_count,
+            head_length: model.key_length,
             width: model.embedding_length,
             vocabulary: model.vocabulary,
         };

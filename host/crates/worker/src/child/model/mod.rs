@@ -115,11 +115,16 @@ impl Model {
         u32::try_from(affordable).unwrap_or(u32::MAX).max(context)
     }
 
+    /// Numbers of a head's key and of its value.
+    fn head_lengths(&self) -> (u64, u64) {
+        let head = u64::try_from(self.model.n_embd()).unwrap_or(0) / u64::from(self.model.n_head()).max(1);
+        let length = |key| self.number(key).unwrap_or(head);
+        (length("attention.key_length"), length("attention.value_length"))
+    }
+
     /// Bytes of one key-value cell over all layers, in 16-bit floats.
     fn cell_bytes(&self) -> u64 {
-        let head = u64::try_from(self.model.n_embd()).unwrap_or(0) / u64::from(self.model.n_head()).max(1);
-        let key = self.number("attention.key_length").unwrap_or(head);
-        let value = self.number("attention.value_length").unwrap_or(head);
+        let (key, value) = self.head_lengths();
         let cell = u64::from(self.model.n_layer()) * u64::from(self.model.n_head_kv()) * (key + value) * 2;
         cell.max(1)
     }
@@ -129,11 +134,11 @@ impl Model {
         LlamaContextParams::default().with_n_threads(threads).with_n_threads_batch(threads).with_no_perf(true)
     }
 
-    /// Fused attention rounds more: near-ties come out differently from a reference. So the plain one is used
-    /// while its scores, which the fused one never writes down, fit their budget; never on a GPU.
+    /// Whether attention is fused, by llama.cpp's number; on a GPU wherever it can be.
     fn attention(&self, cells: u32) -> i32 {
-        let fit = size::scores(cells, self.model.n_head()).is_some();
-        if fit && !self.backend.supports_gpu_offload() { FUSED_NEVER } else { FUSED_AUTO }
+        let (key, _) = self.head_lengths();
+        let plain = size::scores(cells, self.model.n_head(), u32::try_from(key).unwrap_or(u32::MAX)).is_some();
+        if plain && !self.backend.supports_gpu_offload() { FUSED_NEVER } else { FUSED_AUTO }
     }
 
     /// A context for generation. `prefix` tokens get cells and a sequence of their own.
