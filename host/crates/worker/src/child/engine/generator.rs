@@ -241,7 +241,7 @@ impl Machine for Generator {
 
     fn step(&mut self, out: &mut Outbox) -> bool {
         self.admit();
-        let rows = self.desk.schedule.plan(self.pace.budget(self.desk.schedule.demand()));
+        let rows = self.desk.schedule.plan(|demand| self.pace.budget(demand));
         if rows.is_empty() {
             return false;
         }

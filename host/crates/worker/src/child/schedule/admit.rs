@@ -14,18 +14,19 @@ impl Schedule {
         let wants = |running: &&Running| !running.is_paused();
         while self.running.iter().filter(wants).count() < self.limits.parallel {
             let Some(at) = self.next_waiting() else { break };
-            let Some(waiting) = self.waiting.get_mut(at) else { break };
-            waiting.follows = None;
-            let Some(waiting) = self.waiting.get(at) else { break };
-            let beginning = self.beginning(waiting);
-            if let Beginning::Soon(leader) = beginning
-                && let Some(waiting) = self.waiting.get_mut(at)
-            {
-                waiting.follows = Some(leader);
+            let Some((beginning, leader)) = self.waiting.get(at).map(|waiting| self.beginning(waiting)) else { break };
+            if let Some(waiting) = self.waiting.get_mut(at) {
+                waiting.follows = leader;
+            }
+            if leader.is_some() {
                 continue;
             }
-            // Where everything but what it would share has to go, that goes too.
-            let Some(beginning) = [beginning, Beginning::Own(0)].into_iter().find(|it| self.make_room(at, *it)) else {
+            let beginning = if self.make_room(at, beginning) {
+                beginning
+            } else if beginning.lender().is_some() && self.make_room(at, Beginning::Own(0)) {
+                // Everything but what it would share has to go, so that goes too.
+                Beginning::Own(0)
+            } else {
                 break;
             };
             let waiting = self.waiting.remove(at);
@@ -81,7 +82,7 @@ impl Schedule {
         }
         match beginning {
             Beginning::Own(len) => self.trim(key, len),
-            Beginning::Of(_) | Beginning::Soon(_) => self.trim(key, 0),
+            Beginning::Of(_) => self.trim(key, 0),
         }
         while self.cells.held() + self.promised + new > self.limits.cells || !has_slot && self.free.is_empty() {
             let spare = self.sequences.iter().filter(|(other, sequence)| !spared(**other) && is_evictable(sequence));

@@ -335,16 +335,18 @@ impl Schedule {
     /// Counts for statistics.
     pub(crate) fn counts(&self) -> Counts {
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-        let live = || self.sequences.iter().filter(|(key, _)| !matches!(key, Key::Cached(_)));
-        let held = self.cells.held_by(live().map(|(_, sequence)| (sequence.end, sequence.computed)));
-        let sessions = live().filter(|(key, sequence)| **key != Key::Prefix && sequence.slot.is_some());
+        let cached = self.cached();
+        let sessions = self
+            .sequences
+            .iter()
+            .filter(|(key, sequence)| matches!(key, Key::Session(_) | Key::Score(_)) && sequence.slot.is_some());
         Counts {
             sequences: count(sessions.count()),
             running: count(self.running.len()),
             waiting: count(self.waiting.len()),
             paused: count(self.running.iter().filter(|running| running.is_paused()).count()),
-            reserved: held + self.promised,
-            cached: self.cells.held() - held,
+            reserved: self.cells.held() - cached + self.promised,
+            cached,
         }
     }
 

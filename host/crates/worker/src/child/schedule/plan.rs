@@ -5,12 +5,13 @@ use bobbin_inference::Priority;
 use std::collections::BTreeMap;
 
 impl Schedule {
-    /// Rows of the next step: one for each sequence that waits for its next token, then at most
-    /// `prompt_budget` of prompts; never more than the batch holds.
-    pub(crate) fn plan(&self, prompt_budget: usize) -> Vec<Row> {
+    /// Rows of the next step: one for each sequence that waits for its next token, then of prompts at most what
+    /// `prompt_budget` makes of the demand; never more than the batch holds.
+    pub(crate) fn plan(&self, prompt_budget: impl FnOnce(Demand) -> usize) -> Vec<Row> {
         let mut rows = Vec::new();
         let mut outputs = self.limits.outputs;
         let ready = self.ready();
+        let prompt_budget = prompt_budget(self.demand(&ready));
         for running in &ready {
             let Some(session) = self.sequences.get(&running.key) else { continue };
             if pending(session) == 1 && rows.len() < self.limits.batch && outputs > 0 {
@@ -49,8 +50,7 @@ impl Schedule {
     }
 
     /// Who waits for what.
-    pub(crate) fn demand(&self) -> Demand {
-        let ready = self.ready();
+    fn demand(&self, ready: &[&Running]) -> Demand {
         let answers = |running: &&&Running| self.sequences.get(&running.key).is_some_and(|it| pending(it) == 1);
         let answers = ready.iter().filter(answers).count();
         Demand { answers, prompts: ready.len() - answers + self.waiting.len() }

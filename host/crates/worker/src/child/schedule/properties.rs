@@ -156,7 +156,7 @@ impl World {
 
     fn step(&mut self) {
         self.admit();
-        let rows = self.schedule.plan(LIMITS.batch);
+        let rows = self.schedule.plan(|_| LIMITS.batch);
         self.invariants(&rows);
         self.cache.step(&rows);
         self.schedule.commit(&rows);

@@ -17,8 +17,6 @@ pub(super) enum Beginning {
     Own(u32),
     /// Another sequence has them.
     Of(Leader),
-    /// Another sequence is about to have them.
-    Soon(Leader),
 }
 
 impl Beginning {
@@ -27,7 +25,6 @@ impl Beginning {
         match self {
             Self::Own(len) => len,
             Self::Of(leader) => leader.len,
-            Self::Soon(_) => 0,
         }
     }
 
@@ -35,14 +32,14 @@ impl Beginning {
     pub(super) fn lender(self) -> Option<Key> {
         match self {
             Self::Of(leader) => Some(leader.key),
-            Self::Own(_) | Self::Soon(_) => None,
+            Self::Own(_) => None,
         }
     }
 }
 
 impl Schedule {
-    /// The best beginning for a waiting compute.
-    pub(super) fn beginning(&self, waiting: &Waiting) -> Beginning {
+    /// The best beginning for a waiting compute, and who is about to have a better one.
+    pub(super) fn beginning(&self, waiting: &Waiting) -> (Beginning, Option<Leader>) {
         let request = &waiting.request;
         let sequence = self.sequences.get(&request.key);
         let history = match request.placement {
@@ -58,7 +55,7 @@ impl Schedule {
         });
         let own = Beginning::Own(kept.min(most));
         if !self.shares || !matches!(request.key, Key::Session(_)) {
-            return own;
+            return (own, None);
         }
         let worth = |leader: &Leader| {
             let least = if leader.key == Key::Prefix { 1 } else { self.limits.alike };
@@ -80,10 +77,7 @@ impl Schedule {
             }
         }
         let best = now.map_or(own, Beginning::Of);
-        match soon {
-            Some(soon) if soon.len >= best.len().saturating_add(self.limits.alike) => Beginning::Soon(soon),
-            _ => best,
-        }
+        (best, soon.filter(|soon| soon.len >= best.len().saturating_add(self.limits.alike)))
     }
 
     /// Whether a sequence computes its prompt, no later than one that waits would.

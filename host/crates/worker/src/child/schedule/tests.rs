@@ -40,7 +40,7 @@ pub(super) fn run(schedule: &mut Schedule, most: usize) -> HashMap<CallId, usize
     let mut made: HashMap<CallId, usize> = HashMap::new();
     for _ in 0..1000 {
         schedule.admit();
-        let rows = schedule.plan(LIMITS.batch);
+        let rows = schedule.plan(|_| LIMITS.batch);
         if rows.is_empty() {
             return made;
         }
@@ -62,17 +62,17 @@ fn a_prompt_is_computed_in_chunks_and_only_its_last_token_wants_logits() {
     let mut schedule = schedule();
     schedule.submit(request(1, 1, 20, 5)).unwrap();
     assert_eq!(schedule.admit().admitted, [(1, 0)]);
-    let rows = schedule.plan(16);
+    let rows = schedule.plan(|_| 16);
     assert_eq!(rows.len(), 16);
     assert!(rows.iter().all(|row| !row.output));
     schedule.commit(&rows);
-    let rows = schedule.plan(16);
+    let rows = schedule.plan(|_| 16);
     assert_eq!(rows.iter().map(|row| row.pos).collect::<Vec<_>>(), [16, 17, 18, 19]);
     assert_eq!(rows.iter().filter(|row| row.output).count(), 1);
     schedule.commit(&rows);
-    assert!(schedule.plan(16).is_empty(), "its next token is not chosen yet");
+    assert!(schedule.plan(|_| 16).is_empty(), "its next token is not chosen yet");
     assert!(!schedule.chosen(1, 5));
-    let rows = schedule.plan(16);
+    let rows = schedule.plan(|_| 16);
     assert_eq!(rows.iter().map(|row| (row.pos, row.token, row.output)).collect::<Vec<_>>(), [(20, 5, true)]);
 }
 
@@ -81,12 +81,12 @@ fn a_new_prompt_joins_those_that_generate() {
     let mut schedule = schedule();
     schedule.submit(request(1, 1, 2, 20)).unwrap();
     schedule.admit();
-    let rows = schedule.plan(16);
+    let rows = schedule.plan(|_| 16);
     schedule.commit(&rows);
     schedule.chosen(1, 5);
     schedule.submit(request(2, 2, 3, 20)).unwrap();
     schedule.admit();
-    let calls: Vec<CallId> = schedule.plan(16).iter().map(|row| row.call).collect();
+    let calls: Vec<CallId> = schedule.plan(|_| 16).iter().map(|row| row.call).collect();
     assert_eq!(calls, [1, 2, 2, 2]);
 }
 
@@ -148,7 +148,7 @@ fn a_finished_session_continues_from_its_cells() {
     assert_eq!(schedule.counts().reserved, 7, "5 of the prompt, 2 of the 3 answered");
     schedule.submit(request(2, 1, 4, 10)).unwrap();
     schedule.admit();
-    let rows = schedule.plan(16);
+    let rows = schedule.plan(|_| 16);
     assert_eq!(rows.iter().map(|row| row.pos).collect::<Vec<_>>(), [7, 8, 9, 10, 11]);
 }
 
@@ -166,11 +166,11 @@ fn the_longest_unused_session_is_evicted_and_computed_again_when_it_continues() 
     run(&mut schedule, 1);
     schedule.submit(request(4, 2, 1, 1)).unwrap();
     schedule.admit();
-    assert!(schedule.plan(16).first().is_some_and(|row| row.pos > 0), "session 2 kept its cells");
+    assert!(schedule.plan(|_| 16).first().is_some_and(|row| row.pos > 0), "session 2 kept its cells");
     schedule.end(4);
     schedule.submit(request(5, 1, 1, 1)).unwrap();
     schedule.admit();
-    assert_eq!(schedule.plan(16).first().map(|row| row.pos), Some(0), "session 1 was the longest unused");
+    assert_eq!(schedule.plan(|_| 16).first().map(|row| row.pos), Some(0), "session 1 was the longest unused");
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn a_new_version_of_a_conversation_keeps_what_both_begin_with() {
     let admission = schedule.admit();
     assert_eq!(admission.admitted, [(2, 6)]);
     assert!(matches!(admission.ops.as_slice(), [Op::Trim { keep: 6, .. }]), "{:?}", admission.ops);
-    assert_eq!(schedule.plan(16).iter().map(|row| row.pos).collect::<Vec<_>>(), [6, 7, 8]);
+    assert_eq!(schedule.plan(|_| 16).iter().map(|row| row.pos).collect::<Vec<_>>(), [6, 7, 8]);
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn the_same_conversation_again_computes_its_last_token_again() {
     run(&mut schedule, 1);
     schedule.submit(Request { placement: Placement::Replace, ..request(2, 1, 10, 5) }).unwrap();
     assert_eq!(schedule.admit().admitted, [(2, 9)]);
-    assert_eq!(schedule.plan(16).len(), 1);
+    assert_eq!(schedule.plan(|_| 16).len(), 1);
 }
 
 #[test]
@@ -205,11 +205,11 @@ fn a_slow_reader_pauses_its_own_sequence_only() {
     schedule.submit(Request { credit: 1, ..request(1, 1, 1, 10) }).unwrap();
     schedule.submit(request(2, 2, 1, 10)).unwrap();
     schedule.admit();
-    let rows = schedule.plan(16);
+    let rows = schedule.plan(|_| 16);
     schedule.commit(&rows);
     schedule.chosen(1, 5);
     schedule.chosen(2, 5);
-    let calls = |schedule: &Schedule| schedule.plan(16).iter().map(|row| row.call).collect::<Vec<_>>();
+    let calls = |schedule: &Schedule| schedule.plan(|_| 16).iter().map(|row| row.call).collect::<Vec<_>>();
     assert_eq!(calls(&schedule), [2]);
     assert_eq!(schedule.counts().paused, 1);
     schedule.credit(1, 1);
@@ -245,7 +245,7 @@ fn prompts_of_two_routes_share_a_step() {
     schedule.submit(request(1, 1, 39, 1)).unwrap();
     schedule.submit(Request { scope: scope("b"), ..request(2, 2, 4, 1) }).unwrap();
     schedule.admit();
-    let rows = schedule.plan(16);
+    let rows = schedule.plan(|_| 16);
     let of = |call| rows.iter().filter(|row| row.call == call).count();
     assert_eq!((of(1), of(2)), (12, 4), "the short one is done at once, the long one takes the rest");
 }
@@ -273,7 +273,7 @@ fn scoring_wants_all_logits_and_leaves_nothing_behind() {
     schedule.admit();
     let mut seen = Vec::new();
     loop {
-        let rows = schedule.plan(16);
+        let rows = schedule.plan(|_| 16);
         if rows.is_empty() {
             break;
         }
@@ -295,7 +295,7 @@ fn scoring_an_answer_wants_no_logits_of_its_prompt() {
     schedule.admit();
     let mut wanted = Vec::new();
     for (rows_of_step, budget) in [(16, 16), (4, 16)] {
-        let rows = schedule.plan(budget);
+        let rows = schedule.plan(|_| budget);
         assert_eq!(rows.len(), rows_of_step, "the prompt is not held up by the bound on logits");
         wanted.extend(rows.iter().filter(|row| row.output).map(|row| row.pos));
         schedule.commit(&rows);
@@ -313,7 +313,7 @@ fn a_shadows_score_waits_until_no_prompt_of_a_request_is_left() {
     let admitted: Vec<CallId> = schedule.admit().admitted.iter().map(|(call, _)| *call).collect();
     assert_eq!(admitted, [2, 1], "it goes last, though it came first");
     for expected in [[2, 2], [2, 1]] {
-        let rows = schedule.plan(16);
+        let rows = schedule.plan(|_| 16);
         assert_eq!([rows.first().unwrap().call, rows.last().unwrap().call], expected);
         schedule.commit(&rows);
     }
@@ -346,7 +346,7 @@ fn after_an_overcommit_the_newest_starts_again_and_loses_no_token() {
         schedule.submit(request(call, call, 3, 10)).unwrap();
     }
     schedule.admit();
-    let rows = schedule.plan(16);
+    let rows = schedule.plan(|_| 16);
     schedule.commit(&rows);
     schedule.chosen(1, 5);
     schedule.chosen(2, 6);
@@ -354,7 +354,7 @@ fn after_an_overcommit_the_newest_starts_again_and_loses_no_token() {
     assert_eq!(schedule.running().collect::<Vec<_>>(), [1]);
     schedule.admit();
     let again: Vec<(u32, Token)> =
-        schedule.plan(16).iter().filter(|row| row.call == 2).map(|row| (row.pos, row.token)).collect();
+        schedule.plan(|_| 16).iter().filter(|row| row.call == 2).map(|row| (row.pos, row.token)).collect();
     assert_eq!(again, [(0, 2000), (1, 2001), (2, 2002), (3, 6)]);
 }
 
@@ -364,18 +364,18 @@ fn a_token_that_a_grammar_chooses_while_its_compute_has_lost_its_cells_is_kept()
         let mut schedule = schedule();
         schedule.submit(request(1, 1, 3, 10)).unwrap();
         schedule.admit();
-        let rows = schedule.plan(16);
+        let rows = schedule.plan(|_| 16);
         schedule.commit(&rows);
         schedule.requeue(1);
         if admitted_first {
             assert_eq!(schedule.admit().admitted.len(), 1);
-            assert!(schedule.plan(16).is_empty(), "its logits would be asked for twice");
+            assert!(schedule.plan(|_| 16).is_empty(), "its logits would be asked for twice");
         }
         assert!(!schedule.chosen(1, 6), "its context is not full");
         assert_eq!(schedule.credit_left(1), 999);
         schedule.admit();
         let again: Vec<(u32, Token, bool)> =
-            schedule.plan(16).iter().map(|row| (row.pos, row.token, row.output)).collect();
+            schedule.plan(|_| 16).iter().map(|row| (row.pos, row.token, row.output)).collect();
         assert_eq!(again, [(0, 1000, false), (1, 1001, false), (2, 1002, false), (3, 6, true)]);
         assert_eq!(schedule.counts().reserved, 13, "3 of the prompt, 10 of the answer");
     }
@@ -395,7 +395,7 @@ fn sessions_that_wait_with_all_cells_between_them_give_them_up_to_one_another() 
     let admission = schedule.admit();
     let admitted: Vec<CallId> = admission.admitted.iter().map(|(call, _)| *call).collect();
     assert_eq!(admitted, [11, 12], "40 cells each");
-    assert!(schedule.plan(16).iter().all(|row| row.call != 11 || row.pos >= 33), "1 kept its own cells");
+    assert!(schedule.plan(|_| 16).iter().all(|row| row.call != 11 || row.pos >= 33), "1 kept its own cells");
     assert_eq!(run(&mut schedule, 4), HashMap::from([(11, 4), (12, 4), (13, 4)]));
 }
 
@@ -410,13 +410,13 @@ fn an_idle_session_is_evicted_before_one_that_waits() {
     schedule.submit(request(11, 3, 1, 6)).unwrap();
     schedule.submit(request(12, 1, 1, 1)).unwrap();
     schedule.admit();
-    let first: HashMap<CallId, u32> = schedule.plan(16).iter().rev().map(|row| (row.call, row.pos)).collect();
+    let first: HashMap<CallId, u32> = schedule.plan(|_| 16).iter().rev().map(|row| (row.call, row.pos)).collect();
     assert_eq!(first, HashMap::from([(11, 33), (12, 33)]));
     schedule.submit(request(13, 2, 1, 1)).unwrap();
     schedule.end(11);
     schedule.end(12);
     schedule.admit();
-    assert_eq!(schedule.plan(16).first().map(|row| row.pos), Some(0), "2 gave its cells up");
+    assert_eq!(schedule.plan(|_| 16).first().map(|row| row.pos), Some(0), "2 gave its cells up");
 }
 
 /// Computes with credit for one token each, all of them computed and not taken.
@@ -455,7 +455,7 @@ fn when_more_readers_come_back_than_may_compute_they_take_turns() {
     let mut made: HashMap<CallId, usize> = HashMap::new();
     for _ in 0..6 {
         assert!(schedule.admit().admitted.is_empty(), "there are more than enough");
-        let rows = schedule.plan(16);
+        let rows = schedule.plan(|_| 16);
         assert_eq!(rows.len(), LIMITS.parallel);
         schedule.commit(&rows);
         for row in rows {
