@@ -12,7 +12,7 @@
 #![allow(clippy::print_stdout, missing_docs, reason = "a benchmark prints its table")]
 
 use anyhow::{Context, Result};
-use bobbin_tests::{TestHost, machine, vector_units};
+use bobbin_tests::{Sorted, TestHost, machine, vector_units};
 use futures::future::try_join_all;
 use serde_json::json;
 use std::time::{Duration, Instant};
@@ -53,8 +53,8 @@ async fn start_up() -> Result<()> {
             rounds.push((up, started.elapsed()));
         }
     }
-    let up = percentile(rounds.iter().map(|(up, _)| *up), 0.5);
-    let first = percentile(rounds.iter().map(|(_, first)| *first), 0.5);
+    let up = Sorted::millis(rounds.iter().map(|(up, _)| *up)).at(0.5);
+    let first = Sorted::millis(rounds.iter().map(|(_, first)| *first)).at(0.5);
     println!("\nstart-up (median of {}): banner after {up:.0} ms, first token after {first:.0} ms", rounds.len());
     Ok(())
 }
@@ -76,7 +76,8 @@ async fn hello(host: &TestHost, connections: usize, period: Duration) -> Result<
     });
     let latencies = try_join_all(load).await?.concat();
     let rate = latencies.len() as f64 / started.elapsed().as_secs_f64();
-    let (p50, p99) = (percentile(latencies.iter().copied(), 0.5), percentile(latencies.iter().copied(), 0.99));
+    let (p50, p99) =
+        (Sorted::millis(latencies.iter().copied()).at(0.5), Sorted::millis(latencies.iter().copied()).at(0.99));
     println!("{connections:>2} connections | {rate:>8.0} | {p50:.2} | {p99:.2}");
     Ok(())
 }
@@ -128,10 +129,10 @@ async fn story(host: &TestHost, streams: usize, period: Duration) -> Result<()> 
     let between: Vec<_> = told.iter().flat_map(|told| told.between.iter().copied()).collect();
     println!(
         "{streams:>2} streams   | {rate:>8.0} | {:.2} | {:.2} | {:.2} | {:.2}",
-        percentile(first.iter().copied(), 0.5),
-        percentile(first.iter().copied(), 0.99),
-        percentile(between.iter().copied(), 0.5),
-        percentile(between.iter().copied(), 0.99),
+        Sorted::millis(first.iter().copied()).at(0.5),
+        Sorted::millis(first.iter().copied()).at(0.99),
+        Sorted::millis(between.iter().copied()).at(0.5),
+        Sorted::millis(between.iter().copied()).at(0.99),
     );
     Ok(())
 }
@@ -158,12 +159,4 @@ async fn tell(host: &TestHost, seed: usize, told: &mut Told) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// In milliseconds.
-fn percentile(values: impl Iterator<Item = Duration>, share: f64) -> f64 {
-    let mut values: Vec<_> = values.collect();
-    values.sort();
-    let at = ((values.len() as f64 * share) as usize).min(values.len().saturating_sub(1));
-    values.get(at).map_or(f64::NAN, |value| value.as_secs_f64() * 1000.0)
 }

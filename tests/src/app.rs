@@ -1,9 +1,10 @@
 //! Applications made for one test: a folder with a spin.toml, and a repository of bundles.
 
 use crate::Result;
+use crate::bundle::{BundleText, manifest, write_bundle};
 use crate::paths::repository_root;
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 use tempfile::TempDir;
 
 /// A folder with an application of its own.
@@ -72,15 +73,12 @@ impl TestApp {
     /// # Errors
     /// When files cannot be read or written.
     pub fn add_bundle(&self, name: &str, version: &str, weights: &Path, context: u32) -> Result<PathBuf> {
-        let folder = self.bundle(name, version);
-        fs::create_dir_all(&folder)?;
-        let bytes = fs::read(weights)?;
-        fs::write(folder.join("weights.gguf"), &bytes)?;
-        fs::write(
-            folder.join("bundle.toml"),
-            bundle_toml(name, version, &sha256(&bytes), bytes.len() as u64, context),
-        )?;
-        Ok(folder)
+        let text = BundleText { context, ..TEXT };
+        write_bundle(&self.path().join("models"), name, version, text, |mut file| {
+            io::copy(&mut fs::File::open(weights)?, &mut file)?;
+            Ok(())
+        })?;
+        Ok(self.bundle(name, version))
     }
 
     /// Adds a bundle whose weights are so many zeros, in a file that takes no room on the disk. Their digest is not
@@ -92,7 +90,7 @@ impl TestApp {
         let folder = self.bundle(name, version);
         fs::create_dir_all(&folder)?;
         fs::File::create(folder.join("weights.gguf"))?.set_len(size)?;
-        fs::write(folder.join("bundle.toml"), bundle_toml(name, version, &sha256(b""), size, 64))?;
+        fs::write(folder.join("bundle.toml"), manifest(name, version, NOTHING, size, TEXT))?;
         Ok(folder)
     }
 
@@ -150,39 +148,9 @@ source = "{root}/guest-components/target/wasm32-wasip2/release/storyteller.wasm"
 ai_models = ["story"]
 "#;
 
-fn bundle_toml(name: &str, version: &str, sha256: &str, size: u64, context: u32) -> String {
-    format!(
-        r#"format = 1
-name = "{name}"
-version = "{version}"
-kind = "generate"
-encoding = "ggml"
-
-[[files]]
-path = "weights.gguf"
-role = "weights"
-sha256 = "{sha256}"
-size = {size}
-
-[limits]
-context = {context}
-parallel = 8
-
-[card]
-licence = "see the weights"
-languages = ["en"]
-base_model = "none"
-data = "test data"
-intended_use = "tests"
-limits = "tests only"
-"#
-    )
-}
-
-fn sha256(bytes: &[u8]) -> String {
-    use sha2::{Digest, Sha256};
-    hex::encode(Sha256::digest(bytes))
-}
+const TEXT: BundleText = BundleText { context: 64, parallel: 8, more: "" };
+/// The digest of a file without bytes.
+const NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 fn copy(from: &Path, to: &Path) -> Result {
     fs::create_dir_all(to)?;

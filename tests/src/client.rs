@@ -62,7 +62,9 @@ impl std::fmt::Debug for Events {
 }
 
 impl Events {
-    pub(crate) fn new(response: reqwest::Response) -> Self {
+    /// Those of an answer.
+    #[must_use]
+    pub fn new(response: reqwest::Response) -> Self {
         Self { headers: response.headers().clone(), body: response.bytes_stream().boxed(), pending: Vec::new() }
     }
 

@@ -7,6 +7,8 @@
 
 mod admin_events;
 mod app;
+mod bench;
+mod bundle;
 mod client;
 mod folders;
 mod host;
@@ -23,10 +25,12 @@ mod theme;
 
 pub use admin_events::{AdminEvent, AdminEvents};
 pub use app::TestApp;
+pub use bench::bench;
+pub use bundle::{BundleText, WrittenBundle, write_bundle};
 pub use client::{Answer, Events};
 pub use host::{TestHost, TestHostBuilder, eventually};
 pub use machine::{machine, vector_units};
-pub use memory::MemoryWatch;
+pub use memory::{MemoryWatch, process_status};
 pub use metrics::Metrics;
 pub use paths::{bobbin, fixture_component, repository_root, shared_models};
 pub use raw::RawConnection;

@@ -15,7 +15,7 @@ impl MemoryWatch {
     pub(crate) fn of(pid: u32) -> Result<Self> {
         // 5 makes the kernel forget the peak so far: compiling components, before this, takes a lot.
         fs::write(format!("/proc/{pid}/clear_refs"), "5")?;
-        Ok(Self { pid, before: bytes(pid, "VmRSS:")? })
+        Ok(Self { pid, before: resident(pid)? })
     }
 
     /// By how many bytes it was ever larger than when the watch began. The kernel keeps the peak itself, so none is
@@ -24,17 +24,21 @@ impl MemoryWatch {
     /// # Errors
     /// When it has ended.
     pub fn peak_growth(&self) -> Result<u64> {
-        Ok(bytes(self.pid, "VmHWM:")?.saturating_sub(self.before))
+        Ok((process_status(self.pid, "VmHWM:")? * 1024).saturating_sub(self.before))
     }
 }
 
 /// Resident memory of a process now, in bytes.
 pub(crate) fn resident(pid: u32) -> Result<u64> {
-    bytes(pid, "VmRSS:")
+    Ok(process_status(pid, "VmRSS:")? * 1024)
 }
 
-fn bytes(pid: u32, key: &str) -> Result<u64> {
+/// A number from the status of a process, such as `VmHWM:`; memory is in KiB.
+///
+/// # Errors
+/// When it has ended, or its status has no such number.
+pub fn process_status(pid: u32, key: &str) -> Result<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let kib = status.lines().find_map(|line| line.strip_prefix(key)).with_context(|| format!("no {key}"))?;
-    Ok(kib.trim().trim_end_matches(" kB").parse::<u64>()? * 1024)
+    let number = status.lines().find_map(|line| line.strip_prefix(key)).with_context(|| format!("no {key}"))?;
+    Ok(number.trim().trim_end_matches(" kB").parse()?)
 }

@@ -1,7 +1,7 @@
 //! One request to either server, and when each piece of its answer came.
 
 use anyhow::{Context, Result, ensure};
-use futures::StreamExt;
+use bobbin_tests::{Events, process_status};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -77,24 +77,17 @@ impl Server {
         let answer = request.send().await?;
         let status = answer.status();
         ensure!(status == 200, "{status}: {}", answer.text().await?);
-        let (mut body, mut buffer, mut pieces, mut end) = (answer.bytes_stream(), Vec::new(), Vec::new(), None);
-        while let Some(bytes) = body.next().await {
-            buffer.extend_from_slice(&bytes?);
-            while let Some(at) = buffer.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = buffer.drain(..=at).collect();
-                let Some(event) = line.strip_prefix(b"data: ").filter(|event| !event.starts_with(b"[DONE]")) else {
-                    continue;
-                };
-                pieces.push(Instant::now());
-                let event: Value = serde_json::from_slice(event)?;
-                ensure!(event.get("error").is_none(), "{event}");
-                let last = match self.protocol {
-                    Protocol::Bobbin => event.get("finish_reason").is_some_and(Value::is_string),
-                    Protocol::LlamaServer => event.get("stop") == Some(&Value::Bool(true)),
-                };
-                if last {
-                    end = Some(event);
-                }
+        let (mut events, mut pieces, mut end) = (Events::new(answer), Vec::new(), None);
+        while let Some(event) = events.next().await?.filter(|event| event != "[DONE]") {
+            pieces.push(Instant::now());
+            let event: Value = serde_json::from_str(&event)?;
+            ensure!(event.get("error").is_none(), "{event}");
+            let last = match self.protocol {
+                Protocol::Bobbin => event.get("finish_reason").is_some_and(Value::is_string),
+                Protocol::LlamaServer => event.get("stop") == Some(&Value::Bool(true)),
+            };
+            if last {
+                end = Some(event);
             }
         }
         let end = end.context("the answer has no end")?;
@@ -110,12 +103,7 @@ impl Server {
 
     /// The most resident memory that its processes ever had, in MiB.
     pub(crate) fn peak(&self) -> Result<f64> {
-        let mut kib = 0.0;
-        for pid in &self.pids {
-            let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).context("no VmHWM")?;
-            kib += line.trim().trim_end_matches(" kB").parse::<f64>()?;
-        }
-        Ok(kib / 1024.0)
+        let peaks = self.pids.iter().map(|pid| process_status(*pid, "VmHWM:"));
+        Ok(peaks.sum::<Result<u64>>()? as f64 / 1024.0)
     }
 }

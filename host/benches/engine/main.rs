@@ -22,13 +22,13 @@ mod rounds;
 
 use anyhow::{Context, Result};
 use bobbin_synthetic::{Quant, SHAPES};
-use bobbin_tests::{Report, TestApp, TestHost, machine, vector_units};
+use bobbin_tests::{BundleText, Report, TestApp, TestHost, WrittenBundle, bench, machine, vector_units, write_bundle};
 use client::{Protocol, Server};
 use options::Options;
 use peers::LlamaServer;
 use std::fs::File;
-use std::io::BufWriter;
-use std::path::{Path, PathBuf};
+use std::io;
+use std::path::Path;
 use std::process::ExitCode;
 
 const SHAPE: &str = "qwen2.5-0.5b";
@@ -39,56 +39,46 @@ const PARALLEL: u32 = 32;
 fn main() -> ExitCode {
     // The clients of others do not run on this machine: how long ours wait for a core is no figure of the host's.
     bobbin_worker::slice::short();
-    let runtime = tokio::runtime::Runtime::new();
-    match runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run())) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            println!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    bench(run())
 }
 
 async fn run() -> Result<()> {
     let options = Options::read()?;
     println!("machine: {}", machine()?);
     let app = TestApp::example("")?;
-    let (bundle, size) = bundle(&app, options.model.as_deref())?;
-    app.release("model@1.0.0")?;
+    let bundle = bundle(&app, options.model.as_deref())?;
+    app.release(&bundle.id)?;
     let host = TestHost::of(&app.manifest()).log_filter("info,bobbin::access=warn").start().await?;
     vector_units(&host.log())?;
     let worker = *host.workers()?.first().context("no worker runs")?;
     let ours = Server::new(Protocol::Bobbin, host.app_addr(), vec![host.pid()?, worker])?;
     let llama = match &options.llama_server {
-        Some(program) => Some(LlamaServer::start(program, &bundle).await?),
+        Some(program) => Some(LlamaServer::start(program, &bundle.weights).await?),
         None => None,
     };
     let theirs = llama.as_ref().map(LlamaServer::server).transpose()?;
     let mut report = Report::default();
-    let rounds = rounds::measure(&ours, theirs.as_ref(), &options, &bundle).await?;
+    let rounds = rounds::measure(&ours, theirs.as_ref(), &options, &bundle.weights).await?;
     rounds.report(&mut report);
-    roofline::report(&rounds, size, &mut report);
+    roofline::report(&rounds, bundle.size, &mut report);
     report.finish()
 }
 
-/// The bundle `model@1.0.0` with the given weights, or with noise. Returns its weights and their size.
-fn bundle(app: &TestApp, model: Option<&Path>) -> Result<(PathBuf, u64)> {
-    let made = app.path().join("noise.gguf");
-    let weights = match model {
-        Some(model) => model,
-        None => {
-            let shape = SHAPES.iter().find(|shape| shape.name == SHAPE).context("the shape has another name")?;
-            let mut file = BufWriter::new(File::create(&made)?);
-            bobbin_synthetic::write(&mut file, shape, Quant::Q8_0, 1)?;
-            &made
+/// The bundle `model@1.0.0` with the given weights, or with noise.
+fn bundle(app: &TestApp, model: Option<&Path>) -> Result<WrittenBundle> {
+    let text = BundleText { context: CONTEXT, parallel: PARALLEL, more: "" };
+    let bundle = write_bundle(&app.path().join("models"), "model", "1.0.0", text, |mut file| {
+        match model {
+            Some(model) => {
+                io::copy(&mut File::open(model)?, &mut file)?;
+            }
+            None => {
+                let shape = SHAPES.iter().find(|shape| shape.name == SHAPE).context("the shape has another name")?;
+                bobbin_synthetic::write(&mut file, shape, Quant::Q8_0, 1)?;
+            }
         }
-    };
-    let folder = app.add_bundle("model", "1.0.0", weights, CONTEXT)?;
-    let manifest = std::fs::read_to_string(folder.join("bundle.toml"))?;
-    let manifest = manifest.replace("parallel = 8", &format!("parallel = {PARALLEL}"));
-    std::fs::write(folder.join("bundle.toml"), manifest)?;
-    let weights = folder.join("weights.gguf");
-    let size = std::fs::metadata(&weights)?.len();
-    println!("model: {:.2} GiB, context {CONTEXT}, {PARALLEL} sequences", size as f64 / f64::from(1 << 30));
-    Ok((weights, size))
+        Ok(())
+    })?;
+    println!("model: {:.2} GiB, context {CONTEXT}, {PARALLEL} sequences", bundle.size as f64 / f64::from(1 << 30));
+    Ok(bundle)
 }

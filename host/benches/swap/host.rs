@@ -1,6 +1,7 @@
 //! One running `bobbin up` whose state outlives it, and its admin API as a client sees it.
 
 use anyhow::{Context, Result, ensure};
+use bobbin_tests::process_status;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -85,13 +86,13 @@ impl Host {
             // A process may end between the listing and the look.
             let Ok(line) = std::fs::read(format!("/proc/{pid}/cmdline")) else { continue };
             if line.starts_with(b"bobbin\0worker\0")
-                && status(pid, "PPid:").ok() == Some(u64::from(host))
-                && let Ok(kib) = status(pid, "VmRSS:")
+                && process_status(pid, "PPid:").ok() == Some(u64::from(host))
+                && let Ok(kib) = process_status(pid, "VmRSS:")
             {
                 workers.push(kib * 1024);
             }
         }
-        Ok((status(host, "VmRSS:")? * 1024, workers))
+        Ok((process_status(host, "VmRSS:")? * 1024, workers))
     }
 
     /// A release as it is.
@@ -162,13 +163,6 @@ pub(crate) async fn whole(answer: reqwest::Response) -> Result<Value> {
 
 pub(crate) fn generation(release: &Value) -> Result<u64> {
     release.get("generation").and_then(Value::as_u64).context("a release without generation")
-}
-
-/// A number of kibibytes, or another, from a process's status.
-fn status(pid: u32, key: &str) -> Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find_map(|line| line.strip_prefix(key)).with_context(|| format!("no {key}"))?;
-    Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
 
 fn address(line: &str, label: &str) -> Option<SocketAddr> {

@@ -25,7 +25,7 @@ mod swaps;
 mod throughput;
 
 use anyhow::{Result, ensure};
-use bobbin_tests::{Report, TestApp, machine, vector_units};
+use bobbin_tests::{Report, TestApp, bench, machine, vector_units};
 use busy::Busy;
 use host::Host;
 use std::process::ExitCode;
@@ -43,14 +43,7 @@ const PARTS: [&str; 6] = ["throughput", "flips", "memory", "split", "loading", "
 fn main() -> ExitCode {
     // The clients of others do not run on this machine: how long ours wait for a core is no figure of the host's.
     bobbin_worker::slice::short();
-    let runtime = tokio::runtime::Runtime::new();
-    match runtime.map_err(Into::into).and_then(|runtime| runtime.block_on(run())) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            println!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    bench(run())
 }
 
 async fn run() -> Result<()> {

@@ -1,10 +1,9 @@
 //! What other routes notice while a large bundle is verified, loaded and warmed up.
 
-use crate::bundle::Large;
 use crate::events::Events;
 use crate::host::{Host, release};
 use anyhow::{Result, ensure};
-use bobbin_tests::{Report, Sorted};
+use bobbin_tests::{Report, Sorted, WrittenBundle};
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -79,7 +78,7 @@ struct Phase {
     verified: Instant,
 }
 
-pub(crate) async fn measure(host: &Host, large: &Large, report: &mut Report) -> Result<()> {
+pub(crate) async fn measure(host: &Host, large: &WrittenBundle, report: &mut Report) -> Result<()> {
     let story = json!({"prompt": "Once upon a time", "max_tokens": STORY_TOKENS, "seed": 7});
     let hello = Arrivals::start(host, "/hello", None, HELLO_RATE);
     let story = Arrivals::start(host, "/story", Some(story), STORY_RATE);
@@ -135,7 +134,7 @@ async fn quiet() -> Phase {
 }
 
 /// From the request until the new version serves: verification, copy, load, warm-up.
-async fn load(host: &Host, large: &Large) -> Result<Phase> {
+async fn load(host: &Host, large: &WrittenBundle) -> Result<Phase> {
     let mut events = Events::follow(host).await?;
     let verified = tokio::spawn(async move {
         loop {
@@ -145,12 +144,12 @@ async fn load(host: &Host, large: &Large) -> Result<Phase> {
         }
     });
     let from = Instant::now();
-    host.put(LOADING, json!({"stable": large.bundle, "keep_warm_seconds": 0})).await?;
+    host.put(LOADING, json!({"stable": large.id, "keep_warm_seconds": 0})).await?;
     Ok(Phase { loading: true, from, to: Instant::now(), verified: verified.await?? })
 }
 
 /// Back to how it was before, blob included, so that each round begins as the first did.
-async fn unload(host: &Host, large: &Large) -> Result<()> {
+async fn unload(host: &Host, large: &WrittenBundle) -> Result<()> {
     host.put(LOADING, json!({"stable": "storyteller@1.0.0"})).await?;
     host.at_rest(LOADING, 1).await?;
     std::fs::remove_file(host.state.join("blobs/sha256").join(&large.sha256))?;
