@@ -45,6 +45,7 @@ async fn serve(args: &Up, app: App) -> Result<ExitCode> {
         tokio::task::block_in_place(|| releases::open(&app, &state_dir, workers, Arc::clone(&metrics) as _))?;
     let runtime = Runtime::new(RuntimeConfig {
         instances: u32::try_from(limits.max_in_flight)?,
+        reusing: u32::try_from(app.bobbin.reuse_instances.len())?,
         guest_memory: app.bobbin.limits.guest_memory_bytes,
         guest_cpu: app.bobbin.limits.guest_cpu,
         cache: Some(cache_dir(&state_dir)),
@@ -101,6 +102,7 @@ fn load_components(runtime: &Runtime, app: &App) -> Result<BTreeMap<String, Hand
             id: component.id.to_string(),
             source: component.source.clone(),
             environment: component.environment.clone(),
+            reuse: app.bobbin.reuse_instances.contains(&component.id),
         };
         Ok((spec.id.clone(), runtime.load(&spec)?))
     };

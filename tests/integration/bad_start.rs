@@ -46,6 +46,15 @@ async fn an_unknown_key_is_refused_with_line_and_column() -> Result {
 }
 
 #[tokio::test]
+async fn a_component_with_a_model_answers_each_request_in_an_instance_of_its_own() -> Result {
+    let app = TestApp::example("[application.trigger.bobbin]\nreuse_instances = [\"storyteller\"]")?;
+    let error = TestHost::of(&app.manifest()).refused().await?;
+    assert!(error.contains("\"storyteller\"") && error.contains("wasi:nn/"), "{error}");
+    assert!(error.contains("reuse_instances"), "the next step is missing: {error}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_component_that_is_none_is_refused_by_name() -> Result {
     let app = TestApp::example("")?;
     let manifest = fs::read_to_string(app.manifest())?;

@@ -12,6 +12,7 @@ mod newcomer;
 mod overload;
 mod piles;
 mod releases;
+mod reuse;
 mod spin;
 mod stopping;
 mod workers;

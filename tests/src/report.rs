@@ -28,6 +28,22 @@ impl Report {
         self.add(Row { what: what.into(), figure: figure.into(), bound: String::new(), holds: None });
     }
 
+    /// A figure of each round beside a peer's of the same round: the ratio is the median of the rounds'. Without a peer,
+    /// the figure alone.
+    pub fn beside(&mut self, what: &str, unit: &str, bound: Bound, ours: &[f64], theirs: &[f64]) {
+        let median = |values: &[f64]| Sorted::of(values.iter().copied()).at(0.5);
+        if theirs.is_empty() {
+            return self.note(what, format!("{:.1} {unit}", median(ours)));
+        }
+        let ratio = Sorted::of(ours.iter().zip(theirs).map(|(own, other)| own / other)).at(0.5);
+        let figure = format!("{:.1} / {:.1} {unit} = {ratio:.2}", median(ours), median(theirs));
+        match bound {
+            Bound::AtLeast(bound) => self.must(what, figure, &format!(">= {bound}"), ratio >= bound),
+            Bound::AtMost(bound) => self.must(what, figure, &format!("<= {bound}"), ratio <= bound),
+            Bound::None => self.note(what, figure),
+        }
+    }
+
     /// So many of something that must not happen at all.
     pub fn none(&mut self, what: &str, count: usize, of: &str) {
         self.must(what, format!("{count} of {of}"), "0", count == 0);
@@ -64,6 +80,17 @@ impl Row {
         };
         [self.what.clone(), self.figure.clone(), self.bound.clone(), holds.to_owned()]
     }
+}
+
+/// What a ratio must be.
+#[derive(Debug, Clone, Copy)]
+pub enum Bound {
+    /// No less.
+    AtLeast(f64),
+    /// No more.
+    AtMost(f64),
+    /// Anything.
+    None,
 }
 
 /// Some values, sorted.

@@ -22,10 +22,11 @@ mod rounds;
 
 use anyhow::{Context, Result};
 use bobbin_synthetic::{Quant, SHAPES};
-use bobbin_tests::{BundleText, Report, TestApp, TestHost, WrittenBundle, bench, machine, vector_units, write_bundle};
+use bobbin_tests::{
+    BundleText, Peer, Report, TestApp, TestHost, WrittenBundle, bench, machine, vector_units, write_bundle,
+};
 use client::{Protocol, Server};
 use options::Options;
-use peers::LlamaServer;
 use std::fs::File;
 use std::io;
 use std::path::Path;
@@ -53,10 +54,11 @@ async fn run() -> Result<()> {
     let worker = *host.workers()?.first().context("no worker runs")?;
     let ours = Server::new(Protocol::Bobbin, host.app_addr(), vec![host.pid()?, worker])?;
     let llama = match &options.llama_server {
-        Some(program) => Some(LlamaServer::start(program, &bundle.weights).await?),
+        Some(program) => Some(peers::llama_server(program, &bundle.weights).await?),
         None => None,
     };
-    let theirs = llama.as_ref().map(LlamaServer::server).transpose()?;
+    let server = |peer: &Peer| Server::new(Protocol::LlamaServer, peer.address(), vec![peer.pid()?]);
+    let theirs = llama.as_ref().map(server).transpose()?;
     let mut report = Report::default();
     let rounds = rounds::measure(&ours, theirs.as_ref(), &options, &bundle.weights).await?;
     rounds.report(&mut report);

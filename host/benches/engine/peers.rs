@@ -1,53 +1,26 @@
 //! The peers, which were built elsewhere: llama.cpp's server, and llama.cpp without one.
 
-use crate::client::{Protocol, Server};
 use crate::{CONTEXT, PARALLEL};
 use anyhow::{Context, Result, ensure};
+use bobbin_tests::Peer;
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
 use std::process::Stdio;
-use std::time::{Duration, Instant};
-use tokio::process::{Child, Command};
-
-const START: Duration = Duration::from_secs(120);
+use tokio::process::Command;
 
 fn threads() -> Result<String> {
     Ok(std::thread::available_parallelism()?.to_string())
 }
 
-/// A llama-server with the file, the threads and the sequences that Bobbin has. It ends when this is dropped.
-pub(crate) struct LlamaServer {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl LlamaServer {
-    pub(crate) async fn start(program: &Path, weights: &Path) -> Result<Self> {
-        // The port is free when it is looked for, and nobody else on this machine is expected to take it.
-        let address = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?;
-        let log = weights.with_file_name("llama-server.log");
-        let (threads, cells) = (threads()?, (CONTEXT * PARALLEL).to_string());
-        let mut command = Command::new(program);
-        command.arg("--model").arg(weights).args(["--host", "127.0.0.1", "--port", &address.port().to_string()]);
-        command.args(["--threads", &threads, "--threads-batch", &threads]);
-        command.args(["--ctx-size", &cells, "--parallel", &PARALLEL.to_string()]);
-        command.stdin(Stdio::null()).stdout(File::create(&log)?).stderr(Stdio::null()).kill_on_drop(true);
-        let child = command.spawn().with_context(|| format!("{} cannot be started", program.display()))?;
-        let begun = Instant::now();
-        let health = format!("http://{address}/health");
-        while reqwest::get(&health).await.and_then(reqwest::Response::error_for_status).is_err() {
-            ensure!(begun.elapsed() < START, "llama-server is not up after {} s: {}", START.as_secs(), log.display());
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        Ok(Self { child, address })
-    }
-
-    pub(crate) fn server(&self) -> Result<Server> {
-        let pid = self.child.id().context("llama-server has ended")?;
-        Server::new(Protocol::LlamaServer, self.address, vec![pid])
-    }
+/// A llama-server with the file, the threads and the sequences that Bobbin has.
+pub(crate) async fn llama_server(program: &Path, weights: &Path) -> Result<Peer> {
+    let address = Peer::address_to_listen_on()?;
+    let (threads, cells) = (threads()?, (CONTEXT * PARALLEL).to_string());
+    let mut command = Command::new(program);
+    command.arg("--model").arg(weights).args(["--host", "127.0.0.1", "--port", &address.port().to_string()]);
+    command.args(["--threads", &threads, "--threads-batch", &threads]);
+    command.args(["--ctx-size", &cells, "--parallel", &PARALLEL.to_string()]);
+    Peer::start(command, address, "/health").await
 }
 
 /// Tokens/s that llama-batched-bench generates, by the number of sequences.

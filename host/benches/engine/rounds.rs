@@ -4,7 +4,7 @@ use crate::client::{Answer, Server};
 use crate::options::Options;
 use crate::{peers, roofline};
 use anyhow::{Result, ensure};
-use bobbin_tests::{Report, Sorted};
+use bobbin_tests::{Bound, Report, Sorted};
 use futures::future::try_join_all;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -189,13 +189,6 @@ struct Row<'a> {
     of: &'a dyn Fn(&Figures) -> Option<f64>,
 }
 
-#[derive(Clone, Copy)]
-enum Bound {
-    AtLeast(f64),
-    AtMost(f64),
-    None,
-}
-
 impl Rounds {
     pub(crate) fn one_stream(&self) -> f64 {
         median(self.ours.iter().filter_map(|figures| figures.rate.get(&1).copied()))
@@ -260,32 +253,16 @@ impl Rounds {
     }
 
     fn row(&self, report: &mut Report, row: &Row<'_>) {
-        let ours = || self.ours.iter().filter_map(row.of);
-        let theirs = || self.theirs.iter().filter_map(row.of);
-        let own = median(ours());
-        if self.theirs.is_empty() {
-            return report.note(&row.what, format!("{own:.1} {}", row.unit));
-        }
-        let ratio = median(ours().zip(theirs()).map(|(own, other)| own / other));
-        let figure = format!("{own:.1} / {:.1} {} = {ratio:.2}", median(theirs()), row.unit);
-        match row.bound {
-            Bound::AtLeast(bound) => report.must(&row.what, figure, &format!(">= {bound}"), ratio >= bound),
-            Bound::AtMost(bound) => report.must(&row.what, figure, &format!("<= {bound}"), ratio <= bound),
-            Bound::None => report.note(&row.what, figure),
-        }
+        let of = |figures: &[Figures]| figures.iter().filter_map(row.of).collect::<Vec<f64>>();
+        report.beside(&row.what, row.unit, row.bound, &of(&self.ours), &of(&self.theirs));
     }
 
     /// Beside what llama.cpp does without a server, which computes no prompt meanwhile.
     fn limit(&self, report: &mut Report, streams: usize) {
-        let ours = || self.ours.iter().filter_map(|figures| figures.steady.get(&streams).copied());
+        let ours: Vec<f64> = self.ours.iter().filter_map(|figures| figures.steady.get(&streams).copied()).collect();
+        let theirs: Vec<f64> = self.limits.iter().filter_map(|limits| limits.get(&streams).copied()).collect();
         let what = "- while no prompt is computed, by llama-batched-bench";
-        if self.limits.is_empty() {
-            return report.note("- while no prompt is computed", format!("{:.1} tokens/s", median(ours())));
-        }
-        let theirs = || self.limits.iter().filter_map(|limits| limits.get(&streams).copied());
-        let ratio = median(ours().zip(theirs()).map(|(own, other)| own / other));
-        let figure = format!("{:.1} / {:.1} tokens/s = {ratio:.2}", median(ours()), median(theirs()));
-        report.must(what, figure, ">= 0.95", ratio >= 0.95);
+        report.beside(what, "tokens/s", Bound::AtLeast(0.95), &ours, &theirs);
     }
 }
 

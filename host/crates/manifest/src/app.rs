@@ -112,6 +112,7 @@ impl App {
         let bobbin = BobbinConfig {
             repository: files::absolute(&root, config.repository()),
             limits: config.limits,
+            reuse_instances: config.reuse_instances.into_iter().map(|id| id.value).collect(),
             releases: declared(config.releases),
             overrides: config.overrides.into_iter().map(|(id, (_, own))| (TriggerId::new(id), declared(own))).collect(),
         };

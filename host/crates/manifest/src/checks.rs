@@ -28,6 +28,11 @@ pub(crate) fn all(document: &Document, found: &Findings<'_>, profile: Option<&st
     }
     crate::grants::check(document, found);
     chosen_profile(document, found, profile);
+    for id in &document.application.bobbin.reuse_instances {
+        if !document.components.contains_key(&id.value) {
+            undeclared(document, found, id.place, &id.value, "`reuse_instances` names it");
+        }
+    }
 }
 
 /// The trigger's ids with their places, where they can be told.

@@ -2,10 +2,10 @@
 //!
 //! Spin ignores the table and carries it along, also into locked applications and OCI images.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::names::{GraphName, TriggerId};
+use crate::names::{ComponentId, GraphName, TriggerId};
 use crate::place::{At, Place};
 use crate::reader::Table;
 use crate::releases::{self, DeclaredRelease, ReleaseDoc};
@@ -20,6 +20,8 @@ pub struct BobbinConfig {
     pub repository: std::path::PathBuf,
     /// The bounds of requests and guests.
     pub limits: Limits,
+    /// The components whose instances answer one request after another, instead of one each.
+    pub reuse_instances: BTreeSet<ComponentId>,
     /// The releases of every trigger whose component is granted the name.
     pub releases: BTreeMap<GraphName, DeclaredRelease>,
     /// Releases that replace those for one trigger.
@@ -67,6 +69,7 @@ impl Default for Limits {
 pub(crate) struct ConfigDoc {
     pub(crate) repository: Option<String>,
     pub(crate) limits: Limits,
+    pub(crate) reuse_instances: Vec<At<ComponentId>>,
     pub(crate) releases: BTreeMap<GraphName, ReleaseDoc>,
     /// By trigger id, with the place of the id.
     pub(crate) overrides: BTreeMap<String, (Place, BTreeMap<GraphName, ReleaseDoc>)>,
@@ -82,10 +85,11 @@ impl ConfigDoc {
 pub(crate) fn read(mut table: Table<'_>) -> ConfigDoc {
     let repository = table.string("repository").and_then(|path| repository(&table, path));
     let limits = table.table("limits").map(limits).unwrap_or_default();
+    let reuse_instances = table.strings("reuse_instances").into_iter().map(|id| id.map(ComponentId::new)).collect();
     let releases = table.table("releases").map(|table| releases::read(&table)).unwrap_or_default();
     let overrides = table.table("triggers").map(|table| overrides(&table)).unwrap_or_default();
     table.finish();
-    ConfigDoc { repository, limits, releases, overrides }
+    ConfigDoc { repository, limits, reuse_instances, releases, overrides }
 }
 
 fn repository(table: &Table<'_>, path: At<String>) -> Option<String> {

@@ -3,8 +3,11 @@
 use crate::guard::CancelGuard;
 use bobbin_inference::Cause;
 use bytes::Bytes;
-use http_body::{Body, Frame};
+use futures::future::poll_immediate;
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::sync::oneshot;
@@ -73,9 +76,14 @@ pub(crate) fn task_lost() -> Cause {
     Cause::GuestTrapped("the host lost the task that ran it".into())
 }
 
+/// Turns of others to wait for the end of an answer whose first part is there. Most short answers are whole after one
+/// or two.
+const TURNS: u32 = 3;
+
 /// The body of an answer. It ends cleanly only after the store behind it did.
 pub struct AnswerBody {
-    first: Option<Frame<Bytes>>,
+    /// Parts that were there before anybody asked for them.
+    early: VecDeque<Result<Frame<Bytes>, BrokenAnswer>>,
     inner: WasiBody,
     ended: oneshot::Receiver<Ended>,
     /// Bytes still owed, where the head said how many there are.
@@ -101,45 +109,31 @@ impl AnswerBody {
         guard: CancelGuard,
     ) -> Self {
         let state = if first.is_some() { Progress::Streaming } else { Progress::Over };
-        let mut body = Self { first, inner, ended, owed: length, guard, state };
+        let early = first.into_iter().map(Ok).collect();
+        let mut body = Self { early, inner, ended, owed: length, guard, state };
         if body.state == Progress::Over {
             body.guard.disarm();
         }
         body
     }
 
-    fn pass(&mut self, frame: Frame<Bytes>) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
-        if let (Some(owed), Some(data)) = (&mut self.owed, frame.data_ref()) {
-            *owed = owed.saturating_sub(data.len() as u64);
-            if *owed == 0 {
-                // The client has all that the head promised, and hyper will not ask for more.
-                self.guard.disarm();
+    /// Lets a short answer become whole, so that it leaves in one piece, with its length; one that goes on is not
+    /// kept waiting for longer than a few turns of the scheduler.
+    pub(crate) async fn settle(&mut self) {
+        for _ in 0..TURNS {
+            match poll_immediate(poll_fn(|cx| self.poll_next(cx))).await {
+                Some(Some(next)) => return self.early.push_back(next),
+                Some(None) => return,
+                None => tokio::task::yield_now().await,
             }
         }
-        Poll::Ready(Some(Ok(frame)))
     }
 
-    fn break_off(&mut self, cause: Cause) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
-        self.state = Progress::Over;
-        if let Some(context) = &self.guard.0 {
-            context.end(cause.clone());
-        }
-        self.guard.disarm();
-        Poll::Ready(Some(Err(BrokenAnswer(cause))))
-    }
-}
-
-impl Body for AnswerBody {
-    type Data = Bytes;
-    type Error = BrokenAnswer;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
-        if let Some(first) = self.first.take() {
-            return self.pass(first);
-        }
+    /// What comes next from the guest.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
         if self.state == Progress::Streaming {
             match ready!(Pin::new(&mut self.inner).poll_frame(cx)) {
-                Some(Ok(frame)) => return self.pass(frame),
+                Some(Ok(frame)) => return Poll::Ready(Some(Ok(frame))),
                 Some(Err(error)) => {
                     // A store that is dropped also breaks its stream; why it was is noted before that.
                     let noted = self.guard.0.as_ref().and_then(|context| context.cause.get().cloned());
@@ -162,7 +156,50 @@ impl Body for AnswerBody {
         Poll::Ready(None)
     }
 
+    /// Counts what goes out.
+    fn pass(&mut self, frame: &Frame<Bytes>) {
+        if let (Some(owed), Some(data)) = (&mut self.owed, frame.data_ref()) {
+            *owed = owed.saturating_sub(data.len() as u64);
+            if *owed == 0 {
+                // The client has all that the head promised, and hyper will not ask for more.
+                self.guard.disarm();
+            }
+        }
+    }
+
+    fn break_off(&mut self, cause: Cause) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
+        self.state = Progress::Over;
+        if let Some(context) = &self.guard.0 {
+            context.end(cause.clone());
+        }
+        self.guard.disarm();
+        Poll::Ready(Some(Err(BrokenAnswer(cause))))
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = BrokenAnswer;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
+        let next = match self.early.pop_front() {
+            Some(next) => Some(next),
+            None => ready!(self.poll_next(cx)),
+        };
+        if let Some(Ok(frame)) = &next {
+            self.pass(frame);
+        }
+        Poll::Ready(next)
+    }
+
     fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.state == Progress::Over
+        self.early.is_empty() && self.state == Progress::Over
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let length = |part: &Result<Frame<Bytes>, BrokenAnswer>| Some(part.as_ref().ok()?.data_ref()?.len() as u64);
+        let whole = || self.early.iter().map(length).sum::<Option<u64>>();
+        let known = if self.state == Progress::Over { whole() } else { None };
+        known.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }

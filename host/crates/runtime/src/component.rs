@@ -1,8 +1,11 @@
 //! From a file to something that can be instantiated for a request.
 
+use crate::nn;
+use crate::reuse::{Idle, Instance};
 use crate::state::State;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre, Linker};
@@ -18,6 +21,9 @@ pub struct ComponentSpec {
     pub source: PathBuf,
     /// Its environment variables.
     pub environment: BTreeMap<String, String>,
+    /// Whether its instances answer one request after another. What a guest keeps in its memory then meets the next
+    /// request, whoever asks; so never with wasi-nn.
+    pub reuse: bool,
 }
 
 /// A component that can be instantiated, and the bounds of its instances.
@@ -28,6 +34,8 @@ pub(crate) struct Linked {
     pub(crate) guest_memory: u64,
     /// CPU time of one request.
     pub(crate) guest_cpu: Duration,
+    /// Where its instances wait for the next request, if they may answer several.
+    pub(crate) idle: Option<Arc<Idle<Instance>>>,
 }
 
 impl Linked {
@@ -76,6 +84,20 @@ pub enum LoadError {
         /// wasmtime's account, naming the import.
         reason: wasmtime::Error,
     },
+    /// It asks for instances that answer several requests, and uses models.
+    #[error(
+        "component \"{id}\": {} imports {import}, and its instances cannot answer several requests then: what one \
+         request said to a model would be in the memory that the next one finds; take it out of reuse_instances",
+        path.display()
+    )]
+    Reuse {
+        /// The component.
+        id: String,
+        /// Its file.
+        path: PathBuf,
+        /// The import.
+        import: String,
+    },
     /// It exports no HTTP handler.
     #[error(
         "component \"{id}\": {} answers no HTTP: it exports neither wasi:http/handler@0.3.0 nor \
@@ -106,6 +128,11 @@ pub(crate) fn link(
         Ok(component) => component,
         Err(reason) => return Err(LoadError::NoComponent { id, path, reason }),
     };
+    let imports = component.component_type();
+    let import = imports.imports(engine).map(|(name, _)| name).find(|name| name.starts_with(nn::PACKAGE));
+    if let (true, Some(import)) = (spec.reuse, import) {
+        return Err(LoadError::Reuse { id, path, import: import.to_owned() });
+    }
     let pre = match linker.instantiate_pre(&component) {
         Ok(pre) => pre,
         Err(reason) => return Err(LoadError::Unlinkable { id, path, reason }),

@@ -4,11 +4,12 @@ use crate::component::{self, ComponentSpec, Linked, LoadError};
 use crate::cpu::EPOCH;
 use crate::handler::Handler;
 use crate::nn;
+use crate::reuse::{Idle, MOST_IDLE};
 use crate::state::State;
 use std::path::PathBuf;
 use std::time::Duration;
 use wasmtime::component::Linker;
-use wasmtime::{Cache, CacheConfig, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
+use wasmtime::{Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 /// Core modules of one component: a guest's own, its adapters, and those of what it was composed with.
 const CORE_INSTANCES: u32 = 32;
@@ -23,6 +24,8 @@ const STACKS: u32 = 4;
 pub struct RuntimeConfig {
     /// Instances at once. Admission never lets in more requests than this.
     pub instances: u32,
+    /// Components whose instances wait for the next request: their idle ones need room of their own.
+    pub reusing: u32,
     /// Linear memory of one instance, in bytes.
     pub guest_memory: u64,
     /// CPU time of one request's guest.
@@ -78,22 +81,25 @@ impl Runtime {
     pub fn load(&self, spec: &ComponentSpec) -> Result<Handler, LoadError> {
         let pre = component::link(&self.engine, &self.linker, spec)?;
         let (guest_memory, guest_cpu) = (self.config.guest_memory, self.config.guest_cpu);
-        Ok(Handler::new(Linked { pre, spec: spec.clone(), guest_memory, guest_cpu }))
+        let idle = spec.reuse.then(Idle::new);
+        Ok(Handler::new(Linked { pre, spec: spec.clone(), guest_memory, guest_cpu, idle }))
     }
 }
 
 fn engine_config(config: &RuntimeConfig) -> wasmtime::Result<Config> {
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(config.instances);
-    pool.total_core_instances(config.instances * CORE_INSTANCES);
-    pool.total_memories(config.instances * MEMORIES);
-    pool.total_tables(config.instances * TABLES);
-    pool.total_stacks(config.instances * STACKS);
+    let instances = config.instances + config.reusing * MOST_IDLE;
+    pool.total_component_instances(instances);
+    pool.total_core_instances(instances * CORE_INSTANCES);
+    pool.total_memories(instances * MEMORIES);
+    pool.total_tables(instances * TABLES);
+    pool.total_stacks(instances * STACKS);
     pool.max_core_instances_per_component(CORE_INSTANCES);
     pool.max_memories_per_component(MEMORIES);
     pool.max_tables_per_component(TABLES);
     pool.max_memory_size(usize::try_from(config.guest_memory)?);
-    // Resetting a page is dearer than clearing it, up to about this much.
+    // Clearing a page is cheaper than giving it back, up to about this much; and of those only what was written to.
+    pool.pagemap_scan(Enabled::Auto);
     pool.linear_memory_keep_resident(256 << 10);
     pool.table_keep_resident(16 << 10);
 

@@ -64,7 +64,8 @@ impl Handler {
             head.headers.insert(BUNDLE_HEADER, bundles);
         }
         let length = head.headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        let body = AnswerBody::new(first, body, ended, length, guard);
+        let mut body = AnswerBody::new(first, body, ended, length, guard);
+        body.settle().await;
         Ok(http::Response::from_parts(head, body))
     }
 

@@ -1,7 +1,8 @@
-//! Runs components: wasmtime, a fresh store for each request, and wasi-nn on top of releases.
+//! Runs components: wasmtime, a fresh store for each request (or, for components that ask for it, one for many), and
+//! wasi-nn on top of releases.
 //!
 //! [`Runtime`] compiles and links components once; [`Handler::handle`] runs one request in an instance of its
-//! own. What a guest may reach is in its [`ComponentSpec`] and in the request's pins, nothing else.
+//! own, or in one that has answered others. What a guest may reach is in its [`ComponentSpec`] and in the request's pins, nothing else.
 
 #![forbid(unsafe_code)]
 
@@ -16,6 +17,7 @@ mod memory;
 mod nn;
 mod outbound;
 mod output_log;
+mod reuse;
 mod state;
 mod store_task;
 

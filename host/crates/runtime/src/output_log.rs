@@ -1,5 +1,6 @@
 //! What a component prints, line by line, in the host's log.
 
+use parking_lot::Mutex;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -17,11 +18,30 @@ pub(crate) enum Stream {
     Stderr,
 }
 
-/// Standard output or error of one request's instance.
+/// The request that an instance answers. A guest keeps its streams from one request to the next.
+#[derive(Debug, Clone)]
+pub(crate) struct OutputOf(Arc<Mutex<Arc<str>>>);
+
+impl OutputOf {
+    pub(crate) fn new(request: &str) -> Self {
+        Self(Arc::new(Mutex::new(request.into())))
+    }
+
+    /// Another request from now on.
+    pub(crate) fn set(&self, request: &str) {
+        *self.0.lock() = request.into();
+    }
+
+    fn get(&self) -> Arc<str> {
+        Arc::clone(&self.0.lock())
+    }
+}
+
+/// Standard output or error of one instance.
 #[derive(Debug, Clone)]
 pub(crate) struct OutputLog {
     pub(crate) component: Arc<str>,
-    pub(crate) request: Arc<str>,
+    pub(crate) request: OutputOf,
     pub(crate) stream: Stream,
 }
 
@@ -46,6 +66,7 @@ impl Lines {
     fn end_line(&mut self) {
         let line = String::from_utf8_lossy(&self.line);
         let OutputLog { component, request, stream } = &self.log;
+        let request = request.get();
         match stream {
             Stream::Stdout => tracing::info!(target: "component", %component, %request, "{line}"),
             Stream::Stderr => tracing::warn!(target: "component", %component, %request, "{line}"),

@@ -1,10 +1,10 @@
-//! What one store holds: everything that belongs to one request's instance.
+//! What one store holds: everything that belongs to an instance and to the request that it answers.
 
 use crate::component::ComponentSpec;
 use crate::memory::MemoryLimit;
 use crate::nn::Nn;
 use crate::outbound::Outbound;
-use crate::output_log::{OutputLog, Stream};
+use crate::output_log::{OutputLog, OutputOf, Stream};
 use bobbin_inference::{Charge, OverAccount, RequestContext};
 use bobbin_release::Pins;
 use std::sync::Arc;
@@ -31,7 +31,10 @@ pub(crate) struct State {
     wasi: WasiCtx,
     http: WasiHttpCtx,
     outbound: Outbound,
-    _wasi_charge: Charge,
+    /// Whom its output is logged for.
+    request: OutputOf,
+    /// For `table`, while there is a request.
+    wasi_charge: Option<Charge>,
 }
 
 impl State {
@@ -43,8 +46,9 @@ impl State {
         pins: Pins,
         guest_memory: u64,
     ) -> Result<Self, OverAccount> {
-        let capacity = (context.account.limit() / WASI_SHARE / WASI_ENTRY_BYTES).max(WASI_CAPACITY);
-        let wasi_charge = context.account.charge(capacity * WASI_ENTRY_BYTES)?;
+        let capacity = wasi_capacity(context);
+        let wasi_charge = Some(charge_wasi(context)?);
+        let request = OutputOf::new(context.id.as_str());
         let mut table = ResourceTable::new();
         table.set_max_capacity(usize::try_from(capacity).unwrap_or(usize::MAX));
         let mut http = WasiHttpCtx::new();
@@ -53,17 +57,43 @@ impl State {
             table,
             memory: MemoryLimit::new(guest_memory),
             nn: Nn::new(Arc::clone(context), pins, NN_CAPACITY)?,
-            wasi: wasi(spec, context),
+            wasi: wasi(spec, &request),
             http,
             outbound: Outbound { component: spec.id.clone() },
-            _wasi_charge: wasi_charge,
+            request,
+            wasi_charge,
         })
+    }
+
+    /// Takes up the next request.
+    ///
+    /// # Errors
+    /// As [`State::new`].
+    pub(crate) fn serve(&mut self, context: &Arc<RequestContext>, pins: Pins) -> Result<(), OverAccount> {
+        self.wasi_charge = Some(charge_wasi(context)?);
+        self.nn = Nn::new(Arc::clone(context), pins, NN_CAPACITY)?;
+        self.request.set(context.id.as_str());
+        Ok(())
+    }
+
+    /// Lets go of what belongs to the request that is over: its account, and the versions decided for it.
+    pub(crate) fn rest(&mut self) {
+        self.wasi_charge = None;
+        self.nn.rest();
     }
 }
 
+fn wasi_capacity(context: &RequestContext) -> u64 {
+    (context.account.limit() / WASI_SHARE / WASI_ENTRY_BYTES).max(WASI_CAPACITY)
+}
+
+fn charge_wasi(context: &RequestContext) -> Result<Charge, OverAccount> {
+    context.account.charge(wasi_capacity(context) * WASI_ENTRY_BYTES)
+}
+
 /// No files, no sockets, no arguments: what a component may reach is granted by name.
-fn wasi(spec: &ComponentSpec, context: &RequestContext) -> WasiCtx {
-    let log = |stream| OutputLog { component: spec.id.as_str().into(), request: context.id.as_str().into(), stream };
+fn wasi(spec: &ComponentSpec, request: &OutputOf) -> WasiCtx {
+    let log = |stream| OutputLog { component: spec.id.as_str().into(), request: request.clone(), stream };
     let mut wasi = WasiCtx::builder();
     wasi.stdout(log(Stream::Stdout)).stderr(log(Stream::Stderr));
     wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);

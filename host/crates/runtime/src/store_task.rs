@@ -1,11 +1,13 @@
-//! The life of one store: instantiate, run the request, and end for one of a few reasons.
+//! One request in a store: instantiate, run the request, and end for one of a few reasons.
 
 use crate::answer::{Ended, RequestBodyError};
 use crate::call::Call;
 use crate::component::Linked;
 use crate::cpu::{self, Budgeted, CpuBudgetExceeded};
+use crate::reuse::Instance;
 use crate::state::State;
-use bobbin_inference::Cause;
+use bobbin_inference::{Cause, OverAccount, RequestContext};
+use bobbin_release::Pins;
 use futures::channel::oneshot::Sender as AnswerSender;
 use http_body_util::BodyExt;
 use std::sync::Arc;
@@ -21,21 +23,18 @@ pub(crate) struct StoreTask {
     pub(crate) ended: oneshot::Sender<Ended>,
 }
 
-/// Runs the request to its end. The store is gone, with all that the guest held, before anybody hears of it.
+/// Runs the request to its end. The store is gone, with all that the guest held, before anybody hears of it; or it
+/// waits for the next request.
 pub(crate) async fn run(task: StoreTask) {
     let StoreTask { component, call, answer, ended } = task;
     let Call { request, context, pins, permit } = call;
-    let state = match State::new(&component.spec, &context, pins, component.guest_memory) {
-        Ok(state) => state,
+    let mut instance = match instance(&component, &context, pins) {
+        Ok(instance) => instance,
         Err(over) => {
             let _ = ended.send(Ended::NoInstance(over.to_string()));
             return;
         }
     };
-    let mut store = Store::new(component.engine(), state);
-    store.limiter(|state| &mut state.memory);
-    store.set_hostcall_fuel(usize::try_from(context.account.limit()).unwrap_or(usize::MAX));
-    cpu::yield_at_epochs(&mut store);
 
     let hard = tokio::time::Instant::from_std(context.deadlines.hard);
     let end = tokio::select! {
@@ -44,31 +43,53 @@ pub(crate) async fn run(task: StoreTask) {
             Ended::Broken(context.cause.get().cloned().unwrap_or(Cause::ClientGone))
         }
         () = tokio::time::sleep_until(hard) => Ended::Broken(Cause::DeadlineExceeded),
-        end = Budgeted::new(drive(&component, &mut store, request, answer), component.guest_cpu) => match end {
+        end = Budgeted::new(drive(&component, &mut instance, request, answer), component.guest_cpu) => match end {
             Ok(end) => end,
             Err(CpuBudgetExceeded) => Ended::Broken(Cause::CpuBudgetExceeded),
         },
     };
-    let end = explain(end, &store);
+    let end = explain(end, &instance.store);
     if let Ended::Broken(cause) = &end {
         // Before the store goes: its streams break then, and whoever sees that asks for the cause.
         context.end(cause.clone());
     }
-    drop(store);
+    match (&end, &component.idle) {
+        (Ended::Whole, Some(idle)) if instance.answered() => idle.keep(instance),
+        _ => drop(instance),
+    }
     drop(permit);
     // Nobody listens where the client left before the answer began.
     let _ = ended.send(end);
 }
 
+/// One that waits for a request, or a new one.
+fn instance(component: &Linked, context: &Arc<RequestContext>, pins: Pins) -> Result<Instance, OverAccount> {
+    if let Some(mut instance) = component.idle.as_ref().and_then(|idle| idle.take()) {
+        instance.store.data_mut().serve(context, pins)?;
+        return Ok(instance);
+    }
+    let state = State::new(&component.spec, context, pins, component.guest_memory)?;
+    let mut store = Store::new(component.engine(), state);
+    store.limiter(|state| &mut state.memory);
+    store.set_hostcall_fuel(usize::try_from(context.account.limit()).unwrap_or(usize::MAX));
+    cpu::yield_at_epochs(&mut store);
+    Ok(Instance::new(store))
+}
+
 /// Instantiates, runs the handler, and waits for what the guest still does after its answer.
 async fn drive(
     component: &Linked,
-    store: &mut Store<State>,
+    instance: &mut Instance,
     request: http::Request<crate::RequestBody>,
     answer: AnswerSender<wasmtime::Result<Response>>,
 ) -> Ended {
-    let proxy = match component.pre.instantiate_async(&mut *store).await {
-        Ok(proxy) => proxy,
+    let Instance { store, proxy, .. } = instance;
+    let made = match proxy.take() {
+        Some(proxy) => Ok(proxy),
+        None => component.pre.instantiate_async(&mut *store).await,
+    };
+    let proxy = match made {
+        Ok(made) => &*proxy.insert(made),
         Err(error) if error.is::<PoolConcurrencyLimitError>() => return Ended::NoInstance(error.to_string()),
         Err(error) => {
             let why = error.root_cause();
@@ -79,7 +100,7 @@ async fn drive(
     let outcome = store
         .run_concurrent(async |accessor| {
             let prepared = accessor.with(|mut store| {
-                Prepared::new(store.as_context_mut(), &proxy, request, <State as WasiHttpView>::http, answer)
+                Prepared::new(store.as_context_mut(), proxy, request, <State as WasiHttpView>::http, answer)
             })?;
             prepared.run(accessor, std::future::pending()).await?;
             std::future::poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;

@@ -41,7 +41,7 @@ App {
             components: {},
             middleware: [],
             place: Place {
-                line: 46,
+                line: 47,
                 column: 1,
             },
         },
@@ -58,7 +58,7 @@ App {
             components: {},
             middleware: [],
             place: Place {
-                line: 51,
+                line: 52,
                 column: 1,
             },
         },
@@ -75,7 +75,7 @@ App {
             components: {},
             middleware: [],
             place: Place {
-                line: 56,
+                line: 57,
                 column: 1,
             },
         },
@@ -90,7 +90,7 @@ App {
             components: {},
             middleware: [],
             place: Place {
-                line: 61,
+                line: 62,
                 column: 1,
             },
         },
@@ -107,7 +107,7 @@ App {
             components: {},
             middleware: [],
             place: Place {
-                line: 65,
+                line: 66,
                 column: 1,
             },
         },
@@ -124,7 +124,7 @@ App {
             components: {},
             middleware: [],
             place: Place {
-                line: 69,
+                line: 70,
                 column: 1,
             },
         },
@@ -141,7 +141,7 @@ App {
             components: {},
             middleware: [],
             place: Place {
-                line: 73,
+                line: 74,
                 column: 1,
             },
         },
@@ -166,7 +166,7 @@ App {
             components: {},
             middleware: [],
             place: Place {
-                line: 78,
+                line: 79,
                 column: 1,
             },
         },
@@ -202,7 +202,7 @@ App {
                     export: None,
                     inherit: None,
                     place: Place {
-                        line: 86,
+                        line: 87,
                         column: 28,
                     },
                 },
@@ -217,13 +217,13 @@ App {
                         ),
                     ),
                     place: Place {
-                        line: 86,
+                        line: 87,
                         column: 52,
                     },
                 },
             ],
             place: Place {
-                line: 82,
+                line: 83,
                 column: 1,
             },
         },
@@ -241,7 +241,7 @@ App {
                 ),
             },
             place: Place {
-                line: 89,
+                line: 90,
                 column: 1,
             },
         },
@@ -262,7 +262,7 @@ App {
         "chained": Component {
             id: "chained",
             place: Place {
-                line: 134,
+                line: 135,
                 column: 12,
             },
             source: "<root>/files/app.wasm",
@@ -285,7 +285,7 @@ App {
         "inline-inline": Component {
             id: "inline-inline",
             place: Place {
-                line: 67,
+                line: 68,
                 column: 13,
             },
             source: "<root>/files/app.wasm",
@@ -308,7 +308,7 @@ App {
         "inline-legacy-haf01133f": Component {
             id: "inline-legacy-haf01133f",
             place: Place {
-                line: 87,
+                line: 88,
                 column: 52,
             },
             source: "<root>/files/app.wasm",
@@ -331,7 +331,7 @@ App {
         "inline-v1-inline-d-h0269f8e3": Component {
             id: "inline-v1-inline-d-h0269f8e3",
             place: Place {
-                line: 71,
+                line: 72,
                 column: 13,
             },
             source: "<root>/files/app.wasm",
@@ -354,7 +354,7 @@ App {
         "legacy": Component {
             id: "legacy",
             place: Place {
-                line: 130,
+                line: 131,
                 column: 12,
             },
             source: "<root>/files/app.wasm",
@@ -380,7 +380,7 @@ App {
         "lonely": Component {
             id: "lonely",
             place: Place {
-                line: 137,
+                line: 138,
                 column: 12,
             },
             source: "<root>/files/app.wasm",
@@ -412,7 +412,7 @@ App {
         "part": Component {
             id: "part",
             place: Place {
-                line: 127,
+                line: 128,
                 column: 12,
             },
             source: "<root>/files/app.wasm",
@@ -435,7 +435,7 @@ App {
         "storyteller": Component {
             id: "storyteller",
             place: Place {
-                line: 93,
+                line: 94,
                 column: 12,
             },
             source: "<root>/files/app.wasm",
@@ -530,7 +530,7 @@ App {
                         ),
                         inherit: None,
                         place: Place {
-                            line: 121,
+                            line: 122,
                             column: 1,
                         },
                     },
@@ -544,7 +544,7 @@ App {
                         export: None,
                         inherit: None,
                         place: Place {
-                            line: 122,
+                            line: 123,
                             column: 1,
                         },
                     },
@@ -574,7 +574,7 @@ App {
                         export: None,
                         inherit: None,
                         place: Place {
-                            line: 123,
+                            line: 124,
                             column: 1,
                         },
                     },
@@ -588,7 +588,7 @@ App {
                         export: None,
                         inherit: None,
                         place: Place {
-                            line: 124,
+                            line: 125,
                             column: 1,
                         },
                     },
@@ -603,7 +603,7 @@ App {
                         export: None,
                         inherit: None,
                         place: Place {
-                            line: 125,
+                            line: 126,
                             column: 1,
                         },
                     },
@@ -626,7 +626,7 @@ App {
         "with-id-component": Component {
             id: "with-id-component",
             place: Place {
-                line: 76,
+                line: 77,
                 column: 13,
             },
             source: "<root>/files/app.wasm",
@@ -657,7 +657,7 @@ App {
             ),
             secret: false,
             place: Place {
-                line: 43,
+                line: 44,
                 column: 1,
             },
         },
@@ -666,7 +666,7 @@ App {
             default: None,
             secret: true,
             place: Place {
-                line: 44,
+                line: 45,
                 column: 1,
             },
         },
@@ -682,6 +682,10 @@ App {
             account_bytes: 8388608,
             guest_cpu: 10s,
             drain: 5s,
+        },
+        reuse_instances: {
+            "lonely",
+            "part",
         },
         releases: {
             "story": DeclaredRelease {
@@ -699,7 +703,7 @@ App {
                 sticky: None,
                 version_header: None,
                 place: Place {
-                    line: 33,
+                    line: 34,
                     column: 9,
                 },
             },
@@ -728,7 +732,7 @@ App {
                     true,
                 ),
                 place: Place {
-                    line: 34,
+                    line: 35,
                     column: 8,
                 },
             },
@@ -750,7 +754,7 @@ App {
                     sticky: None,
                     version_header: None,
                     place: Place {
-                        line: 37,
+                        line: 38,
                         column: 9,
                     },
                 },
@@ -779,7 +783,7 @@ App {
                     ),
                     version_header: None,
                     place: Place {
-                        line: 40,
+                        line: 41,
                         column: 8,
                     },
                 },
@@ -810,25 +814,25 @@ releases: [
 warnings:
 tests/good/maximal.toml:5:11: the application's version "1.2" is no semantic version
   help: write three numbers, such as 1.0.0
-tests/good/maximal.toml:96:31: the model "story" is granted twice
+tests/good/maximal.toml:97:31: the model "story" is granted twice
   help: remove one of the two
-tests/good/maximal.toml:132:23: `allowed_http_hosts` is the older form of `allowed_outbound_hosts`: "example.com:8080"
+tests/good/maximal.toml:133:23: `allowed_http_hosts` is the older form of `allowed_outbound_hosts`: "example.com:8080"
   help: write in `allowed_outbound_hosts`: "http://example.com:8080", "https://example.com:8080"
-tests/good/maximal.toml:137:12: no trigger leads to the component "lonely"
+tests/good/maximal.toml:138:12: no trigger leads to the component "lonely"
   help: name it in a trigger, or remove it
 
 supported:
-tests/good/maximal.toml:46:1: file mounts are not supported yet: component "storyteller" has `files`
+tests/good/maximal.toml:47:1: file mounts are not supported yet: component "storyteller" has `files`
   help: build the files into the component, or remove `files`
-tests/good/maximal.toml:78:1: static responses are not supported yet: trigger "http:/teapot:static" is one
+tests/good/maximal.toml:79:1: static responses are not supported yet: trigger "http:/teapot:static" is one
   help: answer from a component, and remove `static_response`
-tests/good/maximal.toml:82:1: the executor `wagi` is not supported yet: trigger "http:/legacy:legacy" asks for it
+tests/good/maximal.toml:83:1: the executor `wagi` is not supported yet: trigger "http:/legacy:legacy" asks for it
   help: build the component for wasi:http, and remove `executor`
-tests/good/maximal.toml:82:1: further components are not supported yet: trigger "http:/legacy:legacy" has some
+tests/good/maximal.toml:83:1: further components are not supported yet: trigger "http:/legacy:legacy" has some
   help: remove `components`; a trigger's own component is named by `component`
-tests/good/maximal.toml:86:28: middleware is not supported yet: trigger "http:/legacy:legacy" has some
+tests/good/maximal.toml:87:28: middleware is not supported yet: trigger "http:/legacy:legacy" has some
   help: compose the component with its middleware when it is built, and remove `dependencies.middleware`
-tests/good/maximal.toml:89:1: triggers of the type "redis" are not supported yet
+tests/good/maximal.toml:90:1: triggers of the type "redis" are not supported yet
   help: remove the trigger, or serve the component with [[trigger.http]]
-tests/good/maximal.toml:121:1: composing components is not supported yet: "storyteller" depends on "a:b/c"
+tests/good/maximal.toml:122:1: composing components is not supported yet: "storyteller" depends on "a:b/c"
   help: compose them when they are built, for example with `wac plug`, and remove `dependencies`

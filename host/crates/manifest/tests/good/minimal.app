@@ -65,6 +65,7 @@ App {
             guest_cpu: 30s,
             drain: 30s,
         },
+        reuse_instances: {},
         releases: {},
         overrides: {},
     },

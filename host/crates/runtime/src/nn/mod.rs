@@ -20,6 +20,8 @@ use bobbin_release::Pins;
 use std::sync::Arc;
 use wasmtime::component::{HasData, Linker, ResourceTable};
 
+/// How the names of its interfaces begin.
+pub(crate) const PACKAGE: &str = "wasi:nn/";
 /// What a handle costs the host besides its contents: its slot, its object, and a session's share of the link.
 /// Large enough that a full account is met before a full table, which would trap.
 const ENTRY_BYTES: u64 = 2048;
@@ -43,6 +45,13 @@ impl Nn {
         table.set_max_capacity(capacity);
         let spare = context.account.charge(ENTRY_BYTES + 2 * MAX_MESSAGE_BYTES as u64)?;
         Ok(Self { context, pins, table, spare: Some(spare) })
+    }
+
+    /// Holds nothing more of its request but what names it.
+    pub(crate) fn rest(&mut self) {
+        self.pins = Pins::default();
+        self.table = ResourceTable::new();
+        self.spare = None;
     }
 }
 
