@@ -5,11 +5,16 @@ use crate::call::Call;
 use crate::component::Linked;
 use crate::guard::CancelGuard;
 use crate::store_task::{self, StoreTask};
-use bobbin_inference::Cause;
+use bobbin_inference::{Cause, RequestContext};
+use futures::FutureExt;
+use futures::future::{Either, select};
 use http::HeaderValue;
 use http_body_util::BodyExt;
+use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use tokio::sync::oneshot;
+use wasmtime_wasi_http::handler::Response;
 
 /// The versions that made an answer, in the order of first use.
 const BUNDLE_HEADER: &str = "bobbin-bundle";
@@ -33,16 +38,30 @@ impl Handler {
     /// [`Failure`] when no answer came. An answer that breaks off later is an error of its body.
     pub async fn handle(&self, call: Call) -> Result<http::Response<AnswerBody>, Failure> {
         let context = Arc::clone(&call.context);
-        let guard = CancelGuard(Some(Arc::clone(&context)));
-        let (ended_tx, mut ended) = oneshot::channel();
+        let (ended_tx, ended) = oneshot::channel();
         let (answer_tx, answer) = futures::channel::oneshot::channel();
-        tokio::spawn(store_task::run(StoreTask {
-            component: Arc::clone(&self.0),
-            call,
-            answer: answer_tx,
-            ended: ended_tx,
-        }));
+        let task = StoreTask { component: Arc::clone(&self.0), call, answer: answer_tx, ended: ended_tx };
+        // A panic of the host's own then ends this request, and not its connection.
+        let task = Box::pin(AssertUnwindSafe(store_task::run(task)).catch_unwind());
+        let answer = pin!(self.answer(&context, answer, ended));
+        // Until its first part the answer is made right here: a task of its own costs a small one as much as its making.
+        match select(answer, task).await {
+            Either::Left((answer, rest)) => {
+                tokio::spawn(rest);
+                answer
+            }
+            Either::Right((_ended, answer)) => answer.await,
+        }
+    }
 
+    /// The head and the first part, once they are there.
+    async fn answer(
+        &self,
+        context: &Arc<RequestContext>,
+        answer: futures::channel::oneshot::Receiver<wasmtime::Result<Response>>,
+        mut ended: oneshot::Receiver<Ended>,
+    ) -> Result<http::Response<AnswerBody>, Failure> {
+        let guard = CancelGuard(Some(Arc::clone(context)));
         let response = match answer.await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(self.failure(&mut ended, Some(format!("{error:#}"))).await),
