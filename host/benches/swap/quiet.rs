@@ -3,7 +3,7 @@
 use crate::events::Events;
 use crate::host::{Host, release};
 use anyhow::{Result, ensure};
-use bobbin_tests::{Report, Sorted, WrittenBundle};
+use bobbin_tests::{Bound, Report, Sorted, WrittenBundle};
 use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::MissedTickBehavior;
 
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 const QUIET: Duration = Duration::from_secs(10);
 /// Arrivals per second: together some 15 % of two cores.
 const HELLO_RATE: u32 = 100;
@@ -83,11 +83,11 @@ pub(crate) async fn measure(host: &Host, large: &WrittenBundle, report: &mut Rep
     let hello = Arrivals::start(host, "/hello", None, HELLO_RATE);
     let story = Arrivals::start(host, "/story", Some(story), STORY_RATE);
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let mut phases = Vec::new();
+    let mut phases = vec![quiet().await];
     for _ in 0..ROUNDS {
-        phases.push(quiet().await);
         phases.push(load(host, large).await?);
         unload(host, large).await?;
+        phases.push(quiet().await);
     }
     let (hello, story) = (hello.stop().await?, story.stop().await?);
     report.note("a core's speed while the others compute / alone", format!("{:.2}", neighbours()));
@@ -157,26 +157,37 @@ async fn unload(host: &Host, large: &WrittenBundle) -> Result<()> {
     Ok(())
 }
 
+/// Each load beside the quiet before and after it: the machine's own speed changes by more within minutes.
 fn row(what: &str, samples: &[Sample], phases: &[Phase], report: &mut Report) {
     let within = |from: Instant, to: Instant| {
         let inside = samples.iter().filter(move |(sent, _)| (from..to).contains(sent));
         inside.map(|(_, took)| *took)
     };
-    let of = |loading: bool| phases.iter().filter(move |phase| phase.loading == loading);
-    let all = |loading: bool| Sorted::millis(of(loading).flat_map(|phase| within(phase.from, phase.to)));
-    let (busy, quiet) = (all(true), all(false));
-    let ratio = busy.at(0.99) / quiet.at(0.99);
-    let figure = format!("{:.2} / {:.2} ms = {ratio:.2}", busy.at(0.99), quiet.at(0.99));
-    report.must(what, figure, "<= 1.2", ratio <= 1.2);
-    report.note("- p50 while it loads / without", format!("{:.2} / {:.2} ms", busy.at(0.5), quiet.at(0.5)));
-    let rounds = |loading: bool| {
-        let one = |phase: &Phase| Sorted::millis(within(phase.from, phase.to)).at(0.99);
-        of(loading).map(|phase| format!("{:.2}", one(phase))).collect::<Vec<_>>().join(" ")
-    };
-    let figure = format!("{} / {} ms (n {} / {})", rounds(true), rounds(false), busy.len(), quiet.len());
+    let of = |phase: &Phase| within(phase.from, phase.to);
+    let (mut busy, mut quiet) = (Vec::new(), Vec::new());
+    for round in phases.windows(3) {
+        let [before, load, after] = round else { continue };
+        if load.loading {
+            busy.push(Sorted::millis(of(load)));
+            quiet.push(Sorted::millis(of(before).chain(of(after))));
+        }
+    }
+    let at = |rounds: &[Sorted], share: f64| rounds.iter().map(|round| round.at(share)).collect::<Vec<f64>>();
+    report.beside(what, "ms", Bound::AtMost(1.2), &at(&busy, 0.99), &at(&quiet, 0.99));
+    report.beside("- p50", "ms", Bound::None, &at(&busy, 0.5), &at(&quiet, 0.5));
+    let list = |values: Vec<f64>| values.iter().map(|value| format!("{value:.2}")).collect::<Vec<_>>().join(" ");
+    let count = |rounds: &[Sorted]| rounds.iter().map(Sorted::len).min().unwrap_or(0);
+    let figure = format!(
+        "{} / {} ms (n {} / {} or more)",
+        list(at(&busy, 0.99)),
+        list(at(&quiet, 0.99)),
+        count(&busy),
+        count(&quiet)
+    );
     report.note("- p99 by round", figure);
-    let verify = Sorted::millis(of(true).flat_map(|phase| within(phase.from, phase.verified)));
-    let load = Sorted::millis(of(true).flat_map(|phase| within(phase.verified, phase.to)));
+    let loads = || phases.iter().filter(|phase| phase.loading);
+    let verify = Sorted::millis(loads().flat_map(|phase| within(phase.from, phase.verified)));
+    let load = Sorted::millis(loads().flat_map(|phase| within(phase.verified, phase.to)));
     let figure = format!("{:.2} / {:.2} ms (n {} / {})", verify.at(0.99), load.at(0.99), verify.len(), load.len());
     report.note("- p99 while it is verified / while it loads and warms up", figure);
 }
