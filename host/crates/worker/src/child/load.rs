@@ -1,8 +1,8 @@
 //! Loading, and the proof that it worked, on a thread that takes little processor time from others.
 //!
 //! A worker that loads runs beside workers that answer. So reading the weights, warm-up prompts and fingerprint
-//! are computed on a thread of low priority, and so is everything that is computed for it: the threads of
-//! an OpenMP team inherit the priority of the thread that they are made by, and end with it. A process without
+//! are computed on a thread of low priority on one core, and so is everything that is computed for it: the threads of
+//! an OpenMP team inherit priority and core of the thread that they are made by, and end with it. A process without
 //! privileges cannot take a lower priority back. Therefore that thread ends when the proof is there, and the
 //! engine's thread, which never had another priority than the process, takes over and makes a team of its own.
 //!
@@ -40,6 +40,9 @@ pub(super) fn quietly<T: Send>(what: impl FnOnce() -> Result<T, String> + Send) 
     let lowered = || {
         if let Err(error) = process::lower_priority(process::Priority::Loading) {
             tracing::warn!("loading takes as much processor time as answering, since its priority stays: {error}");
+        }
+        if let Err(error) = process::stay_on_one_core() {
+            tracing::warn!("loading moves between the cores: {error}");
         }
         compute_long();
         what()

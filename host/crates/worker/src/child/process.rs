@@ -2,6 +2,7 @@
 //! no terminal, and keeps its standard streams apart from the link.
 #![allow(unsafe_code, reason = "signals, prctl, resource limits and descriptors have no safe interface in std")]
 
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Read, Seek};
@@ -78,6 +79,20 @@ pub(super) fn lower_priority(priority: Priority) -> io::Result<()> {
     let now = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
     // SAFETY: as above.
     check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, now.max(priority as libc::c_int)) })
+}
+
+/// Keeps this thread, and those that it starts from now on, on one core of those that it may use: the last, as most
+/// that wakes is put on the first.
+///
+/// # Errors
+/// When the kernel refuses.
+pub(super) fn stay_on_one_core() -> io::Result<()> {
+    let allowed = sched_getaffinity(None)?;
+    let mut one = CpuSet::new();
+    if let Some(last) = (0..CpuSet::MAX_CPU).rev().find(|cpu| allowed.is_set(*cpu)) {
+        one.set(last);
+    }
+    Ok(sched_setaffinity(None, &one)?)
 }
 
 /// Takes the link from standard input. Afterwards standard input is empty, and what C++ prints on standard
