@@ -1,8 +1,8 @@
 //! Loading, and the proof that it worked, on a thread that takes little processor time from others.
 //!
 //! A worker that loads runs beside workers that answer. So reading the weights, warm-up prompts and fingerprint
-//! are computed on a thread of low priority on one core, and so is everything that is computed for it: the threads of
-//! an OpenMP team inherit priority and core of the thread that they are made by, and end with it. A process without
+//! are computed on a thread of low priority, on as many cores as it has threads, and so is everything that is computed for it: the threads of
+//! an OpenMP team inherit priority and cores of the thread that they are made by, and end with it. A process without
 //! privileges cannot take a lower priority back. Therefore that thread ends when the proof is there, and the
 //! engine's thread, which never had another priority than the process, takes over and makes a team of its own.
 //!
@@ -32,17 +32,17 @@ pub(super) struct Generates {
     pub(super) deviation: Option<f32>,
 }
 
-/// Runs something on a thread of low priority, and waits for it.
+/// Runs something that computes with so many threads on one of low priority, and waits for it.
 ///
 /// # Errors
 /// Its own; when the thread cannot be started, or panicked.
-pub(super) fn quietly<T: Send>(what: impl FnOnce() -> Result<T, String> + Send) -> Result<T, String> {
+pub(super) fn quietly<T: Send>(threads: u32, what: impl FnOnce() -> Result<T, String> + Send) -> Result<T, String> {
     let lowered = || {
         if let Err(error) = process::lower_priority(process::Priority::Loading) {
             tracing::warn!("loading takes as much processor time as answering, since its priority stays: {error}");
         }
-        if let Err(error) = process::stay_on_one_core() {
-            tracing::warn!("loading moves between the cores: {error}");
+        if let Err(error) = process::stay_on_cores(threads) {
+            tracing::warn!("what loads moves between the cores: {error}");
         }
         compute_long();
         what()

@@ -94,7 +94,8 @@ fn generate(
     inbox: &Receiver<Event>,
     out: &mut Outbox,
 ) -> Result<(), String> {
-    let load::Generates { model, decoder, prefix, template, deviation } = load::quietly(|| load::generates(spec, out))?;
+    let load::Generates { model, decoder, prefix, template, deviation } =
+        load::quietly(spec.threads, || load::generates(spec, out))?;
     let cells = decoder.cells();
     let digest = model.vocabulary.digest();
     let started = Generator::new(&model, decoder, spec, prefix, template, events);
@@ -113,7 +114,7 @@ fn embed(
     inbox: &Receiver<Event>,
     out: &mut Outbox,
 ) -> Result<(), String> {
-    let (model, embedder) = load::quietly(|| load::embeds(spec, out))?;
+    let (model, embedder) = load::quietly(spec.threads, || load::embeds(spec, out))?;
     let vocabulary = std::sync::Arc::clone(&model.vocabulary);
     let digest = vocabulary.digest();
     let started = EmbedEngine::new(embedder, vocabulary, model.dimensions(), spec, events);

@@ -81,18 +81,17 @@ pub(super) fn lower_priority(priority: Priority) -> io::Result<()> {
     check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, now.max(priority as libc::c_int)) })
 }
 
-/// Keeps this thread, and those that it starts from now on, on one core of those that it may use: the last, as most
-/// that wakes is put on the first.
+/// Keeps this thread, and those that it starts from now on, on so many cores of those that it may use: the last ones,
+/// as most that wakes is put on the first.
 ///
 /// # Errors
 /// When the kernel refuses.
-pub(super) fn stay_on_one_core() -> io::Result<()> {
+pub(super) fn stay_on_cores(count: u32) -> io::Result<()> {
     let allowed = sched_getaffinity(None)?;
-    let mut one = CpuSet::new();
-    if let Some(last) = (0..CpuSet::MAX_CPU).rev().find(|cpu| allowed.is_set(*cpu)) {
-        one.set(last);
-    }
-    Ok(sched_setaffinity(None, &one)?)
+    let mut few = CpuSet::new();
+    let last = (0..CpuSet::MAX_CPU).rev().filter(|cpu| allowed.is_set(*cpu));
+    last.take(count.max(1) as usize).for_each(|cpu| few.set(cpu));
+    Ok(sched_setaffinity(None, &few)?)
 }
 
 /// Takes the link from standard input. Afterwards standard input is empty, and what C++ prints on standard
