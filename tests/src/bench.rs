@@ -14,3 +14,11 @@ pub fn bench(run: impl Future<Output = Result>) -> ExitCode {
         }
     }
 }
+
+/// Two that are compared, in the order of their turns: whoever begins changes from round to round.
+pub fn in_turn<T>(round: usize, mut turns: [T; 2]) -> [T; 2] {
+    if !round.is_multiple_of(2) {
+        turns.reverse();
+    }
+    turns
+}

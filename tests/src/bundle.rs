@@ -22,7 +22,7 @@ pub struct BundleText {
 pub struct WrittenBundle {
     /// `name@version`.
     pub id: String,
-    /// The weights' file, on the disk when this is returned.
+    /// The weights' file.
     pub weights: PathBuf,
     /// The file's digest.
     pub sha256: String,
@@ -46,7 +46,6 @@ pub fn write_bundle(
     let path = folder.join("weights.gguf");
     let mut file = Hashed { file: File::create(&path)?, hasher: Sha256::new(), size: 0 };
     weights(&mut file)?;
-    file.file.sync_all()?;
     let (sha256, size) = (hex::encode(file.hasher.finalize()), file.size);
     fs::write(folder.join("bundle.toml"), manifest(name, version, &sha256, size, text))?;
     Ok(WrittenBundle { id: format!("{name}@{version}"), weights: path, sha256, size })

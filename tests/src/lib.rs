@@ -26,7 +26,7 @@ mod theme;
 
 pub use admin_events::{AdminEvent, AdminEvents};
 pub use app::TestApp;
-pub use bench::bench;
+pub use bench::{bench, in_turn};
 pub use bundle::{BundleText, WrittenBundle, write_bundle};
 pub use client::{Answer, Events};
 pub use host::{TestHost, TestHostBuilder, eventually};

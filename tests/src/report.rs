@@ -33,10 +33,10 @@ impl Report {
     pub fn beside(&mut self, what: &str, unit: &str, bound: Bound, ours: &[f64], theirs: &[f64]) {
         let median = |values: &[f64]| Sorted::of(values.iter().copied()).at(0.5);
         if theirs.is_empty() {
-            return self.note(what, format!("{:.1} {unit}", median(ours)));
+            return self.note(what, format!("{} {unit}", rounded(median(ours))));
         }
         let ratio = Sorted::of(ours.iter().zip(theirs).map(|(own, other)| own / other)).at(0.5);
-        let figure = format!("{:.1} / {:.1} {unit} = {ratio:.2}", median(ours), median(theirs));
+        let figure = format!("{} / {} {unit} = {ratio:.2}", rounded(median(ours)), rounded(median(theirs)));
         match bound {
             Bound::AtLeast(bound) => self.must(what, figure, &format!(">= {bound}"), ratio >= bound),
             Bound::AtMost(bound) => self.must(what, figure, &format!("<= {bound}"), ratio <= bound),
@@ -79,6 +79,15 @@ impl Row {
             None => "",
         };
         [self.what.clone(), self.figure.clone(), self.bound.clone(), holds.to_owned()]
+    }
+}
+
+/// Three digits or more, whatever the size.
+fn rounded(value: f64) -> String {
+    match value.abs() {
+        0.0..1.0 => format!("{value:.3}"),
+        1.0..10.0 => format!("{value:.2}"),
+        _ => format!("{value:.1}"),
     }
 }
 

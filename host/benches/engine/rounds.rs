@@ -4,7 +4,7 @@ use crate::client::{Answer, Server};
 use crate::options::Options;
 use crate::{peers, roofline};
 use anyhow::{Result, ensure};
-use bobbin_tests::{Bound, Report, Sorted};
+use bobbin_tests::{Bound, Report, Sorted, in_turn};
 use futures::future::try_join_all;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -125,14 +125,6 @@ pub(crate) async fn measure(
     }
     let peaks = (ours.peak()?, theirs.map(Server::peak).transpose()?);
     Ok(Rounds { ours: own, theirs: other, limits, bandwidth, peaks })
-}
-
-/// Whoever begins changes from round to round.
-fn in_turn<T>(round: usize, mut turns: [T; 2]) -> [T; 2] {
-    if !round.is_multiple_of(2) {
-        turns.reverse();
-    }
-    turns
 }
 
 async fn many(server: &Server, streams: usize, prompts: &[String], figures: &mut Figures) -> Result<()> {
@@ -261,8 +253,9 @@ impl Rounds {
     fn limit(&self, report: &mut Report, streams: usize) {
         let ours: Vec<f64> = self.ours.iter().filter_map(|figures| figures.steady.get(&streams).copied()).collect();
         let theirs: Vec<f64> = self.limits.iter().filter_map(|limits| limits.get(&streams).copied()).collect();
-        let what = "- while no prompt is computed, by llama-batched-bench";
-        report.beside(what, "tokens/s", Bound::AtLeast(0.95), &ours, &theirs);
+        let peer = if theirs.is_empty() { "" } else { ", by llama-batched-bench" };
+        let what = format!("- while no prompt is computed{peer}");
+        report.beside(&what, "tokens/s", Bound::AtLeast(0.95), &ours, &theirs);
     }
 }
 

@@ -15,7 +15,7 @@
 mod client;
 
 use anyhow::{Context, Result};
-use bobbin_tests::{Bound, Peer, Report, TestApp, TestHost, bench, machine, process_status, repository_root};
+use bobbin_tests::{Bound, Peer, Report, TestApp, TestHost, bench, in_turn, machine, process_status, repository_root};
 use clap::Parser;
 use client::Window;
 use std::net::SocketAddr;
@@ -130,12 +130,7 @@ async fn serve(program: &Path, more: &[&str]) -> Result<Peer> {
 async fn measure(way: &Way, connections: usize, rounds: usize, report: &mut Report) -> Result<()> {
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for round in 0..rounds {
-        let mut turns = [(Some(way.ours), &mut ours), (way.theirs, &mut theirs)];
-        // Whoever begins changes from round to round.
-        if !round.is_multiple_of(2) {
-            turns.reverse();
-        }
-        for (server, windows) in turns {
+        for (server, windows) in in_turn(round, [(Some(way.ours), &mut ours), (way.theirs, &mut theirs)]) {
             if let Some((address, path)) = server {
                 windows.push(client::window(address, path, connections).await?);
             }

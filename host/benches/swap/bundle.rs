@@ -41,7 +41,10 @@ pub(crate) fn write(models: &Path, name: &str, version: &str, shape: &Shape) -> 
         bobbin_synthetic::write(&mut file, shape, Quant::Q8_0, seed)?;
         Ok(())
     })?;
-    fadvise(&File::open(&bundle.weights)?, 0, None, Advice::DontNeed)?;
+    let weights = File::open(&bundle.weights)?;
+    // What is not on the disk yet cannot leave the page cache.
+    weights.sync_all()?;
+    fadvise(&weights, 0, None, Advice::DontNeed)?;
     Ok(bundle)
 }
 
