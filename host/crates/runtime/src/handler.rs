@@ -42,12 +42,13 @@ impl Handler {
         let (answer_tx, answer) = futures::channel::oneshot::channel();
         let task = StoreTask { component: Arc::clone(&self.0), call, answer: answer_tx, ended: ended_tx };
         // A panic of the host's own then ends this request, and not its connection.
-        let task = Box::pin(AssertUnwindSafe(store_task::run(task)).catch_unwind());
+        let mut task = Box::pin(AssertUnwindSafe(store_task::run(task)).catch_unwind());
+        // Made after the task, so gone before it: where this future is dropped, the cause is noted while the store lives.
         let answer = pin!(self.answer(&context, answer, ended));
         // Until its first part the answer is made right here: a task of its own costs a small one as much as its making.
-        match select(answer, task).await {
-            Either::Left((answer, rest)) => {
-                tokio::spawn(rest);
+        match select(answer, &mut task).await {
+            Either::Left((answer, _rest)) => {
+                tokio::spawn(task);
                 answer
             }
             Either::Right((_ended, answer)) => answer.await,
