@@ -2,7 +2,8 @@
 //!
 //! Weights are data from elsewhere, read by a large C++ program. What that program could be made to do is
 //! bounded here: it reads its weights and the system's libraries, opens nothing for writing, makes no
-//! socket, starts no program, and allocates no more than a model of that size needs. A rule that this kernel
+//! socket, starts no program, touches no other process, has no capability left, and allocates no more than a model of
+//! that size needs. A rule that this kernel
 //! cannot enforce does not stop the worker; it is reported with the reason, and status shows it.
 //!
 //! Workers for a GPU need device files and their driver's own calls: they get a profile of their own with
@@ -13,6 +14,7 @@ use landlock::{
     ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope,
     path_beneath_rules,
 };
+use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use seccompiler::{
     SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
 };
@@ -54,6 +56,7 @@ impl Cage {
         let meter = DataMeter::open();
         let mut rules = vec![("core_limit".to_owned(), None)];
         let mut rule = |name: &str, result: Result<(), String>| rules.push((name.to_owned(), result.err()));
+        rule("capabilities", no_capabilities());
         rule("landlock", landlock(weights));
         rule("seccomp", seccomp());
         let meter = match meter {
@@ -90,6 +93,13 @@ impl Cage {
             None => self.rules.push(("data_limit".to_owned(), result)),
         }
     }
+}
+
+/// Where the host runs as root, as in most containers, its worker would otherwise get around limits and permissions.
+fn no_capabilities() -> Result<(), String> {
+    let none = CapabilitySet::empty();
+    let none = CapabilitySets { effective: none, permitted: none, inheritable: none };
+    set_capabilities(None, none).map_err(|error| error.to_string())
 }
 
 fn landlock(weights: &Path) -> Result<(), String> {
@@ -152,13 +162,31 @@ const REFUSED: &[i64] = &[
     libc::SYS_ptrace,
     libc::SYS_process_vm_readv,
     libc::SYS_process_vm_writev,
+    libc::SYS_process_madvise,
+    libc::SYS_process_mrelease,
+    libc::SYS_move_pages,
+    libc::SYS_migrate_pages,
     libc::SYS_kill,
+    libc::SYS_tkill,
     libc::SYS_rt_sigqueueinfo,
     libc::SYS_rt_tgsigqueueinfo,
     libc::SYS_pidfd_open,
     libc::SYS_pidfd_getfd,
     libc::SYS_pidfd_send_signal,
     libc::SYS_kcmp,
+    // no memory, queue or lock shared with others
+    libc::SYS_shmget,
+    libc::SYS_shmat,
+    libc::SYS_shmctl,
+    libc::SYS_semget,
+    libc::SYS_semctl,
+    libc::SYS_semtimedop,
+    libc::SYS_msgget,
+    libc::SYS_msgctl,
+    libc::SYS_msgsnd,
+    libc::SYS_msgrcv,
+    libc::SYS_mq_open,
+    libc::SYS_mq_unlink,
     // no change of what it is or sees
     libc::SYS_setns,
     libc::SYS_unshare,
@@ -186,9 +214,14 @@ const REFUSED: &[i64] = &[
     libc::SYS_fchmodat,
     libc::SYS_fchownat,
     libc::SYS_truncate,
+    libc::SYS_utimensat,
     libc::SYS_setxattr,
     libc::SYS_lsetxattr,
     libc::SYS_fsetxattr,
+    libc::SYS_removexattr,
+    libc::SYS_lremovexattr,
+    libc::SYS_fremovexattr,
+    libc::SYS_name_to_handle_at,
     libc::SYS_open_by_handle_at,
     // no way into the kernel that inference has a use for
     libc::SYS_bpf,
@@ -229,9 +262,26 @@ const REFUSED_LEGACY: &[i64] = &[
     libc::SYS_chmod,
     libc::SYS_chown,
     libc::SYS_lchown,
+    libc::SYS_utime,
+    libc::SYS_utimes,
+    libc::SYS_futimesat,
+    libc::SYS_iopl,
+    libc::SYS_ioperm,
 ];
+
 #[cfg(not(target_arch = "x86_64"))]
 const REFUSED_LEGACY: &[i64] = &[];
+
+/// System calls that may name another process or thread, and the argument that does; 0 is the caller.
+const OF_ITSELF: &[(i64, u8)] = &[
+    (libc::SYS_prlimit64, 0),
+    (libc::SYS_sched_setaffinity, 0),
+    (libc::SYS_sched_setattr, 0),
+    (libc::SYS_sched_setparam, 0),
+    (libc::SYS_sched_setscheduler, 0),
+    (libc::SYS_setpriority, 1),
+    (libc::SYS_ioprio_set, 1),
+];
 
 fn forbidden() -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendError> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
@@ -240,6 +290,11 @@ fn forbidden() -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendEr
     let thread = libc::CLONE_THREAD.unsigned_abs().into();
     rules.insert(libc::SYS_clone, vec![masked(0, thread, 0)?]);
     rules.insert(libc::SYS_openat, opens_for_writing(2)?);
+    // An abort signals its own thread.
+    rules.insert(libc::SYS_tgkill, vec![unlike(0, std::process::id().into())?]);
+    for (call, argument) in OF_ITSELF {
+        rules.insert(*call, vec![unlike(*argument, 0)?]);
+    }
     #[cfg(target_arch = "x86_64")]
     rules.insert(libc::SYS_open, opens_for_writing(1)?);
     Ok(rules)
@@ -255,7 +310,15 @@ fn opens_for_writing(flags: u8) -> Result<Vec<SeccompRule>, seccompiler::Backend
     ])
 }
 
+fn unlike(argument: u8, value: u64) -> Result<SeccompRule, seccompiler::BackendError> {
+    let condition = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, value)?;
+    SeccompRule::new(vec![condition])
+}
+
 fn masked(argument: u8, mask: u64, value: u64) -> Result<SeccompRule, seccompiler::BackendError> {
     let condition = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(mask), value)?;
     SeccompRule::new(vec![condition])
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,7 +64,7 @@ fn what_the_cage_allows_is_reported_and_holds() {
     let Some(spec) = spec(STORIES) else { return };
     let (worker, loaded) = Worker::load(spec).unwrap();
     let names: Vec<&str> = loaded.cage.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["core_limit", "landlock", "seccomp", "data_limit"]);
+    assert_eq!(names, ["core_limit", "capabilities", "landlock", "seccomp", "data_limit"]);
     let status = std::fs::read_to_string(format!("/proc/{}/status", worker.pid())).unwrap();
     let field = |name: &str| {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
@@ -75,6 +75,9 @@ fn what_the_cage_allows_is_reported_and_holds() {
         println!("{name}: {why:?}");
         if name == "seccomp" {
             assert_eq!((field("Seccomp").as_str(), why), ("2", &None));
+        }
+        if name == "capabilities" {
+            assert_eq!((field("CapEff").trim_matches('0'), why), ("", &None));
         }
         if name == "data_limit" {
             assert_eq!(why, &None);
