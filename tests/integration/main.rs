@@ -8,6 +8,7 @@ mod clients_leave;
 mod contract;
 mod guest_time;
 mod hostile_guests;
+mod kills;
 mod newcomer;
 mod overload;
 mod piles;

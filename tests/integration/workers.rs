@@ -136,6 +136,15 @@ async fn a_worker_that_keeps_dying_is_quarantined_and_says_so() -> Result {
     assert!(!answer.text().contains("deadline"), "the request waited: {}", answer.text());
     assert_eq!(host.get("/hello").await?.status(), 200);
     assert_eq!(host.workers()?, Vec::<u32>::new());
+    // Released by hand: the release is set to what it is.
+    let release = host.release("story");
+    let generation = release.generation().await?;
+    let stable = release.show().await?["stable"]["bundle"].clone();
+    let set = release.try_set(json!({ "stable": stable })).await?;
+    assert_eq!((set.status(), release.generation().await?), (200, generation), "{}", set.text());
+    let answer = host.post_json("/story", &json!({"prompt": "Once", "max_tokens": 4})).await?;
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    assert_eq!(host.admin("/readyz").await?.status(), 200);
     Ok(())
 }
 

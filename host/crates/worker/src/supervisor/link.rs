@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -40,6 +40,8 @@ pub(super) struct Link {
     stats: Mutex<WorkerStats>,
     /// When the ping was sent that the worker has not answered yet.
     pinged: Mutex<Option<Instant>>,
+    /// Whether anybody got anything from this process.
+    answered: AtomicBool,
     closing: CancellationToken,
     /// The worker's part of the cores.
     seat: Arc<Seat>,
@@ -116,6 +118,7 @@ impl Link {
             room: Arc::new(Semaphore::new(OUTBOX_BYTES)),
             stats: Mutex::default(),
             pinged: Mutex::default(),
+            answered: AtomicBool::new(false),
             closing: CancellationToken::new(),
             seat,
         });
@@ -138,6 +141,11 @@ impl Link {
     /// What the worker last said that it was doing.
     pub(super) fn stats(&self) -> WorkerStats {
         *self.stats.lock()
+    }
+
+    /// Whether anybody got anything from this process.
+    pub(super) fn has_answered(&self) -> bool {
+        self.answered.load(Ordering::Relaxed)
     }
 
     /// Asks whether the engine still turns, unless it was asked and has not answered; returns for how long it has
@@ -294,6 +302,9 @@ impl Link {
         let call = self.calls.lock().open.get(&id).map(|(call, _)| Arc::clone(call));
         // An answer to a call that was given up crossed its cancellation on the way.
         let Some(call) = call else { return Ok(()) };
+        if !matches!(message, FromWorker::Failed { .. }) && !self.has_answered() {
+            self.answered.store(true, Ordering::Relaxed);
+        }
         match call.receive(message)? {
             Progress::Open => {}
             Progress::Over => {

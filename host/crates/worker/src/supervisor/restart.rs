@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 /// The numbers of the policy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RestartLimits {
-    /// Wait before the second restart in a row; each further one waits twice as long. The first is immediate.
+    /// Wait before the second restart in a row; each further one waits twice as long, unless the worker had answered. The
+    /// first is immediate.
     pub first_delay: Duration,
     /// The longest wait.
     pub longest_delay: Duration,
     /// A worker that served for so long starts with a clean slate when it dies.
     pub healthy_after: Duration,
-    /// So many deaths within [`RestartLimits::window`] are a worker that will not live.
+    /// So many deaths in a row, within [`RestartLimits::window`], of processes that have answered nothing are a worker that
+    /// will not live.
     pub deaths: usize,
     /// See [`RestartLimits::deaths`].
     pub window: Duration,
@@ -21,13 +23,22 @@ pub struct RestartLimits {
 impl Default for RestartLimits {
     fn default() -> Self {
         Self {
-            first_delay: Duration::from_millis(500),
+            first_delay: Duration::from_millis(250),
             longest_delay: Duration::from_secs(30),
             healthy_after: Duration::from_secs(60),
             deaths: 5,
             window: Duration::from_secs(60),
         }
     }
+}
+
+/// What a process did before it died.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Life {
+    /// Since it was ready; zero where it never was.
+    pub(super) served: Duration,
+    /// Whether anybody got anything from it.
+    pub(super) answered: bool,
 }
 
 /// What to do about a death.
@@ -45,27 +56,36 @@ pub(super) enum Verdict {
 }
 
 /// Remembers deaths.
+///
+/// A worker that answers between its deaths is worth having back soon, however often it dies: what kills it is one
+/// request among others, or somebody outside. One that dies before it has answered anybody is broken.
 #[derive(Debug)]
 pub(super) struct RestartPolicy {
     limits: RestartLimits,
-    deaths: VecDeque<Instant>,
+    /// Since anybody was answered.
+    fruitless: VecDeque<Instant>,
     attempt: u32,
 }
 
 impl RestartPolicy {
     pub(super) fn new(limits: RestartLimits) -> Self {
-        Self { limits, deaths: VecDeque::new(), attempt: 0 }
+        Self { limits, fruitless: VecDeque::new(), attempt: 0 }
     }
 
-    /// The worker died at `now`, after it had served for `served`.
-    pub(super) fn died(&mut self, now: Instant, served: Duration) -> Verdict {
-        if served >= self.limits.healthy_after {
+    /// The worker died at `now`.
+    pub(super) fn died(&mut self, now: Instant, life: Life) -> Verdict {
+        if life.served >= self.limits.healthy_after {
             self.attempt = 0;
         }
-        self.deaths.push_back(now);
-        self.deaths.retain(|death| now.saturating_duration_since(*death) <= self.limits.window);
-        if self.deaths.len() >= self.limits.deaths {
-            return Verdict::Quarantine;
+        if life.answered {
+            self.fruitless.clear();
+            self.attempt = self.attempt.min(1);
+        } else {
+            self.fruitless.push_back(now);
+            self.fruitless.retain(|death| now.saturating_duration_since(*death) <= self.limits.window);
+            if self.fruitless.len() >= self.limits.deaths {
+                return Verdict::Quarantine;
+            }
         }
         self.attempt = self.attempt.saturating_add(1);
         Verdict::Restart { attempt: self.attempt, delay: self.delay() }
@@ -83,6 +103,8 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+    const FRUITLESS: Life = Life { served: SECOND, answered: false };
+    const FRUITFUL: Life = Life { served: SECOND, answered: true };
 
     fn restart(attempt: u32, delay: Duration) -> Verdict {
         Verdict::Restart { attempt, delay }
@@ -92,8 +114,8 @@ mod tests {
     fn the_first_restart_is_immediate_and_later_ones_wait_twice_as_long_each() {
         let mut policy = RestartPolicy::new(RestartLimits { deaths: usize::MAX, ..RestartLimits::default() });
         let now = Instant::now();
-        let delays: Vec<_> = (0..10).map(|_| policy.died(now, Duration::ZERO)).collect();
-        let millis = [0, 500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000];
+        let delays: Vec<_> = (0..11).map(|_| policy.died(now, FRUITLESS)).collect();
+        let millis = [0, 250, 500, 1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000];
         for (nth, (delay, millis)) in delays.into_iter().zip(millis).enumerate() {
             assert_eq!(delay, restart(nth as u32 + 1, Duration::from_millis(millis)));
         }
@@ -103,9 +125,10 @@ mod tests {
     fn a_minute_of_health_resets_the_wait() {
         let mut policy = RestartPolicy::new(RestartLimits::default());
         let start = Instant::now();
-        assert_eq!(policy.died(start, SECOND), restart(1, Duration::ZERO));
-        assert_eq!(policy.died(start + SECOND, SECOND), restart(2, SECOND / 2));
-        assert_eq!(policy.died(start + 62 * SECOND, 60 * SECOND), restart(1, Duration::ZERO));
+        assert_eq!(policy.died(start, FRUITLESS), restart(1, Duration::ZERO));
+        assert_eq!(policy.died(start + SECOND, FRUITLESS), restart(2, SECOND / 4));
+        let healthy = Life { served: 60 * SECOND, answered: false };
+        assert_eq!(policy.died(start + 62 * SECOND, healthy), restart(1, Duration::ZERO));
     }
 
     #[test]
@@ -113,9 +136,9 @@ mod tests {
         let mut policy = RestartPolicy::new(RestartLimits::default());
         let start = Instant::now();
         for nth in 0..4 {
-            assert_ne!(policy.died(start + nth * 15 * SECOND, SECOND), Verdict::Quarantine, "death {nth}");
+            assert_ne!(policy.died(start + nth * 15 * SECOND, FRUITLESS), Verdict::Quarantine, "death {nth}");
         }
-        assert_eq!(policy.died(start + 60 * SECOND, SECOND), Verdict::Quarantine);
+        assert_eq!(policy.died(start + 60 * SECOND, FRUITLESS), Verdict::Quarantine);
     }
 
     #[test]
@@ -123,9 +146,28 @@ mod tests {
         let mut policy = RestartPolicy::new(RestartLimits::default());
         let start = Instant::now();
         for nth in 0..20 {
-            let verdict = policy.died(start + nth * 16 * SECOND, SECOND);
+            let verdict = policy.died(start + nth * 16 * SECOND, FRUITLESS);
             assert_ne!(verdict, Verdict::Quarantine, "death {nth}");
         }
+    }
+
+    #[test]
+    fn who_answers_between_deaths_comes_back_soon_however_often_it_dies() {
+        let mut policy = RestartPolicy::new(RestartLimits::default());
+        let now = Instant::now();
+        assert_eq!(policy.died(now, FRUITFUL), restart(1, Duration::ZERO));
+        for death in 0..100 {
+            assert_eq!(policy.died(now, FRUITFUL), restart(2, SECOND / 4), "death {death}");
+        }
+        // Only deaths in a row count.
+        for _ in 0..4 {
+            assert_ne!(policy.died(now, FRUITLESS), Verdict::Quarantine);
+        }
+        assert_eq!(policy.died(now, FRUITFUL), restart(2, SECOND / 4));
+        for _ in 0..4 {
+            assert_ne!(policy.died(now, FRUITLESS), Verdict::Quarantine);
+        }
+        assert_eq!(policy.died(now, FRUITLESS), Verdict::Quarantine);
     }
 
     #[test]
@@ -133,7 +175,7 @@ mod tests {
         let limits = RestartLimits { deaths: usize::MAX, window: Duration::ZERO, ..RestartLimits::default() };
         let mut policy = RestartPolicy::new(limits);
         let start = Instant::now();
-        let last = (0..200).map(|nth| policy.died(start + nth * SECOND, SECOND)).last();
+        let last = (0..200).map(|nth| policy.died(start + nth * SECOND, FRUITLESS)).last();
         assert_eq!(last, Some(restart(200, 30 * SECOND)));
     }
 }

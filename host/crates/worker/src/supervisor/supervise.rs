@@ -7,7 +7,7 @@ use super::frames::Hangup;
 use super::link::{Link, Place};
 use super::memory::overgrown;
 use super::process::{Launch, Launched, Process};
-use super::restart::{RestartLimits, RestartPolicy, Verdict};
+use super::restart::{Life, RestartLimits, RestartPolicy, Verdict};
 use super::seat::CpuBudget;
 use super::state::{Access, Shared, StartPhase, WorkerState};
 use bobbin_inference::Class;
@@ -52,13 +52,13 @@ pub(super) struct Job {
 }
 
 /// How one process ended.
-enum Life {
+enum End {
     /// It was told to.
     Stopped,
     /// It never became ready.
     NotReady(String),
-    /// It died after it had served for so long.
-    Died(String, Duration),
+    /// It died after such a life.
+    Died(String, Life),
 }
 
 impl Job {
@@ -81,21 +81,23 @@ impl Job {
         let mut policy = RestartPolicy::new(self.restart);
         let mut was_ready = false;
         loop {
-            let (reason, served) = match self.live().await {
-                Life::Stopped => return WorkerState::Stopped,
+            let (reason, life) = match self.live().await {
+                End::Stopped => return WorkerState::Stopped,
                 // What never loaded would not load the next time either: the old version goes on serving.
-                Life::NotReady(reason) if !was_ready => return WorkerState::Failed { reason: reason.into() },
-                Life::NotReady(reason) => (reason, Duration::ZERO),
-                Life::Died(reason, served) => (reason, served),
+                End::NotReady(reason) if !was_ready => return WorkerState::Failed { reason: reason.into() },
+                End::NotReady(reason) => (reason, Life { served: Duration::ZERO, answered: false }),
+                End::Died(reason, life) => (reason, life),
             };
             was_ready = true;
-            match policy.died(Instant::now(), served) {
+            match policy.died(Instant::now(), life) {
                 Verdict::Quarantine => {
                     let RestartLimits { deaths, window, .. } = self.restart;
                     let window = window.as_secs_f32();
-                    return WorkerState::Failed {
-                        reason: format!("{reason}; it died {deaths} times within {window} s and is quarantined").into(),
-                    };
+                    let quarantined = format!(
+                        "{reason}; it died {deaths} times within {window} s before it had answered anybody, and is \
+                         quarantined: it is started again when a release that serves it is set to what it is"
+                    );
+                    return WorkerState::Failed { reason: quarantined.into() };
                 }
                 Verdict::Restart { attempt, delay } => {
                     if self.rest(reason.into(), attempt, delay).await {
@@ -121,7 +123,7 @@ impl Job {
     }
 
     /// One process, from its start to its end.
-    async fn live(&mut self) -> Life {
+    async fn live(&mut self) -> End {
         self.shared.enter(WorkerState::Starting { phase: StartPhase::Spawning });
         let bundle = Arc::clone(&self.shared.info.bundle);
         let loading = self.cpu.load(self.class);
@@ -131,7 +133,7 @@ impl Job {
         let load = LoadSpec { threads, ..self.load.clone() };
         let Launched { stream, mut process } = match self.launcher.launch(&bundle, threads, self.class).await {
             Ok(launched) => launched,
-            Err(error) => return Life::NotReady(format!("the worker for {bundle} cannot be started: {error}")),
+            Err(error) => return End::NotReady(format!("the worker for {bundle} cannot be started: {error}")),
         };
         let shared = &self.shared;
         let progress = |phase| shared.enter(WorkerState::Starting { phase: StartPhase::from(phase) });
@@ -140,7 +142,7 @@ impl Job {
             grace = stopped(&mut self.stop, self.grace) => {
                 self.shared.enter(WorkerState::Stopping);
                 end(process.as_mut(), grace).await;
-                return Life::Stopped;
+                return End::Stopped;
             }
         };
         drop(loading);
@@ -148,17 +150,17 @@ impl Job {
             Ok(connected) => self.serve(process.as_mut(), connected).await,
             Err(NotReady::Closed) => {
                 let how = end(process.as_mut(), END_AFTER_HANGUP).await;
-                Life::NotReady(format!("the worker for {bundle} {how}, before it was ready"))
+                End::NotReady(format!("the worker for {bundle} {how}, before it was ready"))
             }
             Err(NotReady::Refused(why)) => {
                 end(process.as_mut(), Duration::ZERO).await;
-                Life::NotReady(format!("the worker for {bundle} {why}"))
+                End::NotReady(format!("the worker for {bundle} {why}"))
             }
         }
     }
 
     /// A process that is ready, until it is no more.
-    async fn serve(&mut self, process: &mut dyn Process, connected: Connected) -> Life {
+    async fn serve(&mut self, process: &mut dyn Process, connected: Connected) -> End {
         let Connected { link, mut reading, loaded } = connected;
         let ready = self.announce(&link, loaded, process.pid());
         let since = Instant::now();
@@ -190,14 +192,14 @@ impl Job {
             }
             grace = stopped(&mut self.stop, self.grace) => {
                 self.stop_serving(process, &link, reading, grace).await;
-                return Life::Stopped;
+                return End::Stopped;
             }
         };
         reading.abort();
-        let served = since.elapsed();
+        let life = Life { served: since.elapsed(), answered: link.has_answered() };
         let reason = format!("the worker for {bundle} {how}");
         link.lose(&reason.as_str().into());
-        Life::Died(reason, served)
+        End::Died(reason, life)
     }
 
     fn announce(&self, link: &Arc<Link>, mut loaded: Loaded, pid: u32) -> WorkerState {

@@ -1,0 +1,138 @@
+//! Workers that are killed again and again: whoever is answered meanwhile pays once, and nobody else does.
+
+use anyhow::{Context, bail, ensure};
+use bobbin_tests::{Result, TestHost, eventually, process_status};
+use futures::future::{Either, join_all, select};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::pin::pin;
+
+const KILLS: usize = 100;
+const CLIENTS: usize = 6;
+
+/// How the answers of the load ended.
+#[derive(Debug, Default)]
+struct Ends {
+    whole: Cell<usize>,
+    lost: Cell<usize>,
+}
+
+#[tokio::test]
+async fn of_a_hundred_kills_under_load_each_costs_the_answers_in_flight_only() -> Result {
+    let host = TestHost::example().start().await?;
+    kill(&host, 10).await?;
+    let before = Held::by(&host).await?;
+    let ends = kill(&host, KILLS).await?;
+    ensure!(ends.lost.get() > 0 && ends.whole.get() > 0, "the kills met no answer, or every answer: {ends:?}");
+    let after = Held::by(&host).await?;
+    assert_eq!(after.files, before.files, "files are left open");
+    assert_eq!(after.children, 1, "there are processes besides the worker");
+    let grown = after.memory.saturating_sub(before.memory);
+    // Of an answer, a process or a link there would be a hundred.
+    assert!(grown < 4 << 20, "{grown} bytes of memory are left over: {before:?}, {after:?}");
+    let metrics = host.metrics().await?;
+    assert_eq!(metrics.sum("bobbin_worker_restarts_total", &[]), (10 + KILLS) as f64);
+    Ok(())
+}
+
+/// Kills the worker so often, each time under answers, and waits until the next one answers.
+async fn kill(host: &TestHost, times: usize) -> Result<Ends> {
+    let ends = Ends::default();
+    let load = join_all((0..CLIENTS).map(|_| tell_on_and_on(host, &ends)));
+    let kills = async {
+        for nth in 1..=times {
+            let workers = host.workers()?;
+            let [worker] = workers[..] else { bail!("one worker runs, not {workers:?}") };
+            let mut stream = host.stream("/story", &ask(240)).await?;
+            stream.next_json().await.with_context(|| format!("before kill {nth}"))?;
+            host.signal(worker, Signal::KILL)?;
+            ensure!(counts(&stream.rest().await, &ends), "an answer neither ended nor failed at kill {nth}");
+            // Whoever comes now waits for the next process.
+            let answer = host.post_json("/story", &json!({"prompt": "Once", "max_tokens": 4})).await?;
+            assert_eq!(answer.status(), 200, "after kill {nth}: {}", answer.text());
+            assert_eq!(host.get("/hello").await?.status(), 200, "after kill {nth}");
+        }
+        anyhow::Ok(())
+    };
+    match select(pin!(load), pin!(kills)).await {
+        Either::Left((results, _)) => {
+            results.into_iter().collect::<Result>()?;
+            unreachable!("the load never ends by itself");
+        }
+        Either::Right((result, _)) => result?,
+    }
+    Ok(ends)
+}
+
+fn ask(tokens: u32) -> Value {
+    json!({"prompt": "Once upon a time", "max_tokens": tokens, "stream": true, "temperature": 1.5})
+}
+
+/// A client that asks again as soon as its answer has ended, and fails where it ends in another way than it may.
+async fn tell_on_and_on(host: &TestHost, ends: &Ends) -> Result {
+    loop {
+        let mut stream = host.stream("/story", &ask(6)).await?;
+        let rest = stream.rest().await;
+        ensure!(counts(&rest, ends), "an answer neither ended nor failed: {rest:?}");
+    }
+}
+
+/// Whether an answer is whole, or says that its worker was lost and does not look whole.
+fn counts(rest: &Result<Vec<String>>, ends: &Ends) -> bool {
+    let last = rest.as_ref().ok().and_then(|events| events.last()).map(String::as_str);
+    let (whole, lost) = (last == Some("[DONE]"), last.is_some_and(|last| last.contains("worker_lost")));
+    let end = if whole { &ends.whole } else { &ends.lost };
+    end.set(end.get() + 1);
+    whole || lost
+}
+
+/// What a host holds while nothing asks it for anything.
+#[derive(Debug)]
+struct Held {
+    /// Ends of links to workers, and whatever else has a descriptor, connections of clients apart.
+    files: BTreeMap<&'static str, usize>,
+    children: usize,
+    memory: u64,
+}
+
+impl Held {
+    async fn by(host: &TestHost) -> Result<Self> {
+        host.metrics_when("nothing is in flight", |m| m.sum("bobbin_http_requests_in_flight", &[]) == 0.0).await?;
+        let pid = host.pid()?;
+        // The last process that was killed may be about to be waited for.
+        eventually(async || Ok((children(pid)? == 1).then_some(()))).await.context("there are other processes")?;
+        let memory = process_status(pid, "RssAnon:")? * 1024;
+        Ok(Self { files: files(pid)?, children: children(pid)?, memory })
+    }
+}
+
+fn files(pid: u32) -> Result<BTreeMap<&'static str, usize>> {
+    let links = fs::read_to_string("/proc/net/unix")?;
+    let links: HashSet<&str> = links.lines().filter_map(|line| line.split_whitespace().nth(6)).collect();
+    let mut counts = BTreeMap::new();
+    for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
+        // One may be closed between the listing and the look.
+        let Ok(target) = fs::read_link(entry?.path()) else { continue };
+        let target = target.to_string_lossy();
+        let kind = match target.strip_prefix("socket:[").and_then(|inode| inode.strip_suffix(']')) {
+            Some(inode) if links.contains(inode) => "links",
+            Some(_connection) => continue,
+            None => "others",
+        };
+        *counts.entry(kind).or_default() += 1;
+    }
+    Ok(counts)
+}
+
+/// Children of a process, those included that have ended and were not waited for.
+fn children(pid: u32) -> Result<usize> {
+    let mut count = 0;
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let children = fs::read_to_string(task?.path().join("children")).unwrap_or_default();
+        count += children.split_whitespace().count();
+    }
+    Ok(count)
+}
