@@ -3,6 +3,7 @@
 use crate::worker::{Worker, goldens, greedy, spec, text};
 use bobbin_inference::wire::LoadSpec;
 use bobbin_inference::{GraphKind, Reason, Work};
+use std::path::PathBuf;
 
 fn minilm() -> Option<LoadSpec> {
     let spec = spec("all-MiniLM-L6-v2-q8_0.gguf")?;
@@ -40,6 +41,43 @@ fn embeddings_are_those_of_the_reference() {
     }
     let tokens: usize = goldens.iter().map(|golden| golden["ids"].as_array().unwrap().len()).sum();
     assert_eq!(answer.usage.input_tokens as usize, tokens);
+}
+
+#[test]
+fn the_projects_own_embedder_says_what_its_reference_says() {
+    let models = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../models"));
+    let text = std::fs::read_to_string(models.join("recipes/sentence/golden.json")).unwrap();
+    let goldens: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let cases = goldens["cases"].as_array().unwrap();
+    let spec = LoadSpec {
+        kind: GraphKind::Embed,
+        weights: models.join("sentence/1.0.0").join(goldens["file"].as_str().unwrap()),
+        context: 256,
+        bundle: "sentence@1.0.0".into(),
+        parallel: 8,
+        threads: 1,
+        chat_template: None,
+        prefix: None,
+        warm_up: vec!["Where is my order?".into()],
+        fingerprint: Vec::new(),
+        tolerance: 0.0,
+    };
+    let mut worker = Worker::ready(spec);
+    for (session, case) in (1..).zip(cases) {
+        let answer = worker.compute(session, embed(&[case["text"].as_str().unwrap()], None));
+        let tokens = case["tokens"].as_array().unwrap().len();
+        assert_eq!(answer.usage.input_tokens as usize, tokens, "{}", case["text"]);
+        let expected: Vec<f32> = case["vector"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|x| x.as_f64().unwrap().to_string().parse().unwrap())
+            .collect();
+        assert_eq!(answer.values.len(), expected.len());
+        let cosine = cosine(&answer.values, &expected);
+        assert!(cosine >= 0.999, "{}: {cosine}", case["text"]);
+    }
+    assert_eq!(cases.len(), 16);
 }
 
 #[test]
