@@ -1,7 +1,7 @@
 """Writes the texts: what the model is trained on, and what it is tested on.
 
-    python corpus.py --wordnet work/root/usr/share/wordnet --austen work/root/.../Rdata.rdb \
-        --python-docs work/root/.../_sources --chats work/chats --out work
+    python corpus.py --wordnet work/unpacked/usr/share/wordnet --austen work/unpacked/.../Rdata.rdb \
+        --python-docs work/unpacked/.../_sources --chats work/chats --out work
 
 One text a line. The same sources always give the same files. What is tested is drawn by a hash of
 the text, so that it stays out of training however the rest changes.
