@@ -27,7 +27,7 @@ async fn main() -> Result<()> {
     let period = Duration::from_secs(seconds);
     println!("machine: {}", machine()?);
     start_up().await?;
-    let host = TestHost::example().log_filter("info,bobbin::access=warn").start().await?;
+    let host = TestHost::stories().log_filter("info,bobbin::access=warn").start().await?;
     vector_units(&host.log())?;
     println!("\n/hello       | requests/s | p50 ms | p99 ms");
     for connections in STREAMS {
@@ -45,7 +45,7 @@ async fn start_up() -> Result<()> {
     let mut rounds = Vec::new();
     for round in 0..6 {
         let started = Instant::now();
-        let host = TestHost::example().start().await?;
+        let host = TestHost::stories().start().await?;
         let up = started.elapsed();
         let mut events = host.stream("/story", &json!({"prompt": "Once", "max_tokens": 4, "stream": true})).await?;
         events.next_json().await?;

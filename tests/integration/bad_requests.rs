@@ -15,7 +15,7 @@ async fn still_tells_stories(host: &TestHost) -> Result {
 
 #[tokio::test]
 async fn a_body_that_is_no_json_is_refused() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     for body in ["", "{", "once upon a time", "[]", "3", r#"{"max_tokens": 3}"#, "\u{0}"] {
         let answer = story(&host, body).await?;
         assert_eq!(answer.status(), 400, "{body:?}: {}", answer.text());
@@ -26,7 +26,7 @@ async fn a_body_that_is_no_json_is_refused() -> Result {
 
 #[tokio::test]
 async fn an_unknown_option_is_refused_by_name() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     for option in ["temprature", "n_gpu_layers", "model_path"] {
         let answer = host.post_json("/story", &json!({"prompt": "Once", option: 1})).await?;
         assert_eq!(answer.status(), 400, "{}", answer.text());
@@ -37,7 +37,7 @@ async fn an_unknown_option_is_refused_by_name() -> Result {
 
 #[tokio::test]
 async fn an_option_out_of_range_is_refused_by_name() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     for (option, value) in [("temperature", json!(-1)), ("max_tokens", json!(0)), ("top_p", json!("high"))] {
         let answer = host.post_json("/story", &json!({"prompt": "Once", option: value})).await?;
         assert_eq!(answer.status(), 400, "{}", answer.text());
@@ -48,7 +48,7 @@ async fn an_option_out_of_range_is_refused_by_name() -> Result {
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused_with_both_numbers() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     let body = json!({"prompt": "x".repeat(2 << 20)}).to_string();
     let size = body.len();
     let answer = story(&host, body).await?;
@@ -60,7 +60,7 @@ async fn a_body_over_the_limit_is_refused_with_both_numbers() -> Result {
 
 #[tokio::test]
 async fn a_chunked_body_over_the_limit_is_refused() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     let chunks = (0..40).map(|_| Ok::<_, std::io::Error>("x".repeat(64 << 10)));
     let answer = story(&host, reqwest::Body::wrap_stream(futures::stream::iter(chunks))).await?;
     assert_eq!(answer.status(), 413, "{}", answer.text());
@@ -69,7 +69,7 @@ async fn a_chunked_body_over_the_limit_is_refused() -> Result {
 
 #[tokio::test]
 async fn a_prompt_over_the_context_is_refused_with_both_numbers() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     let answer = host.post_json("/story", &json!({"prompt": "once upon a time ".repeat(500)})).await?;
     assert!([413, 422].contains(&answer.status()), "{}: {}", answer.status(), answer.text());
     assert!(answer.text().contains("256"), "the context is not named: {}", answer.text());
@@ -81,7 +81,7 @@ async fn a_prompt_over_the_context_is_refused_with_both_numbers() -> Result {
 
 #[tokio::test]
 async fn an_unknown_route_is_not_found() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     let answer = host.get("/no/such/route").await?;
     assert_eq!(answer.status(), 404);
     assert_eq!(answer.header("content-type"), Some("application/problem+json"));

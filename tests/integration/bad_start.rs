@@ -39,7 +39,7 @@ async fn a_malformed_manifest_is_refused_with_line_and_column() -> Result {
 
 #[tokio::test]
 async fn an_unknown_key_is_refused_with_line_and_column() -> Result {
-    let app = TestApp::example("[component.hello.buidl]\ncommand = \"make\"")?;
+    let app = TestApp::stories("[component.hello.buidl]\ncommand = \"make\"")?;
     let error = TestHost::of(&app.manifest()).refused().await?;
     assert!(error.contains("buidl") && error.contains("spin.toml:"), "{error}");
     Ok(())
@@ -47,7 +47,7 @@ async fn an_unknown_key_is_refused_with_line_and_column() -> Result {
 
 #[tokio::test]
 async fn a_component_with_a_model_answers_each_request_in_an_instance_of_its_own() -> Result {
-    let app = TestApp::example("[application.trigger.bobbin]\nreuse_instances = [\"storyteller\"]")?;
+    let app = TestApp::stories("[application.trigger.bobbin]\nreuse_instances = [\"storyteller\"]")?;
     let error = TestHost::of(&app.manifest()).refused().await?;
     assert!(error.contains("\"storyteller\"") && error.contains("wasi:nn/"), "{error}");
     assert!(error.contains("reuse_instances"), "the next step is missing: {error}");
@@ -56,7 +56,7 @@ async fn a_component_with_a_model_answers_each_request_in_an_instance_of_its_own
 
 #[tokio::test]
 async fn a_component_that_is_none_is_refused_by_name() -> Result {
-    let app = TestApp::example("")?;
+    let app = TestApp::stories("")?;
     let manifest = fs::read_to_string(app.manifest())?;
     let source = manifest.lines().find(|line| line.contains("hello.wasm")).unwrap_or_default().to_owned();
     fs::write(app.manifest(), manifest.replace(&source, "source = \"junk.wasm\""))?;
@@ -71,7 +71,7 @@ async fn a_component_that_is_none_is_refused_by_name() -> Result {
 
 #[tokio::test]
 async fn a_bundle_that_does_not_exist_is_refused_by_name() -> Result {
-    let app = TestApp::example("")?;
+    let app = TestApp::stories("")?;
     app.release("storyteller@9.9.9")?;
     let error = TestHost::of(&app.manifest()).refused().await?;
     assert!(error.contains("9.9.9"), "{error}");
@@ -80,7 +80,7 @@ async fn a_bundle_that_does_not_exist_is_refused_by_name() -> Result {
 
 #[tokio::test]
 async fn a_flipped_bit_in_the_weights_is_found() -> Result {
-    let app = TestApp::example("")?;
+    let app = TestApp::stories("")?;
     let bundle = app.bundle("storyteller", "1.0.0");
     assert!(verify(&bundle)?.status.success());
     let weights = bundle.join("storyteller-q8_0.gguf");
@@ -106,7 +106,7 @@ async fn every_hostile_model_is_refused_before_a_worker_sees_it() -> Result {
             continue;
         }
         tried += 1;
-        let app = TestApp::example("")?;
+        let app = TestApp::stories("")?;
         let bundle = app.add_bundle("hostile", "1.0.0", &file, 64)?;
         let output = verify(&bundle)?;
         assert!(!output.status.success(), "{} was accepted", file.display());
@@ -119,7 +119,7 @@ async fn every_hostile_model_is_refused_before_a_worker_sees_it() -> Result {
 
 #[tokio::test]
 async fn a_port_in_use_is_named_with_the_option() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     let address = host.app_addr().to_string();
     let output = std::process::Command::new(bobbin())
         .args(["up", "--listen", &address, "--admin-listen", "127.0.0.1:0", "--state-dir"])

@@ -9,7 +9,7 @@ const PROMPTS: [&str; 6] =
 
 #[tokio::test]
 async fn sessions_that_share_a_batch_tell_what_they_tell_alone() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     let ask = |prompt: &str| json!({"prompt": prompt, "max_tokens": 24, "temperature": 0});
     let mut alone = Vec::new();
     for prompt in PROMPTS {
@@ -30,7 +30,7 @@ async fn sessions_that_share_a_batch_tell_what_they_tell_alone() -> Result {
 
 #[tokio::test]
 async fn several_sessions_decode_in_one_step() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     let ask = json!({"prompt": "Once upon a time", "max_tokens": 100, "temperature": 1.0});
     try_join_all((0..16).map(async |_| host.post_json("/story", &ask).await)).await?;
     let metrics =

@@ -19,7 +19,7 @@ fn line<'a>(text: &'a str, bundle: &str) -> &'a str {
 
 #[test]
 fn a_list_has_every_bundle_with_its_digest() -> Result {
-    let app = TestApp::example("")?;
+    let app = TestApp::stories("")?;
     let copy = app.bundle("storyteller", "1.0.0").join("storyteller-q8_0.gguf");
     app.add_bundle("another", "2.1.0", &copy, 64)?;
     let models = app.path().join("models");
@@ -45,7 +45,7 @@ fn a_list_has_every_bundle_with_its_digest() -> Result {
 
 #[test]
 fn an_unreadable_bundle_is_listed_with_why_and_fails_the_command() -> Result {
-    let app = TestApp::example("")?;
+    let app = TestApp::stories("")?;
     let broken = app.bundle("broken", "3.0.0");
     fs::create_dir_all(&broken)?;
     fs::write(broken.join("bundle.toml"), "format = 1\nnmae = \"broken\"\n")?;
@@ -74,7 +74,7 @@ fn a_repository_that_is_not_there_is_named() -> Result {
 
 #[test]
 fn a_sound_bundle_is_reported_file_by_file() -> Result {
-    let app = TestApp::example("")?;
+    let app = TestApp::stories("")?;
     let folder = app.bundle("storyteller", "1.0.0");
     let (code, report, errors) = bundle("verify", &[], &folder)?;
     assert_eq!(code, 0, "{errors}");
@@ -96,7 +96,7 @@ fn a_sound_bundle_is_reported_file_by_file() -> Result {
 
 #[test]
 fn a_damaged_bundle_is_reported_to_programs_with_the_file_and_why() -> Result {
-    let app = TestApp::example("")?;
+    let app = TestApp::stories("")?;
     let folder = app.bundle("storyteller", "1.0.0");
     let weights = folder.join("storyteller-q8_0.gguf");
     let mut bytes = fs::read(&weights)?;

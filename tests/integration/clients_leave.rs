@@ -10,7 +10,7 @@ const AT_ONCE: usize = 20;
 
 #[tokio::test]
 async fn a_client_that_leaves_mid_stream_frees_its_sequence() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     for round in 1..=5 {
         let ask = json!({"prompt": "Once upon a time", "max_tokens": 240, "stream": true, "temperature": 1.5});
         let mut events = host.stream("/story", &ask).await?;
@@ -31,7 +31,7 @@ async fn a_client_that_leaves_mid_stream_frees_its_sequence() -> Result {
 
 #[tokio::test]
 async fn of_a_thousand_clients_that_leave_none_leaves_anything_behind() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     let ask = json!({"prompt": "Once upon a time", "max_tokens": 240, "stream": true, "temperature": 1.5});
     for _ in 0..CLIENTS / AT_ONCE {
         let mut streams = try_join_all((0..AT_ONCE).map(|_| host.stream("/story", &ask))).await?;
@@ -54,7 +54,7 @@ async fn of_a_thousand_clients_that_leave_none_leaves_anything_behind() -> Resul
 
 #[tokio::test]
 async fn a_client_that_leaves_before_the_head_frees_its_sequence() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     // Without "stream" the head comes with the whole answer, so this client leaves before it.
     let ask = json!({"prompt": "Once upon a time", "max_tokens": 240, "temperature": 1.5}).to_string();
     for _ in 0..20 {

@@ -22,7 +22,7 @@ struct Ends {
 
 #[tokio::test]
 async fn of_a_hundred_kills_under_load_each_costs_the_answers_in_flight_only() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     kill(&host, 10).await?;
     let before = Held::by(&host).await?;
     let ends = kill(&host, KILLS).await?;

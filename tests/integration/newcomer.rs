@@ -1,5 +1,6 @@
 //! What a newcomer does first.
 
+use anyhow::Context as _;
 use bobbin_tests::{Result, TestHost};
 use serde_json::{Value, json};
 
@@ -119,5 +120,61 @@ async fn the_admin_listener_tells_health_readiness_and_metrics() -> Result {
     assert_eq!(metrics.sum("bobbin_time_to_first_token_seconds_count", &labels), 1.0);
     assert!(metrics.sum("bobbin_inter_token_seconds_count", &labels) >= 1.0, "{metrics}");
     assert!(metrics.sum("bobbin_http_requests_total", &[]) >= 1.0, "{metrics}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_means_the_same_comes_first() -> Result {
+    let host = TestHost::example().start().await?;
+    let among =
+        ["What is the price?", "My phone is broken.", "The package has not arrived.", "How do I reset my password?"];
+    let asks = [
+        ("When will my parcel come?", "The package has not arrived."),
+        ("How much does it cost?", "What is the price?"),
+        ("I forgot my password.", "How do I reset my password?"),
+        ("The screen of my phone cracked.", "My phone is broken."),
+    ];
+    for (text, nearest) in asks {
+        let answer = host.post_json("/similar", &json!({"text": text, "among": among})).await?;
+        assert_eq!(answer.status(), 200, "{}", answer.text());
+        assert_eq!(answer.header("bobbin-bundle"), Some("sentence@1.0.0"));
+        let answer = answer.json()?;
+        let matches = answer["matches"].as_array().context("no matches")?;
+        assert_eq!(matches[0]["text"], nearest, "{answer}");
+        let scores: Vec<f64> = matches.iter().filter_map(|found| found["score"].as_f64()).collect();
+        assert!(scores.len() == among.len() && scores.is_sorted_by(|a, b| a >= b), "{answer}");
+        for found in matches {
+            assert_eq!(
+                found["text"],
+                among[usize::try_from(found["index"].as_u64().context("no index")?)?],
+                "{answer}"
+            );
+        }
+        assert!(answer["usage"]["input_tokens"].as_u64() > Some(20), "{answer}");
+    }
+    let same = json!({"text": "A cat.", "among": ["A dog.", "A cat.", "A ship."], "top": 1});
+    let same = host.post_json("/similar", &same).await?.json()?;
+    assert_eq!(same["matches"].as_array().map(Vec::len), Some(1), "{same}");
+    assert!(same["matches"][0]["index"] == 1 && same["matches"][0]["score"].as_f64() > Some(0.999), "{same}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_no_comparison_is_refused_in_words() -> Result {
+    let host = TestHost::example().start().await?;
+    for (ask, word) in [
+        (json!({"text": "A cat."}), "among"),
+        (json!({"text": "A cat.", "among": "A dog."}), "sequence"),
+        (json!({"text": "A cat.", "among": [], "temperature": 1}), "temperature"),
+        (json!(["A cat."]), "an object with a"),
+    ] {
+        let answer = host.post_json("/similar", &ask).await?;
+        assert_eq!(answer.status(), 400, "{ask}: {}", answer.text());
+        assert!(answer.text().contains(word), "{ask}: {}", answer.text());
+    }
+    let none = host.post_json("/similar", &json!({"text": "A cat.", "among": []})).await?;
+    assert_eq!(none.json()?["matches"], json!([]), "{}", none.text());
+    let long = host.post_json("/similar", &json!({"text": "A cat. ".repeat(300), "among": ["A dog."]})).await?;
+    assert_eq!(long.status(), 413, "{}", long.text());
     Ok(())
 }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 #[tokio::test]
 async fn two_hundred_requests_at_a_bound_of_sixteen() -> Result {
-    let host = TestHost::example().max_in_flight(16).start().await?;
+    let host = TestHost::stories().max_in_flight(16).start().await?;
     let ask = json!({"prompt": "Once upon a time", "max_tokens": 120, "temperature": 1.0});
     let answers = join_all((0..200).map(|_| host.post_json("/story", &ask))).await;
     let (mut told, mut refused) = (0, 0);

@@ -24,7 +24,7 @@ async fn spins_request_headers_are_there_and_cannot_be_forged() -> Result {
 
 #[tokio::test]
 async fn spins_health_path_answers() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     assert_eq!(host.get("/.well-known/spin/health").await?.status(), 200);
     Ok(())
 }

@@ -34,7 +34,7 @@ async fn a_signal_lets_answers_finish_and_takes_nothing_new() -> Result {
 #[tokio::test]
 async fn a_signal_gives_up_a_verification_that_is_under_way() -> Result {
     const SIZE: u64 = 3 << 30;
-    let app = TestApp::example("")?;
+    let app = TestApp::stories("")?;
     app.add_hollow_bundle("hollow", "1.0.0", SIZE)?;
     app.release("hollow@1.0.0")?;
     let mut host = TestHost::of(&app.manifest()).start_unready().await?;
@@ -65,7 +65,7 @@ fn bytes_read(pid: u32) -> Option<u64> {
 
 #[tokio::test]
 async fn a_killed_host_takes_its_workers_with_it() -> Result {
-    let mut host = TestHost::example().start().await?;
+    let mut host = TestHost::stories().start().await?;
     let workers = host.workers()?;
     assert_eq!(workers.len(), 1);
     let pid = host.pid()?;

@@ -8,7 +8,7 @@ use serde_json::json;
 
 #[tokio::test]
 async fn a_worker_is_a_child_that_names_its_bundle() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     let [worker] = host.workers()?[..] else { panic!("{:?}", host.workers()?) };
     let line = std::fs::read_to_string(format!("/proc/{worker}/cmdline"))?;
     assert!(line.replace('\0', " ").starts_with("bobbin worker --bundle storyteller@1.0.0"), "{line:?}");
@@ -17,7 +17,7 @@ async fn a_worker_is_a_child_that_names_its_bundle() -> Result {
 
 #[tokio::test]
 async fn a_worker_killed_mid_stream_costs_its_streams_and_nothing_else() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     let ask = json!({"prompt": "Once upon a time", "max_tokens": 240, "stream": true, "temperature": 1.5});
     for round in 1..=3 {
         let mut streams = Vec::new();
@@ -49,7 +49,7 @@ async fn a_worker_killed_mid_stream_costs_its_streams_and_nothing_else() -> Resu
 
 #[tokio::test]
 async fn a_worker_killed_under_answers_that_have_returned_nothing_costs_them_nothing() -> Result {
-    let host = TestHost::example().log_filter("info").start().await?;
+    let host = TestHost::stories().log_filter("info").start().await?;
     let ask = json!({"prompt": "Once upon a time", "max_tokens": 240, "temperature": 1.5, "seed": 7});
     let before = host.post_json("/story", &ask).await?;
     let answers = join_all((0..8).map(|_| host.post_json("/story", &ask)));
@@ -84,7 +84,7 @@ fn is_an_error(end: &Result<Vec<String>>) -> bool {
 
 #[tokio::test]
 async fn a_worker_killed_while_idle_is_started_again() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     let [first] = host.workers()?[..] else { panic!("{:?}", host.workers()?) };
     host.signal(first, Signal::KILL)?;
     eventually(async || Ok((host.workers()?.first().is_some_and(|worker| *worker != first)).then_some(()))).await?;
@@ -95,7 +95,7 @@ async fn a_worker_killed_while_idle_is_started_again() -> Result {
 
 #[tokio::test]
 async fn ctrl_c_and_sigterm_do_not_reach_a_worker() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     let [worker] = host.workers()?[..] else { panic!("{:?}", host.workers()?) };
     host.signal(worker, Signal::INT)?;
     host.signal(worker, Signal::TERM)?;
@@ -107,7 +107,7 @@ async fn ctrl_c_and_sigterm_do_not_reach_a_worker() -> Result {
 
 #[tokio::test]
 async fn a_worker_that_keeps_dying_is_quarantined_and_says_so() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     let mut killed = Vec::new();
     for _ in 0..5 {
         let worker = eventually(async || {
@@ -169,7 +169,7 @@ async fn a_worker_that_stands_still_costs_requests_their_deadline_and_serves_aga
 
 #[tokio::test]
 async fn a_worker_that_stands_still_is_not_ready_until_it_answers_again() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     let [worker] = host.workers()?[..] else { panic!("{:?}", host.workers()?) };
     let ready = async || Result::Ok(host.admin("/readyz").await?);
     assert_eq!(ready().await?.status(), 200);

@@ -29,12 +29,14 @@ impl TestApp {
         Ok(Self { folder })
     }
 
-    /// The example application's two components and routes, with more manifest text at its end.
+    /// The application of [`TestHost::stories`](crate::TestHost::stories), with more manifest text at its end.
     ///
     /// # Errors
-    /// When files cannot be written.
-    pub fn example(more: &str) -> Result<Self> {
-        Self::new(&format!("{EXAMPLE}\n{more}"))
+    /// When files cannot be read or written.
+    pub fn stories(more: &str) -> Result<Self> {
+        // What is said twice is an error, and `models` is the repository that nobody has to name.
+        let stories = fixture("stories.toml")?.replace("[application.trigger.bobbin]\nrepository = \"models\"\n", "");
+        Self::new(&format!("{stories}\n{more}"))
     }
 
     /// The fixtures' application, with limits such as `"guest_cpu_seconds = 1"`, one a line.
@@ -42,11 +44,7 @@ impl TestApp {
     /// # Errors
     /// When files cannot be read or written.
     pub fn fixtures(limits: &str) -> Result<Self> {
-        let root = repository_root();
-        let fixtures = fs::read_to_string(root.join("tests/fixtures/spin.toml"))?;
-        let fixtures =
-            fixtures.replace("../../models", "models").replace("../../guest-components", "{root}/guest-components");
-        let fixtures = fixtures.replace("\"components/target", "\"{root}/tests/fixtures/components/target");
+        let fixtures = fixture("spin.toml")?;
         Self::new(&format!("{fixtures}\n[application.trigger.bobbin.limits]\n{limits}\n"))
     }
 
@@ -122,35 +120,16 @@ impl TestApp {
     }
 }
 
-const EXAMPLE: &str = r#"
-spin_manifest_version = 2
-
-[application]
-name = "test"
-version = "0.1.0"
-
-[application.trigger.bobbin.releases]
-story = "storyteller@1.0.0"
-
-[[trigger.http]]
-route = "/hello"
-component = "hello"
-
-[[trigger.http]]
-route = "/story"
-component = "storyteller"
-
-[component.hello]
-source = "{root}/guest-components/target/wasm32-wasip2/release/hello.wasm"
-
-[component.storyteller]
-source = "{root}/guest-components/target/wasm32-wasip2/release/storyteller.wasm"
-ai_models = ["story"]
-"#;
-
 const TEXT: BundleText = BundleText { context: 64, parallel: 8, more: "" };
 /// The digest of a file without bytes.
 const NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+/// A manifest of the fixtures, as [`TestApp::new`] takes it.
+fn fixture(name: &str) -> Result<String> {
+    let text = fs::read_to_string(repository_root().join("tests/fixtures").join(name))?;
+    let text = text.replace("../../models", "models").replace("../../guest-components", "{root}/guest-components");
+    Ok(text.replace("\"components/target", "\"{root}/tests/fixtures/components/target"))
+}
 
 fn copy(from: &Path, to: &Path) -> Result {
     fs::create_dir_all(to)?;

@@ -166,6 +166,12 @@ impl TestHost {
         Self::of(&repository_root().join("spin.toml"))
     }
 
+    /// An application with one model, and so with one worker: the example's `/hello` and `/story`.
+    #[must_use]
+    pub fn stories() -> TestHostBuilder {
+        Self::of(&repository_root().join("tests/fixtures/stories.toml"))
+    }
+
     /// The application whose components misbehave, and do things that the example does not.
     #[must_use]
     pub fn fixtures() -> TestHostBuilder {

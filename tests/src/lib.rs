@@ -1,6 +1,6 @@
 //! Starts the real `bobbin` binary with real models, and talks to it as its users do.
 //!
-//! Tests read as sentences: `TestHost::example().start().await`, then requests, then what a person would look
+//! Tests read as sentences: `TestHost::stories().start().await`, then requests, then what a person would look
 //! at: answers, headers, metrics, the log.
 
 #![allow(clippy::print_stdout, reason = "a skip says why")]

@@ -46,7 +46,7 @@ fn main() -> ExitCode {
 async fn run() -> Result<()> {
     let options = Options::read()?;
     println!("machine: {}", machine()?);
-    let app = TestApp::example("")?;
+    let app = TestApp::stories("")?;
     let bundle = bundle(&app, options.model.as_deref())?;
     app.release(&bundle.id)?;
     let host = TestHost::of(&app.manifest()).log_filter("info,bobbin::access=warn").start().await?;

@@ -66,7 +66,7 @@ async fn run() -> Result<()> {
 
 /// Each part has a host of its own, so that none inherits what another left in memory.
 async fn measure(part: &str, report: &mut Report) -> Result<()> {
-    let app = TestApp::example(ROUTES)?;
+    let app = TestApp::stories(ROUTES)?;
     let state = app.path().join("state");
     if part == "crashes" {
         return crashes::measure(&app.manifest(), &state, report).await;

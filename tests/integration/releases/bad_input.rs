@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 #[tokio::test]
 async fn each_mistake_has_its_code_and_changes_nothing() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     let release = host.release("story");
     let before = release.show().await?;
     let candidate = |bundle: &str, weight: Value| json!({"expected_generation": 1, "candidate": {"bundle": bundle, "weight": weight}});
@@ -58,7 +58,7 @@ async fn each_mistake_has_its_code_and_changes_nothing() -> Result {
 
 #[tokio::test]
 async fn text_that_is_no_json_and_names_that_are_none_are_refused() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     let path = "/admin/v1/releases/story";
     for body in ["", "{", "\u{0}", "{\"expected_generation\": 1, \"stable\": }"] {
         let answer = host.admin_send(Method::PUT, path, body.to_owned()).await?;
@@ -79,7 +79,7 @@ async fn text_that_is_no_json_and_names_that_are_none_are_refused() -> Result {
 
 #[tokio::test]
 async fn steps_that_lead_nowhere_are_refused() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     let release = host.release("story");
     for (step, code) in [("promote", "nothing_to_promote"), ("rollback", "nothing_to_roll_back")] {
         let answer = release.step(step).await?;
@@ -93,7 +93,7 @@ async fn steps_that_lead_nowhere_are_refused() -> Result {
 
 #[tokio::test]
 async fn of_two_writers_at_once_one_wins_and_the_other_is_told() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     let release = host.release("story");
     release.set(json!({"candidate": {"bundle": SEA, "weight": 1}})).await?;
     for round in 0..20_u64 {
@@ -118,7 +118,7 @@ async fn of_two_writers_at_once_one_wins_and_the_other_is_told() -> Result {
 #[tokio::test]
 async fn a_change_that_is_under_way_keeps_others_out_until_it_is_given_up() -> Result {
     // So large that it is being verified for as long as the test needs.
-    let app = TestApp::example("")?;
+    let app = TestApp::stories("")?;
     app.add_hollow_bundle("hollow", "1.0.0", 3 << 30)?;
     let host = TestHost::of(&app.manifest()).start().await?;
     let release = host.release("story");

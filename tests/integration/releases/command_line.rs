@@ -27,7 +27,7 @@ fn line<'a>(text: &'a str, word: &str) -> &'a str {
 
 #[tokio::test]
 async fn a_person_swaps_tries_and_goes_back() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     let (list, _) = done(&host, &["list"]).await?;
     assert!(line(&list, "http:/story:storyteller:story").contains(MEADOW), "{list}");
     let (shown, told) = done(&host, &["canary", "story", SEA, "--weight", "12.5", "--reason", "a try"]).await?;
@@ -56,7 +56,7 @@ async fn a_person_swaps_tries_and_goes_back() -> Result {
 
 #[tokio::test]
 async fn a_program_reads_json_and_nothing_else() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     let json = async |args: &[&str]| {
         let (text, errors) = done(&host, &[args, &["--json"]].concat()).await?;
         anyhow::ensure!(errors.is_empty(), "{args:?} said {errors}");
@@ -82,7 +82,7 @@ async fn a_program_reads_json_and_nothing_else() -> Result {
 
 #[tokio::test]
 async fn a_script_learns_from_the_exit_code_what_went_wrong() -> Result {
-    let host = TestHost::example().arg("--model-memory").arg("10000000").start().await?;
+    let host = TestHost::stories().arg("--model-memory").arg("10000000").start().await?;
     let cases: [(&[&str], i32, &str); 9] = [
         (&["set", "story", "--drain-seconds", "5", "--expect", "7"], 3, "--expect 1"),
         (&["promote", "story"], 3, "no candidate"),
@@ -111,7 +111,7 @@ async fn a_script_learns_from_the_exit_code_what_went_wrong() -> Result {
 
 #[tokio::test]
 async fn without_its_token_a_host_answers_nobody() -> Result {
-    let host = TestHost::example().arg("--admin-token").arg("a secret").start().await?;
+    let host = TestHost::stories().arg("--admin-token").arg("a secret").start().await?;
     for (token, expected) in [(None, 6), (Some("another"), 6), (Some("a secret"), 0)] {
         let given: Vec<&str> = token.into_iter().flat_map(|token| ["--admin-token", token]).collect();
         let (code, text, errors) =

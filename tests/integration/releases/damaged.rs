@@ -18,7 +18,7 @@ async fn that_knew_both(app: &TestApp) -> Result<TestHost> {
 
 #[tokio::test]
 async fn a_truncated_version_is_refused_for_a_new_load() -> Result {
-    let app = TestApp::example("")?;
+    let app = TestApp::stories("")?;
     let host = that_knew_both(&app).await?;
     let weights = app.bundle("storyteller", "1.1.0").join("storyteller-q8_0.gguf");
     fs::File::options().write(true).open(&weights)?.set_len(500_000)?;
@@ -33,7 +33,7 @@ async fn a_truncated_version_is_refused_for_a_new_load() -> Result {
 
 #[tokio::test]
 async fn a_version_that_was_replaced_by_other_weights_is_refused_even_with_right_digests() -> Result {
-    let app = TestApp::example("")?;
+    let app = TestApp::stories("")?;
     let host = that_knew_both(&app).await?;
     let (old, new) = (app.bundle("storyteller", "1.0.0"), app.bundle("storyteller", "1.1.0"));
     fs::copy(old.join("storyteller-q8_0.gguf"), new.join("storyteller-q8_0.gguf"))?;
@@ -48,7 +48,7 @@ async fn a_version_that_was_replaced_by_other_weights_is_refused_even_with_right
 
 #[tokio::test]
 async fn the_running_worker_and_the_next_one_of_its_blob_go_on_when_the_folder_is_overwritten() -> Result {
-    let app = TestApp::example("")?;
+    let app = TestApp::stories("")?;
     let host = TestHost::of(&app.manifest()).start().await?;
     let ask = json!({"prompt": "Once upon a time", "max_tokens": 40, "temperature": 0});
     let before = tell(&host, &ask).await?.text;

@@ -110,7 +110,7 @@ async fn a_guest_that_does_not_ask_again_is_cut() -> Result {
 
 #[tokio::test]
 async fn a_session_of_which_nothing_was_returned_moves_to_the_new_version() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     let release = host.release("story");
     release.set(json!({"drain_seconds": 0, "keep_warm_seconds": 600})).await?;
     // Loaded already, so that the swap meets answers that have just begun.

@@ -34,7 +34,7 @@ async fn everybody_learns_why(host: &TestHost, answer: &Value, code: &str, why: 
 
 #[tokio::test]
 async fn a_candidate_that_does_not_match_its_fingerprint_never_answers() -> Result {
-    let app = TestApp::example("")?;
+    let app = TestApp::stories("")?;
     app.publish("1.2.0", "1.1.0", |_, manifest| manifest.replace("logprobs = [-1.", "logprobs = [-91."))?;
     let host = TestHost::of(&app.manifest()).start().await?;
     let candidate = json!({"candidate": {"bundle": "storyteller@1.2.0", "weight": 50}});
@@ -51,7 +51,7 @@ async fn a_candidate_that_does_not_match_its_fingerprint_never_answers() -> Resu
 
 #[tokio::test]
 async fn a_candidate_whose_worker_aborts_while_it_loads_never_answers() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     let release = host.release("story");
     let answer = release.begin(json!({"candidate": {"bundle": SEA, "weight": 50}})).await?;
     assert_eq!(answer.status(), 202, "{}", answer.text());
@@ -74,7 +74,7 @@ async fn a_candidate_whose_worker_aborts_while_it_loads_never_answers() -> Resul
 #[tokio::test]
 async fn a_candidate_that_needs_too_much_memory_is_refused_before_it_is_loaded() -> Result {
     let room = super::policies::need().await? * 3 / 2;
-    let host = TestHost::example().arg("--model-memory").arg(&room.to_string()).start().await?;
+    let host = TestHost::stories().arg("--model-memory").arg(&room.to_string()).start().await?;
     let candidate = json!({"candidate": {"bundle": SEA, "weight": 50}});
     let answer = host.release("story").try_set(candidate).await?;
     assert_eq!(answer.status(), 422, "{}", answer.text());
@@ -86,7 +86,7 @@ async fn a_candidate_that_needs_too_much_memory_is_refused_before_it_is_loaded()
 
 #[tokio::test]
 async fn a_stable_version_that_would_not_serve_leaves_the_old_one_in_place() -> Result {
-    let app = TestApp::example("")?;
+    let app = TestApp::stories("")?;
     app.publish("1.2.0", "1.1.0", |folder, manifest| {
         std::fs::write(folder.join("storyteller-q8_0.gguf"), b"GGUF and nothing more").unwrap();
         manifest
@@ -101,7 +101,7 @@ async fn a_stable_version_that_would_not_serve_leaves_the_old_one_in_place() -> 
 #[tokio::test]
 async fn hostile_weights_are_refused_before_anything_loads_them() -> Result {
     let Some(models) = shared_models() else { return Ok(()) };
-    let app = TestApp::example("")?;
+    let app = TestApp::stories("")?;
     let host = TestHost::of(&app.manifest()).start().await?;
     let mut tried = 0;
     for entry in std::fs::read_dir(models.join("hostile"))? {

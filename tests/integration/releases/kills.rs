@@ -52,7 +52,7 @@ impl Known {
 
 #[tokio::test]
 async fn after_a_kill_at_any_step_the_last_committed_generation_serves() -> Result {
-    let app = TestApp::example("")?;
+    let app = TestApp::stories("")?;
     let folder = async |folder: u64| {
         let state = TempDir::new()?;
         let mut known = Known { generation: 1, stable: MEADOW };
@@ -74,7 +74,7 @@ async fn after_a_kill_at_any_step_the_last_committed_generation_serves() -> Resu
 #[tokio::test]
 async fn every_commit_that_was_answered_is_there_after_a_kill() -> Result {
     const BURSTS: u64 = 20;
-    let (app, state) = (TestApp::example("")?, TempDir::new()?);
+    let (app, state) = (TestApp::stories("")?, TempDir::new()?);
     // Each generation is one whose number is in its own settings.
     let drain = |generation: u64| generation % 1000;
     let mut answered = 1;

@@ -14,7 +14,7 @@ const REMEMBERED: u64 = 1 << 20;
 
 #[tokio::test]
 async fn memory_is_back_at_its_baseline_after_a_hundred_swaps() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     let release = host.release("story");
     release.set(json!({"keep_warm_seconds": 0})).await?;
     let mut baseline = 0;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 /// A host with room for nothing, which has found that out.
 async fn without_room() -> Result<TestHost> {
-    let host = TestHost::example().arg("--model-memory").arg("1").start_unready().await?;
+    let host = TestHost::stories().arg("--model-memory").arg("1").start_unready().await?;
     let failed = async || Ok((host.release("story").show().await?["stable"]["state"] == "failed").then_some(()));
     eventually(failed).await?;
     Ok(host)
@@ -78,7 +78,7 @@ fn most_workers_at_once(events: &[AdminEvent]) -> usize {
 
 #[tokio::test]
 async fn auto_retires_first_where_there_is_room_for_one() -> Result {
-    let app = TestApp::example("")?;
+    let app = TestApp::stories("")?;
     let host = with_room_for_one(&app).await?;
     let mut events = host.events(None).await?;
     let shown = host.release("story").swap_to(SEA).await?;
@@ -92,7 +92,7 @@ async fn auto_retires_first_where_there_is_room_for_one() -> Result {
 
 #[tokio::test]
 async fn availability_is_refused_where_there_is_room_for_one_and_says_what_helps() -> Result {
-    let app = TestApp::example("")?;
+    let app = TestApp::stories("")?;
     let host = with_room_for_one(&app).await?;
     let answer = host.release("story").try_set(json!({"stable": SEA, "policy": "availability"})).await?;
     assert_eq!((answer.status(), answer.json()?["code"].as_str()), (422, Some("does_not_fit")), "{}", answer.text());
@@ -104,7 +104,7 @@ async fn availability_is_refused_where_there_is_room_for_one_and_says_what_helps
 
 #[tokio::test]
 async fn resource_never_has_two_workers_at_once() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     let release = host.release("story");
     let mut events = host.events(None).await?;
     release.set(json!({"policy": "resource"})).await?;
@@ -120,7 +120,7 @@ async fn resource_never_has_two_workers_at_once() -> Result {
 
 #[tokio::test]
 async fn an_old_version_that_retired_for_one_that_fails_comes_back() -> Result {
-    let app = TestApp::example("")?;
+    let app = TestApp::stories("")?;
     app.publish("1.2.0", "1.1.0", |_, manifest| manifest.replace("logprobs = [-1.", "logprobs = [-91."))?;
     let host = with_room_for_one(&app).await?;
     let release = host.release("story");

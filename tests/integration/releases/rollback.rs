@@ -12,7 +12,7 @@ fn loads(events: &[AdminEvent]) -> bool {
 
 #[tokio::test]
 async fn a_warm_rollback_loads_nothing_and_is_seen_within_a_millisecond() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     let release = host.release("story");
     let shown = release.swap_to(SEA).await?;
     assert_eq!(
@@ -37,7 +37,7 @@ async fn a_warm_rollback_loads_nothing_and_is_seen_within_a_millisecond() -> Res
 
 #[tokio::test]
 async fn a_previous_version_cools_in_time_and_a_rollback_loads_it_again() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     let release = host.release("story");
     release.set(json!({"stable": SEA, "keep_warm_seconds": 1})).await?;
     assert_eq!(host.workers_of(MEADOW)?.len(), 1, "it is kept warm");
@@ -55,7 +55,7 @@ async fn a_previous_version_cools_in_time_and_a_rollback_loads_it_again() -> Res
 
 #[tokio::test]
 async fn a_rollback_ends_a_canary_and_a_promotion_is_undone_by_it() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     let release = host.release("story");
     release.set(json!({"candidate": {"bundle": SEA, "weight": 50}})).await?;
     let shown = release.make("promote").await?;
@@ -71,7 +71,7 @@ async fn a_rollback_ends_a_canary_and_a_promotion_is_undone_by_it() -> Result {
 #[tokio::test]
 async fn a_rollback_overtakes_a_change_that_is_under_way() -> Result {
     // So large that it is being verified for as long as the test needs.
-    let app = TestApp::example("")?;
+    let app = TestApp::stories("")?;
     app.add_hollow_bundle("hollow", "1.0.0", 3 << 30)?;
     let host = TestHost::of(&app.manifest()).start().await?;
     let release = host.release("story");

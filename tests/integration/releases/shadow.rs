@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 #[tokio::test]
 async fn a_shadow_records_its_agreement_and_changes_no_answer() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     let release = host.release("story");
     let ask = json!({"prompt": "Once upon a time", "max_tokens": 60, "temperature": 0});
     let alone = tell(&host, &ask).await?;
@@ -41,7 +41,7 @@ async fn a_shadow_records_its_agreement_and_changes_no_answer() -> Result {
 
 #[tokio::test]
 async fn what_a_shadow_asks_for_reaches_no_client() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     let mut ask = json!({"prompt": "Once upon a time", "max_tokens": 12, "temperature": 0});
     let body = async |ask: &Value| Result::Ok(host.post_json("/story", ask).await?.text().to_owned());
     let (whole, told) = (body(&ask).await?, stream(&host, &ask).await?);
@@ -70,7 +70,7 @@ async fn what_a_shadow_asks_for_reaches_no_client() -> Result {
 
 #[tokio::test]
 async fn a_shadow_that_dies_costs_no_request() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     host.release("story").set(json!({"shadow": SEA})).await?;
     let ask = json!({"prompt": "Once upon a time", "max_tokens": 40});
     for _ in 0..3 {

@@ -39,7 +39,7 @@ fn canary(weight: f64) -> Value {
 
 #[tokio::test]
 async fn ten_thousand_requests_split_within_one_percent_of_the_weight() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     host.release("story").set(canary(12.5)).await?;
     let asks: Vec<_> = (0..10_000).map(|number| ("x-number", number.to_string())).collect();
     let taken = taken_by_the_candidate(&host, &asks).await?.len();
@@ -49,7 +49,7 @@ async fn ten_thousand_requests_split_within_one_percent_of_the_weight() -> Resul
 
 #[tokio::test]
 async fn a_sticky_key_never_changes_side_and_growth_moves_keys_one_way() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     let release = host.release("story");
     let mut edit = canary(20.0);
     edit["sticky"] = "header:x-user".into();
@@ -71,7 +71,7 @@ async fn a_sticky_key_never_changes_side_and_growth_moves_keys_one_way() -> Resu
 
 #[tokio::test]
 async fn a_tester_chooses_a_version_where_the_release_allows_it() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     let release = host.release("story");
     release.set(canary(0.0)).await?;
     let chosen = async |word: &str| {

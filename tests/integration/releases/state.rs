@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 #[tokio::test]
 async fn a_release_is_after_a_restart_what_it_was_before() -> Result {
-    let (app, state) = (TestApp::example("")?, TempDir::new()?);
+    let (app, state) = (TestApp::stories("")?, TempDir::new()?);
     let host = TestHost::of(&app.manifest()).state_dir(state.path()).start().await?;
     let release = host.release("story");
     release.swap_to(SEA).await?;
@@ -42,7 +42,7 @@ async fn a_release_is_after_a_restart_what_it_was_before() -> Result {
 
 #[tokio::test]
 async fn a_declaration_that_changed_makes_a_new_generation_and_says_so() -> Result {
-    let (app, state) = (TestApp::example("")?, TempDir::new()?);
+    let (app, state) = (TestApp::stories("")?, TempDir::new()?);
     let host = TestHost::of(&app.manifest()).state_dir(state.path()).start().await?;
     host.release("story").set(json!({"drain_seconds": 7})).await?;
     host.kill().await?;
@@ -61,7 +61,7 @@ async fn a_declaration_that_changed_makes_a_new_generation_and_says_so() -> Resu
 
 #[tokio::test]
 async fn a_second_host_on_the_same_state_is_refused_by_name() -> Result {
-    let (app, state) = (TestApp::example("")?, TempDir::new()?);
+    let (app, state) = (TestApp::stories("")?, TempDir::new()?);
     let host = TestHost::of(&app.manifest()).state_dir(state.path()).start().await?;
     let refused = TestHost::of(&app.manifest()).state_dir(state.path()).refused().await?;
     for part in [format!("process {}", host.pid()?), state.path().display().to_string(), "--state-dir".to_owned()] {
@@ -75,7 +75,7 @@ async fn a_second_host_on_the_same_state_is_refused_by_name() -> Result {
 
 #[tokio::test]
 async fn a_state_that_cannot_be_read_is_refused_with_its_path_and_never_overwritten() -> Result {
-    let (app, state) = (TestApp::example("")?, TempDir::new()?);
+    let (app, state) = (TestApp::stories("")?, TempDir::new()?);
     let database = state.path().join("releases.sqlite");
     std::fs::write(&database, "this is no database".repeat(100))?;
     let refused = TestHost::of(&app.manifest()).state_dir(state.path()).refused().await?;
@@ -86,7 +86,7 @@ async fn a_state_that_cannot_be_read_is_refused_with_its_path_and_never_overwrit
 
 #[tokio::test]
 async fn a_host_whose_bundle_is_gone_says_so_and_serves_once_it_is_back() -> Result {
-    let (app, state) = (TestApp::example("")?, TempDir::new()?);
+    let (app, state) = (TestApp::stories("")?, TempDir::new()?);
     let host = TestHost::of(&app.manifest()).state_dir(state.path()).start().await?;
     host.release("story").swap_to(SEA).await?;
     host.kill().await?;
@@ -109,7 +109,7 @@ async fn a_host_whose_bundle_is_gone_says_so_and_serves_once_it_is_back() -> Res
 
 #[tokio::test]
 async fn a_full_disk_refuses_a_change_and_the_old_generation_serves() -> Result {
-    let (app, state) = (TestApp::example("")?, TempDir::new()?);
+    let (app, state) = (TestApp::stories("")?, TempDir::new()?);
     let Some(program) = on_a_small_disk(state.path(), "16m") else { return Ok(()) };
     let host = TestHost::of(&app.manifest()).state_dir(state.path()).through(program).start().await?;
     let release = host.release("story");

@@ -12,7 +12,7 @@ const CLIENTS: u64 = 16;
 
 #[tokio::test]
 async fn each_version_is_known_by_its_words() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     let hear = async || {
         let stories = try_join_all((0..24).map(async |seed| tell(&host, &ask(seed)).await)).await?;
         // A short story may have no word of its theme; one with a word of the other would be a mistaken test.
@@ -38,7 +38,7 @@ async fn each_version_is_known_by_its_words() -> Result {
 
 #[tokio::test]
 async fn a_thousand_swaps_under_load_cut_nothing_and_mix_nothing() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     let release = host.release("story");
     // Both are loaded from here on: the one that does not serve is kept warm.
     release.swap_to(SEA).await?;
@@ -109,7 +109,7 @@ async fn a_stream_that_is_open_across_several_swaps_ends_on_its_version() -> Res
 #[tokio::test]
 async fn swaps_between_versions_that_have_to_be_loaded_cut_nothing_either() -> Result {
     const LOADS: u64 = 12;
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     let release = host.release("story");
     release.set(json!({"keep_warm_seconds": 0})).await?;
     let done = AtomicBool::new(false);

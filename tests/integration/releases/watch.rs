@@ -12,7 +12,7 @@ async fn listed(host: &TestHost, bundle: &str) -> Result<Option<Value>> {
 
 #[tokio::test]
 async fn a_bundle_that_appears_is_verified_listed_and_can_be_released() -> Result {
-    let app = TestApp::example("")?;
+    let app = TestApp::stories("")?;
     let host = TestHost::of(&app.manifest()).start().await?;
     let mut events = host.events(None).await?;
     app.publish("1.2.0", "1.1.0", |_, manifest| manifest)?;
@@ -32,7 +32,7 @@ async fn a_bundle_that_appears_is_verified_listed_and_can_be_released() -> Resul
 
 #[tokio::test]
 async fn a_bundle_that_is_being_written_is_not_there_yet() -> Result {
-    let app = TestApp::example("")?;
+    let app = TestApp::stories("")?;
     let host = TestHost::of(&app.manifest()).start().await?;
     let mut events = host.events(None).await?;
     let whole = app.bundle("storyteller", "1.1.0");
@@ -54,7 +54,7 @@ async fn a_bundle_that_is_being_written_is_not_there_yet() -> Result {
 
 #[tokio::test]
 async fn a_bundle_that_is_broken_is_listed_with_why_and_one_that_goes_is_listed_no_more() -> Result {
-    let app = TestApp::example("")?;
+    let app = TestApp::stories("")?;
     let host = TestHost::of(&app.manifest()).start().await?;
     let mut events = host.events(None).await?;
     let folder = app.publish("1.2.0", "1.1.0", |_, manifest| manifest.replace("sha256 = \"c", "sha256 = \"d"))?;
@@ -72,7 +72,7 @@ async fn a_bundle_that_is_broken_is_listed_with_why_and_one_that_goes_is_listed_
 
 #[tokio::test]
 async fn a_listener_that_was_away_continues_where_it_left_off() -> Result {
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     let mut events = host.events(None).await?;
     let release = host.release("story");
     release.set(json!({"drain_seconds": 1})).await?;

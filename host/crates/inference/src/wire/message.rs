@@ -36,6 +36,8 @@ pub struct LoadSpec {
     pub kind: GraphKind,
     /// The weights: a blob that was verified.
     pub weights: PathBuf,
+    /// The tokenizer.json that the bundle ships, a blob too: it must agree with the weights' vocabulary.
+    pub tokenizer: Option<PathBuf>,
     /// The most tokens that one session holds.
     pub context: u32,
     /// The most sequences decoded at once.

@@ -13,6 +13,7 @@ pub(crate) fn to_worker() -> Vec<ToWorker> {
         bundle: "storyteller@1.0.0".into(),
         kind: GraphKind::Generate,
         weights: "/state/blobs/sha256/ab".into(),
+        tokenizer: None,
         context: 512,
         parallel: 4,
         threads: 2,

@@ -10,7 +10,6 @@
 
 mod gbnf;
 
-pub(super) use gbnf::MOST_TIMES;
 use gbnf::{Item, Rule, Symbol};
 
 /// Ways in which one rule begins.

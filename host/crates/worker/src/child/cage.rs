@@ -19,6 +19,7 @@ use seccompiler::{
     SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
 };
 use std::collections::BTreeMap;
+use std::iter;
 use std::path::Path;
 
 /// What may be read besides the weights. glibc and libgomp look at the processors, and load libgcc late.
@@ -52,12 +53,12 @@ pub(super) struct Cage {
 
 impl Cage {
     /// Closes the cage around this thread and all threads it starts from now on.
-    pub(super) fn close(weights: &Path) -> Self {
+    pub(super) fn close(weights: &Path, tokenizer: Option<&Path>) -> Self {
         let meter = DataMeter::open();
         let mut rules = vec![("core_limit".to_owned(), None)];
         let mut rule = |name: &str, result: Result<(), String>| rules.push((name.to_owned(), result.err()));
         rule("capabilities", no_capabilities());
-        rule("landlock", landlock(weights));
+        rule("landlock", landlock(iter::once(weights).chain(tokenizer)));
         rule("seccomp", seccomp());
         let meter = match meter {
             Ok(meter) => Some(meter),
@@ -102,7 +103,7 @@ fn no_capabilities() -> Result<(), String> {
     set_capabilities(None, none).map_err(|error| error.to_string())
 }
 
-fn landlock(weights: &Path) -> Result<(), String> {
+fn landlock<'a>(files: impl Iterator<Item = &'a Path>) -> Result<(), String> {
     let abi = ABI::V6;
     let restrict = || {
         Ruleset::default()
@@ -110,7 +111,7 @@ fn landlock(weights: &Path) -> Result<(), String> {
             .handle_access(AccessNet::from_all(abi))?
             .scope(Scope::from_all(abi))?
             .create()?
-            .add_rules(path_beneath_rules([weights], AccessFs::ReadFile))?
+            .add_rules(path_beneath_rules(files, AccessFs::ReadFile))?
             .add_rules(path_beneath_rules(READABLE, AccessFs::ReadFile | AccessFs::ReadDir | AccessFs::Execute))?
             .restrict_self()
     };

@@ -3,16 +3,18 @@
 //! A grammar comes from a request, and a small one can make llama.cpp work for very long: when it compiles,
 //! and again at any token. So each constrained compute has a thread of its own, which compiles the grammar
 //! and then chooses the tokens; the engine goes on with everybody else meanwhile, and the compute's deadline
-//! bounds the rest. A choice that is under way cannot be interrupted, nor run out of memory without ending the
-//! process, so what could do either is refused first: see [`ambiguity`] for grammars and [`schema`] for schemas.
-//! Nothing further is begun for a compute that is over.
+//! bounds the rest. Nothing further is begun for a compute that is over.
+//!
+//! Schemas are obeyed by llguidance, which bounds its work itself: see [`json`]. Grammars in GBNF are llama.cpp's own
+//! language, and it reads them. There a choice that is under way cannot be interrupted, nor run out of memory without
+//! ending the process, so what could do either is refused first: see [`ambiguity`].
 //!
 //! A token is chosen without the grammar first, and only when the grammar refuses it among those it allows:
 //! looking at one token is cheap, looking at the whole vocabulary is not. What ends an answer is never
-//! accepted into the grammar, and a grammar that refused a token it had allowed is not asked again:
+//! accepted into the grammar, and one of llama.cpp's that refused a token it had allowed is not asked again:
 //! llama.cpp aborts on both.
 
-mod schema;
+mod json;
 
 use super::ambiguity;
 use super::event::Event;
@@ -21,6 +23,7 @@ use super::sampler::{self, Sampler, Scratch};
 use super::schedule::Token;
 use bobbin_inference::wire::CallId;
 use bobbin_inference::{Constraint, InferenceError, Reason};
+use json::{Json, Schemas};
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::LlamaToken;
@@ -39,14 +42,13 @@ const MOST_NESTED: usize = 64;
 /// Processor time that one choice may take. The ways to go on can also multiply from token to token: then each choice
 /// takes longer than the last, and this ends it before memory does.
 const MOST_TIME: Duration = Duration::from_millis(500);
-/// Bytes of a grammar that a schema becomes.
-const MOST_BYTES: usize = 1 << 20;
 
 /// Starts constrained samplers, a bounded number at a time.
 pub(super) struct Constraints {
     model: &'static LlamaModel,
     events: SyncSender<Event>,
     alive: Arc<AtomicUsize>,
+    schemas: Arc<Schemas>,
 }
 
 /// The engine's end of one constrained sampler. Dropping it ends the sampler after the step that it is at.
@@ -77,7 +79,7 @@ impl Drop for Alive {
 impl Constraints {
     /// For a loaded model.
     pub(super) fn new(model: &'static LlamaModel, events: SyncSender<Event>) -> Self {
-        Self { model, events, alive: Arc::new(AtomicUsize::new(0)) }
+        Self { model, events, alive: Arc::default(), schemas: Arc::default() }
     }
 
     /// Starts compiling; [`Event::Compiled`] says how it went, and then logits may be sent.
@@ -100,12 +102,18 @@ impl Constraints {
         }
         let alive = Alive(Arc::clone(&self.alive));
         let (requests, inbox) = channel();
-        let (model, events) = (self.model, self.events.clone());
+        let (model, events, schemas) = (self.model, self.events.clone(), Arc::clone(&self.schemas));
         let constrained = Constrained { requests, over: Arc::default() };
         let over = Arc::clone(&constrained.over);
         let run = move || {
             let _alive = alive;
-            run(model, call, constraint, sampler, &inbox, &events, &over);
+            match compile(model, &schemas, constraint, &over) {
+                Ok(grammar) => {
+                    let guided = Guided { model, grammar, sampler, scratch: sampler::scratch() };
+                    run(guided, call, &inbox, &events, &over);
+                }
+                Err(error) => drop(events.send(Event::Compiled(call, Err(error)))),
+            }
         };
         let thread = std::thread::Builder::new().name("grammar".into()).stack_size(STACK).spawn(run);
         thread.map_err(|error| {
@@ -123,23 +131,7 @@ impl Constrained {
     }
 }
 
-fn run(
-    model: &LlamaModel,
-    call: CallId,
-    constraint: Constraint,
-    sampler: Sampler,
-    inbox: &Receiver<Request>,
-    events: &SyncSender<Event>,
-    over: &AtomicBool,
-) {
-    let grammar = match compile(model, constraint, over) {
-        Ok(grammar) => grammar,
-        Err(error) => {
-            let _ = events.send(Event::Compiled(call, Err(error)));
-            return;
-        }
-    };
-    let mut guided = Guided { model, grammar, sampler, scratch: sampler::scratch() };
+fn run(mut guided: Guided<'_>, call: CallId, inbox: &Receiver<Request>, events: &SyncSender<Event>, over: &AtomicBool) {
     if events.send(Event::Compiled(call, Ok(()))).is_err() {
         return;
     }
@@ -158,9 +150,15 @@ fn run(
     }
 }
 
+/// What an answer must obey.
+enum Grammar {
+    Gbnf(LlamaSampler),
+    Json(Box<Json>),
+}
+
 struct Guided<'a> {
     model: &'a LlamaModel,
-    grammar: LlamaSampler,
+    grammar: Grammar,
     sampler: Sampler,
     scratch: Scratch,
 }
@@ -168,37 +166,74 @@ struct Guided<'a> {
 impl Guided<'_> {
     /// `None` when the grammar allows nothing more.
     fn choose(&mut self, logits: &[f32]) -> Result<Option<Token>, InferenceError> {
+        if self.grammar.is_over() {
+            return Ok(None);
+        }
         let mut token = self.sampler.choose(logits, &mut self.scratch)?;
-        if !self.allows(token) {
+        if !self.grammar.allows(token)? {
             sampler::fill(&mut self.scratch, logits);
-            self.grammar.apply(&mut self.scratch);
+            self.grammar.restrict(&mut self.scratch)?;
             if !self.scratch.data.iter().any(|candidate| candidate.logit().is_finite()) {
                 return Ok(None);
             }
             token = self.sampler.choose_among(&mut self.scratch)?;
-            if !self.allows(token) {
+            if !self.grammar.allows(token)? {
                 return Ok(None);
             }
         }
         if self.model.vocab().is_eog(LlamaToken::new(token)) {
             return Ok(Some(token));
         }
-        self.grammar.try_accept(LlamaToken::new(token)).map_err(|error| {
-            InferenceError::new(
-                Reason::InvalidGrammar,
-                format!("the grammar failed at a token that it had allowed: {error}; simplify the grammar"),
-            )
-        })?;
+        self.grammar.accept(token)?;
         self.sampler.accept(token);
         Ok(Some(token))
     }
+}
 
-    fn allows(&mut self, token: Token) -> bool {
-        let alone = LlamaTokenData::new(LlamaToken::new(token), 1.0, 0.0);
-        let mut alone = Scratch::new(vec![alone], false);
-        self.grammar.apply(&mut alone);
-        alone.data.first().is_some_and(|candidate| candidate.logit().is_finite())
+impl Grammar {
+    /// Whether it is known that nothing more may come.
+    fn is_over(&self) -> bool {
+        match self {
+            Self::Gbnf(_) => false,
+            Self::Json(json) => json.is_over(),
+        }
     }
+
+    fn allows(&mut self, token: Token) -> Result<bool, InferenceError> {
+        match self {
+            Self::Gbnf(grammar) => {
+                let alone = LlamaTokenData::new(LlamaToken::new(token), 1.0, 0.0);
+                let mut alone = Scratch::new(vec![alone], false);
+                grammar.apply(&mut alone);
+                Ok(alone.data.first().is_some_and(|candidate| candidate.logit().is_finite()))
+            }
+            Self::Json(json) => json.allows(token).map_err(failed),
+        }
+    }
+
+    fn restrict(&mut self, candidates: &mut Scratch) -> Result<(), InferenceError> {
+        match self {
+            Self::Gbnf(grammar) => {
+                grammar.apply(candidates);
+                Ok(())
+            }
+            Self::Json(json) => json.restrict(candidates).map_err(failed),
+        }
+    }
+
+    fn accept(&mut self, token: Token) -> Result<(), InferenceError> {
+        match self {
+            Self::Gbnf(grammar) => {
+                grammar.try_accept(LlamaToken::new(token)).map_err(|error| failed(error.to_string()))
+            }
+            Self::Json(json) => json.accept(token).map_err(failed),
+        }
+    }
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "it is what errors are mapped with")]
+fn failed(error: String) -> InferenceError {
+    invalid(format!("the grammar or schema failed in the middle of the answer: {error}; simplify it"))
 }
 
 fn too_slow() -> InferenceError {
@@ -212,40 +247,32 @@ fn too_slow() -> InferenceError {
     )
 }
 
-fn compile(model: &LlamaModel, constraint: Constraint, over: &AtomicBool) -> Result<LlamaSampler, InferenceError> {
+fn compile(
+    model: &LlamaModel,
+    schemas: &Schemas,
+    constraint: Constraint,
+    over: &AtomicBool,
+) -> Result<Grammar, InferenceError> {
     let grammar = match constraint {
-        Constraint::Grammar(grammar) => {
-            ambiguity::check(&grammar).map_err(|error| invalid(format!("the grammar is refused: {error}")))?;
-            grammar
+        Constraint::Grammar(grammar) => grammar,
+        Constraint::JsonSchema(schema) => {
+            let json = schemas.compile(model, parse_schema(&schema)?);
+            let json = json.map_err(|error| {
+                invalid(format!("the JSON schema cannot be obeyed: {error}; docs/wasi-nn.md says what is supported"))
+            });
+            return json.map(|json| Grammar::Json(Box::new(json)));
         }
-        Constraint::JsonSchema(schema) => convert(&schema)?,
     };
+    ambiguity::check(&grammar).map_err(|error| invalid(format!("the grammar is refused: {error}")))?;
     if over.load(Ordering::Acquire) {
         return Err(invalid("the compute ended before its grammar was compiled".into()));
     }
-    LlamaSampler::grammar(model, &grammar, "root").map_err(|error| {
+    let grammar = LlamaSampler::grammar(model, &grammar, "root").map_err(|error| {
         invalid(format!(
             "the grammar reads but does not compile: {error}; a token in <> must be one token of the model"
         ))
-    })
-}
-
-/// A schema's grammar, checked as one that a request brings.
-fn convert(text: &str) -> Result<String, InferenceError> {
-    let why = |error: &str| {
-        invalid(format!("the JSON schema cannot be turned into a grammar: {error}; {}", schema::SUPPORTED))
-    };
-    schema::check(&parse_schema(text)?).map_err(|error| why(&error))?;
-    let grammar = llama_cpp_2::json_schema_to_grammar(text).map_err(|error| why(&error.to_string()))?;
-    if grammar.len() > MOST_BYTES {
-        return Err(invalid(format!(
-            "the JSON schema becomes a grammar of {} bytes; at most {MOST_BYTES} are allowed; simplify it",
-            grammar.len()
-        )));
-    }
-    ambiguity::check(&grammar)
-        .map_err(|error| invalid(format!("the grammar that the JSON schema becomes is refused: {error}")))?;
-    Ok(grammar)
+    });
+    grammar.map(Grammar::Gbnf)
 }
 
 fn invalid(message: String) -> InferenceError {
@@ -315,59 +342,5 @@ mod tests {
         assert_eq!(check_depth(&endless).unwrap_err().reason, Reason::InvalidGrammar);
         let pattern = Constraint::JsonSchema(format!(r#"{{"type":"string","pattern":"^{}$"}}"#, "(".repeat(70)));
         assert!(check_depth(&pattern).is_err());
-    }
-
-    #[test]
-    fn ordinary_schemas_pass() {
-        let many: Vec<String> = (0..300).map(|number| format!("value {number}")).collect();
-        let object = serde_json::json!({"type": "object", "properties": {
-            "name": {"type": "string", "minLength": 1, "maxLength": 80}, "age": {"type": "integer", "minimum": 0, "maximum": 150},
-            "email": {"type": "string"}, "nick": {"type": ["string", "null"]}, "score": {"type": "number"}},
-            "required": ["name", "age"], "additionalProperties": false});
-        for schema in [
-            serde_json::json!({}),
-            serde_json::json!(object),
-            serde_json::json!({"type": "object"}),
-            serde_json::json!({"type": "object", "properties": {"a": {}, "an odd, long name": {}}, "additionalProperties": true}),
-            serde_json::json!({"type": "object", "additionalProperties": {"type": "number"}}),
-            serde_json::json!({"type": "array", "items": object}),
-            serde_json::json!({"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 100}),
-            serde_json::json!({"type": "array", "items": {"type": "integer"}, "maxItems": 0}),
-            serde_json::json!({"type": "array", "prefixItems": [{"type": "number"}, {"type": "boolean"}]}),
-            serde_json::json!({"type": "string", "minLength": 3, "maxLength": 2000}),
-            serde_json::json!({"type": "string", "pattern": "^(\\([0-9]{3}\\))?[0-9]{3}-[0-9]{4}$"}),
-            serde_json::json!({"type": "string", "format": "date-time"}),
-            serde_json::json!({"type": "string", "format": "uuid"}),
-            serde_json::json!({"type": "integer", "minimum": -9_007_199_254_740_991_i64, "maximum": 9_007_199_254_740_991_i64}),
-            serde_json::json!({"type": "integer", "minimum": 17}),
-            serde_json::json!({"type": "integer", "exclusiveMaximum": 1000}),
-            serde_json::json!({"enum": many}),
-            serde_json::json!({"enum": ["", "a \"quoted\" one", 7, null]}),
-            serde_json::json!({"const": {"a": [1, 2]}}),
-            serde_json::json!({"anyOf": [{"type": "string"}, object, {"type": "null"}]}),
-            serde_json::json!({"allOf": [{"$ref": "#/$defs/base"}, {"properties": {"b": {"type": "string"}}}],
-                "$defs": {"base": {"type": "object", "properties": {"a": {"type": "integer"}}}}}),
-            serde_json::json!({"$ref": "#/$defs/tree", "$defs": {"tree": {"type": "object", "properties": {
-                "value": {"type": "string"}, "children": {"type": "array", "items": {"$ref": "#/$defs/tree"}}}}}}),
-        ] {
-            let text = schema.to_string();
-            check_depth(&Constraint::JsonSchema(text.clone())).unwrap();
-            let grammar = convert(&text).unwrap_or_else(|error| panic!("{text}: {}", error.message));
-            assert!(grammar.contains("root ::="), "{grammar}");
-        }
-    }
-
-    #[test]
-    fn a_schema_that_the_converter_refuses_is_answered_with_what_is_supported() {
-        for (text, why) in [
-            (r#"{"type":"nonsense"}"#, "type \"nonsense\""),
-            (r#"{"enum":[]}"#, "$ref into the same document"),
-            (r#"{"type":"string","pattern":"^(a?){50}$"}"#, "repeats what may be empty"),
-            (r#"{"type":"string","pattern":"^a{5,2}$"}"#, "{5,2} repeats at least 5 and at most 2 times"),
-        ] {
-            let error = convert(text).unwrap_err();
-            assert_eq!(error.reason, Reason::InvalidGrammar);
-            assert!(error.message.contains(why), "{}", error.message);
-        }
     }
 }

@@ -14,7 +14,7 @@ use super::chat::ChatTemplate;
 use super::link::Outbox;
 use super::model::{Decoder, Embedder, Model};
 use super::schedule::Token;
-use super::{process, proof, tell};
+use super::{process, proof, tell, tokenizer};
 use bobbin_inference::wire::{FromWorker, LoadSpec, Phase};
 use std::thread;
 
@@ -69,6 +69,7 @@ pub(super) fn compute_long() {
 pub(super) fn generates(spec: &LoadSpec, out: &mut Outbox) -> Result<Generates, String> {
     tell(out, &FromWorker::Progress(Phase::Loading));
     let model = Model::load(spec)?;
+    tokenizer::agrees(spec, &model.vocabulary)?;
     let template = match spec.chat_template.clone().or_else(|| model.chat_template()) {
         Some(source) => {
             let (bos, eos) = model.vocabulary.bos_eos_texts();
@@ -105,6 +106,7 @@ pub(super) fn generates(spec: &LoadSpec, out: &mut Outbox) -> Result<Generates, 
 pub(super) fn embeds(spec: &LoadSpec, out: &mut Outbox) -> Result<(Model, Embedder), String> {
     tell(out, &FromWorker::Progress(Phase::Loading));
     let model = Model::load(spec)?;
+    tokenizer::agrees(spec, &model.vocabulary)?;
     let mut embedder = model.embedder(spec)?;
     tell(out, &FromWorker::Progress(Phase::Warming));
     proof::warm_up_embedder(&mut embedder, &model.vocabulary, spec)?;

@@ -22,6 +22,7 @@ mod proof;
 mod sampler;
 mod schedule;
 mod specials;
+mod tokenizer;
 mod vocabulary;
 
 use bobbin_inference::GraphKind;
@@ -59,7 +60,7 @@ pub fn run() -> ExitCode {
             return ExitCode::from(NOT_STARTED);
         }
     };
-    let cage = Cage::close(&spec.weights);
+    let cage = Cage::close(&spec.weights, spec.tokenizer.as_deref());
     match link.start() {
         Ok((events, inbox, out)) => work(&spec, cage, events, &inbox, out),
         Err(error) => {

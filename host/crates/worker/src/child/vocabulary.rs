@@ -164,6 +164,13 @@ impl Vocabulary {
         tokens
     }
 
+    /// Plain text that stands alone, without what a session or a document begins and ends with.
+    pub(super) fn bare(&self, text: &str) -> Vec<Token> {
+        let mut tokens = Vec::new();
+        self.plain(text, &mut tokens);
+        tokens
+    }
+
     /// A rendered chat. `start` as for text; BOS is not doubled where the template wrote it.
     pub(super) fn parts(&self, parts: &[Part], start: bool) -> Vec<Token> {
         let mut tokens = Vec::new();

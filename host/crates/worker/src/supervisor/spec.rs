@@ -2,7 +2,7 @@
 
 use crate::size::Shape;
 use bobbin_bundle::gguf::GgufSummary;
-use bobbin_bundle::{Digest, Kind, Manifest, VerifiedBundle};
+use bobbin_bundle::{Digest, Kind, Manifest, Role, VerifiedBundle};
 use bobbin_inference::wire::{LoadSpec, Reference};
 use bobbin_inference::{GraphInfo, GraphKind, InferenceError, OptionsPatch};
 use std::num::TryFromIntError;
@@ -57,13 +57,21 @@ pub enum SpecError {
     },
 }
 
+/// The files of a bundle that a worker reads.
+struct Files<'a> {
+    weights: &'a Path,
+    tokenizer: Option<&'a Path>,
+    template: Option<&'a str>,
+}
+
 impl WorkerSpec {
     /// What a worker needs to know of a bundle.
     ///
     /// # Errors
     /// When no worker can serve it.
     pub fn new(bundle: &VerifiedBundle) -> Result<Self, SpecError> {
-        let spec = Self::of_verified(bundle.manifest(), bundle.digest(), bundle.weights(), bundle.template())?;
+        let files = Files { weights: bundle.weights(), tokenizer: tokenizer(bundle), template: bundle.template() };
+        let spec = Self::of_verified(bundle.manifest(), bundle.digest(), &files)?;
         let need_bytes = bundle.model().map_or(spec.weights_bytes, |model| spec.need(model));
         Ok(Self { need_bytes, ..spec })
     }
@@ -99,12 +107,7 @@ impl WorkerSpec {
         shape.need()
     }
 
-    fn of_verified(
-        manifest: &Manifest,
-        digest: Digest,
-        weights: &Path,
-        template: Option<&str>,
-    ) -> Result<Self, SpecError> {
+    fn of_verified(manifest: &Manifest, digest: Digest, files: &Files<'_>) -> Result<Self, SpecError> {
         let bundle = manifest.id();
         let kind = match manifest.kind {
             Kind::Generate => GraphKind::Generate,
@@ -121,12 +124,13 @@ impl WorkerSpec {
         };
         let load = LoadSpec {
             kind,
-            weights: weights.to_owned(),
+            weights: files.weights.to_owned(),
+            tokenizer: files.tokenizer.map(Path::to_owned),
             context: limits.context,
             parallel: limits.parallel,
             // Decided when a process is started: it depends on how many are alive then.
             threads: 1,
-            chat_template: template.map(str::to_owned),
+            chat_template: files.template.map(str::to_owned),
             prefix: manifest.prompt.prefix.clone(),
             warm_up: manifest.warm_up.prompts.clone(),
             fingerprint: references(manifest)?,
@@ -146,6 +150,12 @@ impl WorkerSpec {
     pub(super) fn of_parts(info: GraphInfo, load: LoadSpec, weights_bytes: u64) -> Self {
         Self { info, load, weights_bytes, need_bytes: weights_bytes }
     }
+}
+
+/// The blob of the bundle's tokenizer, where it is one in JSON: other kinds say nothing that could be compared.
+fn tokenizer(bundle: &VerifiedBundle) -> Option<&Path> {
+    let first = bundle.manifest().files.iter().find(|file| file.role == Role::Tokenizer)?;
+    first.path.ends_with(".json").then(|| bundle.file(Role::Tokenizer)).flatten()
 }
 
 /// The bundle's default options in the contract's own type, each in its range.
@@ -180,7 +190,12 @@ mod tests {
     fn spec(kind: &str) -> Result<WorkerSpec, SpecError> {
         let text = MANIFEST.replace("KIND", kind);
         let manifest = Manifest::parse(&text, Path::new("bundle.toml")).unwrap();
-        WorkerSpec::of_verified(&manifest, Digest::of(b"x"), Path::new("/blobs/weights"), Some("{{ messages }}"))
+        let files = Files {
+            weights: Path::new("/blobs/weights"),
+            tokenizer: Some(Path::new("/blobs/tokenizer")),
+            template: Some("{{ messages }}"),
+        };
+        WorkerSpec::of_verified(&manifest, Digest::of(b"x"), &files)
     }
 
     const MANIFEST: &str = r#"
@@ -243,6 +258,7 @@ limits = "no facts"
             bundle: "storyteller@1.2.3".into(),
             kind: GraphKind::Generate,
             weights: "/blobs/weights".into(),
+            tokenizer: Some("/blobs/tokenizer".into()),
             context: 256,
             parallel: 8,
             threads: 1,

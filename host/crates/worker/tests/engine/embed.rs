@@ -56,6 +56,7 @@ fn the_projects_own_embedder_says_what_its_reference_says() {
         bundle: "sentence@1.0.0".into(),
         parallel: 8,
         threads: 1,
+        tokenizer: Some(models.join("sentence/1.0.0/tokenizer.json")),
         chat_template: None,
         prefix: None,
         warm_up: vec!["Where is my order?".into()],

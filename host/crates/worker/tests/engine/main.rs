@@ -20,4 +20,6 @@ mod score;
 #[cfg(test)]
 mod size;
 #[cfg(test)]
+mod tokenizer;
+#[cfg(test)]
 mod worker;

@@ -26,6 +26,7 @@ fn a_worker_holds_no_more_than_its_bundle_says_it_needs_and_not_much_less() {
         bundle: bundle.id(),
         kind: GraphKind::Generate,
         weights: bundle.weights().to_owned(),
+        tokenizer: None,
         context: limits.context,
         parallel: limits.parallel,
         threads: 1,

@@ -47,6 +47,7 @@ pub(crate) fn spec(file: &str) -> Option<LoadSpec> {
         bundle: "test@1.0.0".into(),
         kind: GraphKind::Generate,
         weights: shared(file)?,
+        tokenizer: None,
         context: 512,
         parallel: 8,
         threads: 1,

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 /// Repetitions of one item; over it llama.cpp takes an upper bound for none.
-pub(in super::super) const MOST_TIMES: u64 = 2_000;
+const MOST_TIMES: u64 = 2_000;
 /// Elements of all rules together, repetitions written out.
 const MOST_ELEMENTS: u64 = 50_000;
 /// Groups in groups. A schema's property names nest by their characters.

@@ -36,7 +36,7 @@ fn path(path: &Path) -> CString {
 fn caged<T: Send>(weights: &Path, inside: impl FnOnce() -> T + Send) -> (Vec<(String, Option<String>)>, T) {
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
-            let rules = Cage::close(weights).into_rules();
+            let rules = Cage::close(weights, None).into_rules();
             (rules, inside())
         });
         thread.join().unwrap()
@@ -184,7 +184,7 @@ fn no_more_memory_can_be_had_than_the_model_needs() {
     };
     let (loading, serving) = std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
-            let mut cage = Cage::close(&weights);
+            let mut cage = Cage::close(&weights, None);
             let loading = (map(1 << 30), map(8 << 30));
             cage.tighten();
             let serving = (map(512 << 20), map(3 << 30));

@@ -32,6 +32,9 @@ impl Schedule {
             let waiting = self.waiting.remove(at);
             admitted.push(self.start(waiting, beginning));
         }
+        if !admitted.is_empty() {
+            self.bound_cache();
+        }
         Admission { ops: std::mem::take(&mut self.ops), admitted }
     }
 

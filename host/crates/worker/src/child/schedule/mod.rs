@@ -297,6 +297,7 @@ impl Schedule {
             (Key::Prefix, _) => self.shares = false,
             (key, _) => self.vacate(key),
         }
+        self.bound_cache();
     }
 
     /// Sequences of this model cannot share cells, whatever was thought of it.
@@ -325,6 +326,7 @@ impl Schedule {
             credit: u32::try_from(running.credit).unwrap_or(0),
         };
         self.waiting.insert(0, Waiting { request, arrival: 0, follows: None, choosing: running.choosing });
+        self.bound_cache();
     }
 
     /// Computes that run, in the order of their admission.

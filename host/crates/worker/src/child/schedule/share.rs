@@ -147,7 +147,8 @@ impl Schedule {
         true
     }
 
-    /// Forgets what is over and unused for longest, down to the bound.
+    /// Forgets what is over and unused for longest, down to the bound: where a sequence lets go of cells that it shared
+    /// with what is over, these come to be held for that alone.
     pub(super) fn bound_cache(&mut self) {
         while self.cached() > self.limits.cached {
             let caches = self.sequences.iter().filter(|(key, _)| matches!(key, Key::Cached(_)));

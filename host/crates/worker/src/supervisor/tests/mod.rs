@@ -105,6 +105,7 @@ fn spec() -> WorkerSpec {
         bundle: BUNDLE.into(),
         kind: GraphKind::Generate,
         weights: "/blobs/weights".into(),
+        tokenizer: None,
         context: 256,
         parallel: 8,
         threads: 0,

@@ -19,6 +19,7 @@ fn generator() -> Option<(Generator, Outbox, Receiver<Vec<u8>>)> {
         bundle: "test@1.0.0".into(),
         kind: GraphKind::Generate,
         weights,
+        tokenizer: None,
         context: 512,
         parallel: 4,
         threads: 1,
