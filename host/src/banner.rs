@@ -1,12 +1,13 @@
-//! What `bobbin up` says when it is up: routes, models with their versions, the admin address, and a line to paste.
+//! What `bobbin up` says when it is up: routes, GPUs, models with their versions, the admin address, and a line to paste.
 
 use bobbin_manifest::{App, Route};
 use bobbin_release::{Releases, State};
+use bobbin_worker::supervisor::Search;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 /// The banner, ending in a newline.
-pub(crate) fn render(app: &App, releases: &Releases, listen: SocketAddr, admin: SocketAddr) -> String {
+pub(crate) fn render(app: &App, releases: &Releases, search: &Search, listen: SocketAddr, admin: SocketAddr) -> String {
     let mut text = format!("\n{} {}\n\n", app.name, app.version);
     let routes: Vec<(String, &str)> = app
         .triggers
@@ -23,11 +24,18 @@ pub(crate) fn render(app: &App, releases: &Releases, listen: SocketAddr, admin: 
     for (url, component) in &routes {
         line(&mut text, "route", &format!("{url:width$}  {component}"));
     }
+    search.gpu.iter().for_each(|gpu| line(&mut text, "gpu", &gpu.shown()));
+    search.unusable.iter().for_each(|unusable| line(&mut text, "gpu", unusable));
     for version in releases.versions() {
         let status = version.status();
         let reason = status.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
         let state = if status.state == State::Failed { "FAILED" } else { status.state.as_str() };
-        line(&mut text, "model", &format!("{}  {state}{reason}", version.bundle()));
+        let gpu = match version.live().and_then(|live| live.vitals().gpu) {
+            Some(Ok(layers)) => format!(", {layers}"),
+            Some(Err(reason)) => format!(", without the GPU: {reason}"),
+            None => String::new(),
+        };
+        line(&mut text, "model", &format!("{}  {state}{reason}{gpu}", version.bundle()));
     }
     line(&mut text, "admin", &format!("http://{admin}"));
     if let Some(path) = model_route(app).filter(|_| releases.readiness().is_ready()) {

@@ -52,6 +52,9 @@ pub(crate) struct Up {
     /// Bytes that all models together may take [default: what the machine has available]
     #[arg(long, value_name = "BYTES")]
     pub(crate) model_memory: Option<u64>,
+    /// Layers of each model that a GPU computes, where a worker for one is installed; 0 for none [default: as many as fit]
+    #[arg(long, value_name = "N")]
+    pub(crate) gpu_layers: Option<u32>,
 }
 
 /// For `--help`: what the commands that look at bundles on disk end with. The numbers mean what they mean for

@@ -1,6 +1,7 @@
 //! Releases start workers through here: the one place that knows both.
 
 use bobbin_bundle::VerifiedBundle;
+use bobbin_inference::wire::Offloaded;
 use bobbin_inference::{Class, Graph};
 use bobbin_release::{Live, State, Status, Verified, Vitals};
 use bobbin_worker::supervisor::{
@@ -133,6 +134,10 @@ impl Live for LiveWorker {
             restarts: self.0.restarts(),
             resident_bytes: self.0.resident_bytes(),
             cage: self.0.cage(),
+            gpu: self.0.gpu().map(|gpu| match gpu {
+                Ok(Offloaded { devices, layers, of }) => Ok(format!("{layers} of {of} layers on {devices}")),
+                Err(reason) => Err(reason.to_string()),
+            }),
             stats: self.0.stats(),
         }
     }

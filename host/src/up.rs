@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use bobbin_manifest::{App, Route, Trigger};
 use bobbin_runtime::{ComponentSpec, Handler, Runtime, RuntimeConfig};
 use bobbin_server::{AppInfo, Limits, Listeners, Metrics, RouteEntry, RoutePath, Server};
-use bobbin_worker::supervisor::{Supervisor, SupervisorConfig};
+use bobbin_worker::supervisor::{Gpu, Search, Supervisor, SupervisorConfig};
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -38,7 +38,9 @@ async fn serve(args: &Up, app: App) -> Result<ExitCode> {
     let limits = limits(&app, args);
     let state_dir = args.state_dir.clone().unwrap_or_else(|| app.root.join(".bobbin"));
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
-    let supervisor = Supervisor::new(SupervisorConfig::default()).context("no thread to start workers from")?;
+    let search = gpu(args).await;
+    let config = SupervisorConfig { gpu: search.gpu.clone(), ..SupervisorConfig::default() };
+    let supervisor = Supervisor::new(config).context("no thread to start workers from")?;
     let workers = Workers::new(supervisor, args.model_memory);
     // Before anything is built: another host may have the state.
     let releases =
@@ -62,7 +64,7 @@ async fn serve(args: &Up, app: App) -> Result<ExitCode> {
     let _watch = releases::watch(&app, &releases)?;
     tokio::select! {
         () = releases.bring_to_life() => {
-            let banner = banner::render(&app, &releases, listen, admin);
+            let banner = banner::render(&app, &releases, &search, listen, admin);
             // A closed standard output is no reason not to serve.
             let _ = std::io::stdout().lock().write_all(banner.as_bytes());
         }
@@ -72,6 +74,18 @@ async fn serve(args: &Up, app: App) -> Result<ExitCode> {
     releases.stop(WORKER_GRACE).await;
     tracing::info!(?drained, "stopped");
     Ok(ExitCode::SUCCESS)
+}
+
+/// The worker for a GPU that is installed beside this executable.
+async fn gpu(args: &Up) -> Search {
+    if args.gpu_layers == Some(0) {
+        return Search::default();
+    }
+    let search = Gpu::search(args.gpu_layers).await;
+    for unusable in &search.unusable {
+        tracing::error!("{unusable}; the processor computes");
+    }
+    search
 }
 
 fn limits(app: &App, args: &Up) -> Limits {

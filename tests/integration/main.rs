@@ -6,6 +6,7 @@ mod batching;
 mod bundles;
 mod clients_leave;
 mod contract;
+mod gpu;
 mod guest_time;
 mod hostile_guests;
 mod kills;

@@ -27,6 +27,8 @@ pub struct TestHostBuilder {
     args: Vec<String>,
     log_filter: Option<String>,
     state: Option<PathBuf>,
+    /// The host's executable.
+    executable: PathBuf,
     /// A program and its arguments, in front of the host's own.
     wrapper: Vec<String>,
 }
@@ -67,6 +69,13 @@ impl TestHostBuilder {
     #[must_use]
     pub fn state_dir(mut self, folder: &Path) -> Self {
         self.state = Some(folder.to_owned());
+        self
+    }
+
+    /// Runs this executable of the host, instead of the one that was built.
+    #[must_use]
+    pub fn executable(mut self, executable: &Path) -> Self {
+        executable.clone_into(&mut self.executable);
         self
     }
 
@@ -147,7 +156,7 @@ impl TestHostBuilder {
     }
 
     fn command(&self, state: &Path, app: SocketAddr, admin: SocketAddr) -> Command {
-        let mut words = self.wrapper.iter().map(OsString::from).chain([bobbin().into_os_string()]);
+        let mut words = self.wrapper.iter().map(OsString::from).chain([self.executable.clone().into_os_string()]);
         let mut command = Command::new(words.next().unwrap_or_default());
         command.args(words).arg("up").arg("-f").arg(&self.manifest).arg("--state-dir").arg(state);
         command.args(["--listen", &app.to_string(), "--admin-listen", &admin.to_string()]);
@@ -183,6 +192,7 @@ impl TestHost {
     pub fn of(manifest: &Path) -> TestHostBuilder {
         TestHostBuilder {
             manifest: manifest.to_owned(),
+            executable: bobbin(),
             args: Vec::new(),
             log_filter: None,
             state: None,
@@ -248,7 +258,9 @@ impl TestHost {
             let Ok(line) = fs::read_to_string(format!("/proc/{pid}/cmdline")) else { continue };
             let ours =
                 status.lines().any(|line| line.strip_prefix("PPid:").is_some_and(|p| p.trim() == host.to_string()));
-            if ours && line.starts_with("bobbin\0worker\0") {
+            let mut words = line.split('\0');
+            let worker = words.next().is_some_and(|first| first.ends_with("bobbin")) && words.next() == Some("worker");
+            if ours && worker {
                 workers.push(pid);
             }
         }

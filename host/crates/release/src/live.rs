@@ -45,6 +45,8 @@ pub struct Vitals {
     /// The rules of its cage: name, and why it does not hold on this kernel where it does not. Empty while there
     /// is no process.
     pub cage: Vec<(String, Option<String>)>,
+    /// What a GPU computes of it, or why none does although this node has a worker for one; nothing where it has none.
+    pub gpu: Option<Result<String, String>>,
     /// Its own account.
     pub stats: WorkerStats,
 }

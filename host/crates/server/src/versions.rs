@@ -76,6 +76,7 @@ pub(crate) fn encode(text: &mut String, admission: &Admission, versions: &[Snaps
     states(&mut registry, versions);
     workers(&mut registry, versions);
     cages(&mut registry, versions);
+    gpus(&mut registry, versions);
     encode_registry(text, &registry)
 }
 
@@ -145,6 +146,17 @@ fn cages(registry: &mut Registry, versions: &[Snapshot]) {
         }
     }
     registry.register("worker_cage", "The rules of the worker's cage, and whether they hold on this kernel", rules);
+}
+
+fn gpus(registry: &mut Registry, versions: &[Snapshot]) {
+    let gpus = Gauges::default();
+    for (labels, vitals) in with_worker(versions) {
+        if let Some(gpu) = &vitals.gpu {
+            gpus.get_or_create(&labels).set(gpu.is_ok().into());
+        }
+    }
+    let help = "Whether a GPU computes: 0 where its worker has failed, nothing where this node has none";
+    registry.register("worker_gpu", help, gpus);
 }
 
 fn with_worker(versions: &[Snapshot]) -> impl Iterator<Item = (BundleLabels, &Vitals)> {

@@ -66,17 +66,25 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
+    /// Key-value cells; for a model that embeds, the most tokens of a step.
+    pub(crate) fn cells(&self) -> u32 {
+        if self.generates {
+            cells(self.context, self.parallel, self.prefix, self.cell_bytes)
+        } else {
+            self.context.max(BATCH)
+        }
+    }
+
     /// Bytes that a worker may come to hold with it, of which it touches some only under load.
     pub(crate) fn need(&self) -> u64 {
-        let (cells, rows, computed) = if self.generates {
-            let cells = cells(self.context, self.parallel, self.prefix, self.cell_bytes);
+        let cells = self.cells();
+        let (rows, computed) = if self.generates {
             let logits = outputs(self.vocabulary, self.parallel, BATCH);
             let computed = scores(cells, self.heads, self.head_length).unwrap_or(0)
                 + u64::from(logits) * u64::from(self.vocabulary) * FLOAT;
-            (cells, BATCH, computed + u64::from(BATCH) * u64::from(self.vocabulary) * FLOAT)
+            (BATCH, computed + u64::from(BATCH) * u64::from(self.vocabulary) * FLOAT)
         } else {
-            let rows = self.context.max(BATCH);
-            (rows, rows, 0)
+            (cells, 0)
         };
         let mask = u64::from(cells) * u64::from(rows) * FLOAT;
         let activations = u64::from(rows) * u64::from(self.width) * WIDTHS * FLOAT;

@@ -27,6 +27,49 @@ impl Greeting {
     }
 }
 
+/// What the executable of a worker says of itself when it is asked, as JSON on its standard output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// Which hosts it works for.
+    #[serde(flatten)]
+    pub greeting: Greeting,
+    /// The GPUs that it can compute on.
+    pub devices: Vec<Device>,
+}
+
+/// A GPU.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Device {
+    /// What llama.cpp calls it, such as `CUDA0`.
+    pub name: String,
+    /// What its maker calls it.
+    pub description: String,
+    /// Its memory.
+    pub memory_bytes: u64,
+    /// What of it is free.
+    pub free_bytes: u64,
+}
+
+/// How a model is divided between GPU and processor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offload {
+    /// Layers to compute on the GPU; as many as fit where nothing is said.
+    pub layers: Option<u32>,
+    /// Key-value cells that need room beside them; no fewer than there will be.
+    pub cells: u32,
+}
+
+/// How a model was divided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Offloaded {
+    /// The GPUs, by name and description.
+    pub devices: String,
+    /// Layers computed there.
+    pub layers: u32,
+    /// Layers in all.
+    pub of: u32,
+}
+
 /// What to load, and how to prove that it works.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LoadSpec {
@@ -44,6 +87,8 @@ pub struct LoadSpec {
     pub parallel: u32,
     /// Compute threads, until [`ToWorker::Threads`] says otherwise.
     pub threads: u32,
+    /// What a worker for GPUs computes there; the processor computes all where nothing is said.
+    pub gpu: Option<Offload>,
     /// Overrides the chat template of the GGUF.
     pub chat_template: Option<String>,
     /// A prefix that all scopes share.
@@ -150,6 +195,8 @@ pub struct Loaded {
     pub deviation: Option<f32>,
     /// llama.cpp's account of the CPU features it uses.
     pub system: String,
+    /// What a GPU computes, where one does.
+    pub gpu: Option<Offloaded>,
     /// The rules of the cage: name, and why it does not hold where it does not.
     pub cage: Vec<(String, Option<String>)>,
 }

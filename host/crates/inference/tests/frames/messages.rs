@@ -1,7 +1,7 @@
 //! Messages of every kind, with something in every field, to start from.
 
 use bobbin_inference::wire::{
-    CallContext, FromWorker, Greeting, LoadSpec, Loaded, Phase, Reference, ToWorker, WorkerStats,
+    CallContext, FromWorker, Greeting, LoadSpec, Loaded, Offload, Offloaded, Phase, Reference, ToWorker, WorkerStats,
 };
 use bobbin_inference::{
     Constraint, FinishReason, GraphKind, InferenceError, Options, Priority, Prompt, Reason, Sampling, Scope,
@@ -14,6 +14,7 @@ pub(crate) fn to_worker() -> Vec<ToWorker> {
         kind: GraphKind::Generate,
         weights: "/state/blobs/sha256/ab".into(),
         tokenizer: None,
+        gpu: Some(Offload { layers: None, cells: 512 }),
         context: 512,
         parallel: 4,
         threads: 2,
@@ -118,6 +119,7 @@ pub(crate) fn loaded() -> Loaded {
         cells: 2048,
         deviation: Some(0.001),
         system: "AVX2 = 1".into(),
+        gpu: Some(Offloaded { devices: "CUDA0".into(), layers: 5, of: 7 }),
         cage: vec![("landlock".into(), None), ("seccomp".into(), Some("the kernel has none".into()))],
     }
 }

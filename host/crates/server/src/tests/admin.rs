@@ -156,7 +156,14 @@ async fn a_request_is_counted_under_the_versions_that_it_used() {
 fn a_versions_metrics_come_from_its_worker() {
     let stats = WorkerStats { running: 3, cells: 4096, cancelled: 2, ..WorkerStats::default() };
     let cage = vec![("seccomp".to_owned(), None), ("landlock".to_owned(), Some("no landlock".to_owned()))];
-    let vitals = Vitals { pid: Some(1), restarts: 1, resident_bytes: Some(5000), cage, stats };
+    let vitals = Vitals {
+        pid: Some(1),
+        restarts: 1,
+        resident_bytes: Some(5000),
+        cage,
+        gpu: Some(Err("it hangs".into())),
+        stats,
+    };
     let live = Snapshot {
         bundle: "s@1.0.0".into(),
         class: Class::Serving,
@@ -180,6 +187,7 @@ fn a_versions_metrics_come_from_its_worker() {
         r#"bobbin_worker_restarts_total{bundle="s@1.0.0",class="serving"} 1"#,
         r#"bobbin_worker_resident_bytes{bundle="s@1.0.0",class="serving"} 5000"#,
         r#"bobbin_worker_cage{bundle="s@1.0.0",class="serving",rule="seccomp",holds="true"} 1"#,
+        r#"bobbin_worker_gpu{bundle="s@1.0.0",class="serving"} 0"#,
         r#"bobbin_worker_cage{bundle="s@1.0.0",class="serving",rule="landlock",holds="false"} 1"#,
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is missing in:\n{text}");

@@ -6,13 +6,17 @@
 //! that size needs. A rule that this kernel
 //! cannot enforce does not stop the worker; it is reported with the reason, and status shows it.
 //!
-//! Workers for a GPU need device files and their driver's own calls: they get a profile of their own with
-//! the feature that builds them.
+//! A worker that computes on a GPU has a profile of its own. Its driver, opened before, has threads of its own, which the
+//! system calls' filter reaches and landlock does not; it may open the GPU's device files again, and it reserves address
+//! space far beyond any limit on data, for which the supervisor's watchdog over memory stands in.
+
+mod calls;
 
 use super::process::{self, DataMeter};
+use calls::{REFUSED, REFUSED_LEGACY};
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope,
-    path_beneath_rules,
+    ABI, Access, AccessFs, AccessNet, BitFlags, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope,
+    make_bitflags, path_beneath_rules,
 };
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use seccompiler::{
@@ -38,12 +42,41 @@ const READABLE: &[&str] = &[
     "/sys/fs/cgroup",
 ];
 
+/// What the drivers of GPUs read besides.
+const READABLE_OF_GPUS: &[&str] = &[
+    "/usr/share",
+    "/etc/vulkan",
+    "/etc/nvidia",
+    "/proc/driver/nvidia",
+    "/proc/devices",
+    "/proc/modules",
+    "/sys/bus/pci",
+    "/sys/class/drm",
+    "/sys/dev/char",
+    "/sys/devices",
+    "/sys/module",
+];
+
+/// The GPUs themselves, as far as they are there.
+const GPUS: &[&str] = &["/dev/dri", "/dev/kfd", "/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools"];
+/// Of the first NVIDIA GPU the name ends in 0, and so on.
+const MOST_GPUS: usize = 16;
+
 /// Beyond the weights' own size: key-value cells, compute buffers and everything else, while loading.
 const WHILE_LOADING: u64 = 4 << 30;
 /// Beyond what the loaded model holds: requests, grammars, sampling.
 const WHILE_SERVING: u64 = 1 << 30;
 /// Address space of one compute thread. How many there are is decided while serving.
 const THREAD: u64 = 16 << 20;
+
+/// What a worker computes with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Profile {
+    /// The processor alone.
+    Processor,
+    /// A GPU, whose driver is open.
+    Gpu,
+}
 
 /// The rules and whether each holds: name, and why not where not.
 pub(super) struct Cage {
@@ -53,14 +86,22 @@ pub(super) struct Cage {
 
 impl Cage {
     /// Closes the cage around this thread and all threads it starts from now on.
-    pub(super) fn close(weights: &Path, tokenizer: Option<&Path>) -> Self {
+    pub(super) fn close(weights: &Path, tokenizer: Option<&Path>, profile: Profile) -> Self {
         let meter = DataMeter::open();
         let mut rules = vec![("core_limit".to_owned(), None)];
         let mut rule = |name: &str, result: Result<(), String>| rules.push((name.to_owned(), result.err()));
         rule("capabilities", no_capabilities());
-        rule("landlock", landlock(iter::once(weights).chain(tokenizer)));
-        rule("seccomp", seccomp());
+        let gpu = profile == Profile::Gpu;
+        let landlocked = landlock(iter::once(weights).chain(tokenizer), gpu);
+        // Files of devices are opened for writing, and only landlock can tell them from others.
+        let writes = if gpu && landlocked.is_ok() { Writes::Landlocked } else { Writes::Refused };
+        rule("landlock", landlocked);
+        rule("seccomp", seccomp(writes, if gpu { Reach::Process } else { Reach::Thread }));
         let meter = match meter {
+            Ok(_) if gpu => {
+                rule("data_limit", Err("a GPU's driver reserves more than any limit would leave".to_owned()));
+                None
+            }
             Ok(meter) => Some(meter),
             Err(error) => {
                 rule("data_limit", Err(error.to_string()));
@@ -103,8 +144,11 @@ fn no_capabilities() -> Result<(), String> {
     set_capabilities(None, none).map_err(|error| error.to_string())
 }
 
-fn landlock<'a>(files: impl Iterator<Item = &'a Path>) -> Result<(), String> {
+fn landlock<'a>(files: impl Iterator<Item = &'a Path>, gpu: bool) -> Result<(), String> {
     let abi = ABI::V6;
+    let numbered = (0..MOST_GPUS).map(|number| format!("/dev/nvidia{number}"));
+    let gpus: Vec<String> = GPUS.iter().map(|path| (*path).to_owned()).chain(numbered).filter(|_| gpu).collect();
+    let readable = READABLE.iter().chain(READABLE_OF_GPUS.iter().filter(|_| gpu));
     let restrict = || {
         Ruleset::default()
             .handle_access(AccessFs::from_all(abi))?
@@ -112,7 +156,8 @@ fn landlock<'a>(files: impl Iterator<Item = &'a Path>) -> Result<(), String> {
             .scope(Scope::from_all(abi))?
             .create()?
             .add_rules(path_beneath_rules(files, AccessFs::ReadFile))?
-            .add_rules(path_beneath_rules(READABLE, AccessFs::ReadFile | AccessFs::ReadDir | AccessFs::Execute))?
+            .add_rules(path_beneath_rules(readable, AccessFs::ReadFile | AccessFs::ReadDir | AccessFs::Execute))?
+            .add_rules(path_beneath_rules(gpus, DEVICE))?
             .restrict_self()
     };
     let status = restrict().map_err(|error| error.to_string())?;
@@ -125,153 +170,52 @@ fn landlock<'a>(files: impl Iterator<Item = &'a Path>) -> Result<(), String> {
     }
 }
 
-fn seccomp() -> Result<(), String> {
+/// What is done with the file of a device.
+const DEVICE: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ReadFile | ReadDir | WriteFile | IoctlDev});
+
+/// Who says which files are opened for writing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Writes {
+    /// None is.
+    Refused,
+    /// Landlock says it.
+    Landlocked,
+}
+
+/// Whom a filter binds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// This thread and those that it starts.
+    Thread,
+    /// Those that run already, too.
+    Process,
+}
+
+fn seccomp(writes: Writes, reach: Reach) -> Result<(), String> {
     let arch = TargetArch::try_from(std::env::consts::ARCH).map_err(|error| error.to_string())?;
     let not_permitted = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     // glibc falls back from clone3, whose flags a filter cannot see, to clone, and from openat2 to openat.
     let not_there = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
     let unseen = BTreeMap::from([(libc::SYS_clone3, Vec::new()), (libc::SYS_openat2, Vec::new())]);
-    install(unseen, not_there, arch)?;
-    install(forbidden().map_err(|error| error.to_string())?, not_permitted, arch)
+    install(unseen, not_there, arch, reach)?;
+    install(forbidden(writes).map_err(|error| error.to_string())?, not_permitted, arch, reach)
 }
 
-fn install(rules: BTreeMap<i64, Vec<SeccompRule>>, action: SeccompAction, arch: TargetArch) -> Result<(), String> {
+fn install(
+    rules: BTreeMap<i64, Vec<SeccompRule>>,
+    action: SeccompAction,
+    arch: TargetArch,
+    reach: Reach,
+) -> Result<(), String> {
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, action, arch).map_err(|error| error.to_string())?;
     let program: seccompiler::BpfProgram =
         filter.try_into().map_err(|error: seccompiler::BackendError| error.to_string())?;
-    seccompiler::apply_filter(&program).map_err(|error| error.to_string())
+    match reach {
+        Reach::Thread => seccompiler::apply_filter(&program),
+        Reach::Process => seccompiler::apply_filter_all_threads(&program),
+    }
+    .map_err(|error| error.to_string())
 }
-
-/// System calls refused outright, whatever their arguments.
-const REFUSED: &[i64] = &[
-    // no network, and no descriptors handed over
-    libc::SYS_socket,
-    libc::SYS_socketpair,
-    libc::SYS_connect,
-    libc::SYS_bind,
-    libc::SYS_listen,
-    libc::SYS_accept,
-    libc::SYS_accept4,
-    libc::SYS_sendto,
-    libc::SYS_sendmsg,
-    libc::SYS_sendmmsg,
-    libc::SYS_recvmsg,
-    libc::SYS_recvmmsg,
-    // no other program, no other process
-    libc::SYS_execve,
-    libc::SYS_execveat,
-    libc::SYS_ptrace,
-    libc::SYS_process_vm_readv,
-    libc::SYS_process_vm_writev,
-    libc::SYS_process_madvise,
-    libc::SYS_process_mrelease,
-    libc::SYS_move_pages,
-    libc::SYS_migrate_pages,
-    libc::SYS_kill,
-    libc::SYS_tkill,
-    libc::SYS_rt_sigqueueinfo,
-    libc::SYS_rt_tgsigqueueinfo,
-    libc::SYS_pidfd_open,
-    libc::SYS_pidfd_getfd,
-    libc::SYS_pidfd_send_signal,
-    libc::SYS_kcmp,
-    // no memory, queue or lock shared with others
-    libc::SYS_shmget,
-    libc::SYS_shmat,
-    libc::SYS_shmctl,
-    libc::SYS_semget,
-    libc::SYS_semctl,
-    libc::SYS_semtimedop,
-    libc::SYS_msgget,
-    libc::SYS_msgctl,
-    libc::SYS_msgsnd,
-    libc::SYS_msgrcv,
-    libc::SYS_mq_open,
-    libc::SYS_mq_unlink,
-    // no change of what it is or sees
-    libc::SYS_setns,
-    libc::SYS_unshare,
-    libc::SYS_mount,
-    libc::SYS_umount2,
-    libc::SYS_pivot_root,
-    libc::SYS_chroot,
-    libc::SYS_setuid,
-    libc::SYS_setgid,
-    libc::SYS_setreuid,
-    libc::SYS_setregid,
-    libc::SYS_setresuid,
-    libc::SYS_setresgid,
-    libc::SYS_setgroups,
-    libc::SYS_capset,
-    libc::SYS_personality,
-    libc::SYS_sethostname,
-    // no file changed, even without landlock
-    libc::SYS_unlinkat,
-    libc::SYS_renameat2,
-    libc::SYS_mkdirat,
-    libc::SYS_linkat,
-    libc::SYS_symlinkat,
-    libc::SYS_mknodat,
-    libc::SYS_fchmodat,
-    libc::SYS_fchownat,
-    libc::SYS_truncate,
-    libc::SYS_utimensat,
-    libc::SYS_setxattr,
-    libc::SYS_lsetxattr,
-    libc::SYS_fsetxattr,
-    libc::SYS_removexattr,
-    libc::SYS_lremovexattr,
-    libc::SYS_fremovexattr,
-    libc::SYS_name_to_handle_at,
-    libc::SYS_open_by_handle_at,
-    // no way into the kernel that inference has a use for
-    libc::SYS_bpf,
-    libc::SYS_perf_event_open,
-    libc::SYS_io_uring_setup,
-    libc::SYS_io_uring_enter,
-    libc::SYS_io_uring_register,
-    libc::SYS_userfaultfd,
-    libc::SYS_add_key,
-    libc::SYS_request_key,
-    libc::SYS_keyctl,
-    libc::SYS_init_module,
-    libc::SYS_finit_module,
-    libc::SYS_delete_module,
-    libc::SYS_kexec_load,
-    libc::SYS_reboot,
-    libc::SYS_swapon,
-    libc::SYS_swapoff,
-    libc::SYS_acct,
-    libc::SYS_quotactl,
-    libc::SYS_fanotify_init,
-];
-
-/// The older forms of the same calls, which only this architecture has.
-#[cfg(target_arch = "x86_64")]
-const REFUSED_LEGACY: &[i64] = &[
-    libc::SYS_fork,
-    libc::SYS_vfork,
-    libc::SYS_creat,
-    libc::SYS_unlink,
-    libc::SYS_rename,
-    libc::SYS_renameat,
-    libc::SYS_mkdir,
-    libc::SYS_rmdir,
-    libc::SYS_link,
-    libc::SYS_symlink,
-    libc::SYS_mknod,
-    libc::SYS_chmod,
-    libc::SYS_chown,
-    libc::SYS_lchown,
-    libc::SYS_utime,
-    libc::SYS_utimes,
-    libc::SYS_futimesat,
-    libc::SYS_iopl,
-    libc::SYS_ioperm,
-];
-
-#[cfg(not(target_arch = "x86_64"))]
-const REFUSED_LEGACY: &[i64] = &[];
 
 /// System calls that may name another process or thread, and the argument that does; 0 is the caller.
 const OF_ITSELF: &[(i64, u8)] = &[
@@ -284,20 +228,22 @@ const OF_ITSELF: &[(i64, u8)] = &[
     (libc::SYS_ioprio_set, 1),
 ];
 
-fn forbidden() -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendError> {
+fn forbidden(writes: Writes) -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompiler::BackendError> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
         REFUSED.iter().chain(REFUSED_LEGACY).map(|call| (*call, Vec::new())).collect();
     // Threads are made with clone, processes too: only the former are allowed.
     let thread = libc::CLONE_THREAD.unsigned_abs().into();
     rules.insert(libc::SYS_clone, vec![masked(0, thread, 0)?]);
-    rules.insert(libc::SYS_openat, opens_for_writing(2)?);
     // An abort signals its own thread.
     rules.insert(libc::SYS_tgkill, vec![unlike(0, std::process::id().into())?]);
     for (call, argument) in OF_ITSELF {
         rules.insert(*call, vec![unlike(*argument, 0)?]);
     }
-    #[cfg(target_arch = "x86_64")]
-    rules.insert(libc::SYS_open, opens_for_writing(1)?);
+    if writes == Writes::Refused {
+        rules.insert(libc::SYS_openat, opens_for_writing(2)?);
+        #[cfg(target_arch = "x86_64")]
+        rules.insert(libc::SYS_open, opens_for_writing(1)?);
+    }
     Ok(rules)
 }
 

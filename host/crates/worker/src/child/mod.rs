@@ -12,6 +12,7 @@ mod constraint;
 mod engine;
 mod event;
 mod generate;
+mod gpu;
 mod link;
 mod load;
 mod log;
@@ -27,7 +28,7 @@ mod vocabulary;
 
 use bobbin_inference::GraphKind;
 use bobbin_inference::wire::{FromWorker, LoadSpec, Loaded};
-use cage::Cage;
+use cage::{Cage, Profile};
 use engine::{EmbedEngine, Generator};
 use event::Event;
 use link::{Link, Outbox};
@@ -60,7 +61,13 @@ pub fn run() -> ExitCode {
             return ExitCode::from(NOT_STARTED);
         }
     };
-    let cage = Cage::close(&spec.weights, spec.tokenizer.as_deref());
+    let profile = if spec.gpu.is_some() {
+        gpu::devices();
+        Profile::Gpu
+    } else {
+        Profile::Processor
+    };
+    let cage = Cage::close(&spec.weights, spec.tokenizer.as_deref(), profile);
     match link.start() {
         Ok((events, inbox, out)) => work(&spec, cage, events, &inbox, out),
         Err(error) => {
@@ -68,6 +75,19 @@ pub fn run() -> ExitCode {
             ExitCode::from(NOT_STARTED)
         }
     }
+}
+
+/// Says on standard output, in JSON, for which host this executable works and which GPUs it can compute on. Called by
+/// the worker's own executable with `--probe`.
+#[must_use]
+pub fn probe() -> ExitCode {
+    log::start();
+    let said = serde_json::to_writer(std::io::stdout(), &gpu::probe());
+    if let Err(error) = &said {
+        tracing::error!("nobody hears what this executable is: {error}");
+    }
+    // Some drivers do not survive the end of the process that has opened them.
+    process::exit_now(said.is_err().into())
 }
 
 fn work(spec: &LoadSpec, cage: Cage, events: SyncSender<Event>, inbox: &Receiver<Event>, mut out: Outbox) -> ExitCode {
@@ -135,6 +155,7 @@ fn ready(out: &mut Outbox, model: &Model, digest: String, cells: u32, deviation:
         cells,
         deviation,
         system: process::system_info(),
+        gpu: model.gpu.clone(),
         cage: cage.into_rules(),
     };
     tell(out, &FromWorker::Ready(loaded));

@@ -7,14 +7,15 @@
 //!
 //! From the outside in: `worker` is the handle, `supervise` the task behind it (with the policy of `restart`),
 //! `connect` the beginning of a conversation, `link` the rest of it, `call` one compute, `session` what the
-//! sandbox holds, `cpu` and `seat` who computes with how many threads, `process`, `spawner` and `tail` the operating system's part, `memory` its watchdog, `cage` what
-//! it reports of its cage.
+//! sandbox holds, `cpu` and `seat` who computes with how many threads, `gpu` which other executable there is, `process`,
+//! `spawner` and `tail` the operating system's part, `memory` its watchdog, `cage` what it reports of its cage.
 
 mod cage;
 mod call;
 mod connect;
 mod cpu;
 mod frames;
+mod gpu;
 mod link;
 pub mod memory;
 mod process;
@@ -30,6 +31,7 @@ mod tail;
 mod tests;
 mod worker;
 
+pub use gpu::{Gpu, Search};
 pub use memory::available_memory;
 pub use process::WorkerCommand;
 pub use restart::RestartLimits;
@@ -55,6 +57,8 @@ use worker::Keep;
 pub struct SupervisorConfig {
     /// Which executable is a worker.
     pub command: WorkerCommand,
+    /// Which executable is tried first, where there is a GPU.
+    pub gpu: Option<Gpu>,
     /// Cores that workers compute with.
     pub cores: u32,
     /// How long a process may take to greet.
@@ -74,12 +78,13 @@ pub struct SupervisorConfig {
 }
 
 impl Default for SupervisorConfig {
-    /// This executable, all cores, 10 s for a greeting, 10 minutes for a load, 5 s for an end, memory
+    /// This executable, no GPU, all cores, 10 s for a greeting, 10 minutes for a load, 5 s for an end, memory
     /// looked at and a ping sent once a second, and cores kept for half a second.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().try_into().unwrap_or(u32::MAX));
         Self {
             command: WorkerCommand::default(),
+            gpu: None,
             cores,
             greeting_timeout: Duration::from_secs(10),
             load_timeout: Duration::from_secs(600),
@@ -95,6 +100,7 @@ impl Default for SupervisorConfig {
 /// Starts workers. One lives as long as the host.
 pub struct Supervisor {
     launcher: Arc<dyn Launch>,
+    gpu: Option<Gpu>,
     cpu: CpuBudget,
     patience: Patience,
     stop_grace: Duration,
@@ -111,12 +117,14 @@ impl Supervisor {
     /// When the thread cannot be started.
     pub fn new(config: SupervisorConfig) -> io::Result<Self> {
         let spawner = Spawner::start()?;
-        Ok(Self::with_launcher(config, |command| Arc::new(Launcher { spawner, command })))
+        let gpu = config.gpu.as_ref().map(Gpu::command);
+        Ok(Self::with_launcher(config, |command| Arc::new(Launcher { spawner, command, gpu })))
     }
 
     fn with_launcher(config: SupervisorConfig, launcher: impl FnOnce(WorkerCommand) -> Arc<dyn Launch>) -> Self {
         Self {
             launcher: launcher(config.command),
+            gpu: config.gpu,
             cpu: CpuBudget::new(config.cores),
             patience: Patience { greeting: config.greeting_timeout, load: config.load_timeout },
             stop_grace: config.stop_grace,
@@ -139,6 +147,7 @@ impl Supervisor {
         let job = Job {
             shared: Arc::clone(&shared),
             launcher: Arc::clone(&self.launcher),
+            gpu: self.gpu.clone(),
             load,
             weights_bytes,
             memory_check: self.memory_check,

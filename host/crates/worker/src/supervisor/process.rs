@@ -30,7 +30,7 @@ const SPIN_COUNT: &str = "10000";
 
 /// What a worker may inherit of the host's environment: where a GPU's libraries and devices are, and how much
 /// it says.
-const INHERITED: &[&str] =
+pub(super) const INHERITED: &[&str] =
     &["LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "GGML_VK_VISIBLE_DEVICES", "VK_DRIVER_FILES", "BOBBIN_WORKER_LOG"];
 
 /// Which executable is a worker.
@@ -49,10 +49,23 @@ impl Default for WorkerCommand {
     }
 }
 
+/// What a process computes with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Target {
+    Processor,
+    Gpu,
+}
+
 /// Starts workers. There is another one in tests.
 pub(super) trait Launch: Send + Sync {
     /// Starts a process for a bundle (`name@version`) that computes with so many threads.
-    fn launch<'a>(&'a self, bundle: &'a str, threads: u32, class: Class) -> BoxFuture<'a, io::Result<Launched>>;
+    fn launch<'a>(
+        &'a self,
+        bundle: &'a str,
+        threads: u32,
+        class: Class,
+        target: Target,
+    ) -> BoxFuture<'a, io::Result<Launched>>;
 }
 
 /// A process that was started.
@@ -81,17 +94,29 @@ pub(super) trait Process: Send {
 pub(super) struct Launcher {
     pub(super) spawner: Spawner,
     pub(super) command: WorkerCommand,
+    /// For a GPU, where there is one.
+    pub(super) gpu: Option<WorkerCommand>,
 }
 
 impl Launch for Launcher {
-    fn launch<'a>(&'a self, bundle: &'a str, threads: u32, class: Class) -> BoxFuture<'a, io::Result<Launched>> {
+    fn launch<'a>(
+        &'a self,
+        bundle: &'a str,
+        threads: u32,
+        class: Class,
+        target: Target,
+    ) -> BoxFuture<'a, io::Result<Launched>> {
+        let worker = match (target, &self.gpu) {
+            (Target::Gpu, Some(gpu)) => gpu,
+            (Target::Processor, _) | (Target::Gpu, None) => &self.command,
+        };
         Box::pin(async move {
             let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
             ours.set_nonblocking(true)?;
             let stream = UnixStream::from_std(ours)?;
-            let command = self.command.build(bundle, threads, class, theirs.into());
+            let command = worker.build(bundle, threads, class, theirs.into());
             let child = self.spawner.spawn(command).await.map_err(|error| {
-                io::Error::new(error.kind(), format!("{} does not start: {error}", self.command.program.display()))
+                io::Error::new(error.kind(), format!("{} does not start: {error}", worker.program.display()))
             })?;
             Ok(Launched { stream, process: Box::new(Running::watch(child, bundle)) })
         })
@@ -230,11 +255,21 @@ mod tests {
     fn launcher(script: &str) -> Launcher {
         let args = vec!["-c".into(), script.into(), "sh".into()];
         let command = WorkerCommand { program: "/bin/sh".into(), args };
-        Launcher { spawner: Spawner::start().unwrap(), command }
+        Launcher { spawner: Spawner::start().unwrap(), command, gpu: None }
     }
 
     async fn launch(script: &str) -> Launched {
-        launcher(script).launch("storyteller@1.0.0", 3, Class::Serving).await.unwrap()
+        launcher(script).launch("storyteller@1.0.0", 3, Class::Serving, Target::Processor).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_gpu_has_an_executable_of_its_own() {
+        let gpu = launcher("exit 5").command;
+        let launcher = Launcher { gpu: Some(gpu), ..launcher("exit 6") };
+        for (target, expected) in [(Target::Gpu, "exited with status 5"), (Target::Processor, "exited with status 6")] {
+            let mut launched = launcher.launch("storyteller@1.0.0", 3, Class::Serving, target).await.unwrap();
+            assert_eq!(launched.process.wait().await, expected);
+        }
     }
 
     #[tokio::test]
@@ -306,7 +341,7 @@ mod tests {
         for (class, expected) in [(Class::Serving, "false"), (Class::Shadow, "true")] {
             // The script's arguments are those of the worker.
             let script = r#"case "$*" in *--background*) echo true >&2 ;; *) echo false >&2 ;; esac; exit 3"#;
-            let mut launched = launcher(script).launch("storyteller@1.0.0", 1, class).await.unwrap();
+            let mut launched = launcher(script).launch("storyteller@1.0.0", 1, class, Target::Processor).await.unwrap();
             let ended = launched.process.wait().await;
             assert_eq!(ended, format!("exited with status 3; last words: {expected}"));
         }
@@ -315,8 +350,8 @@ mod tests {
     #[tokio::test]
     async fn a_program_that_is_not_there_is_named() {
         let command = WorkerCommand { program: "/nonexistent/bobbin".into(), args: Vec::new() };
-        let launcher = Launcher { spawner: Spawner::start().unwrap(), command };
-        let error = launcher.launch("storyteller@1.0.0", 1, Class::Serving).await.err().unwrap();
+        let launcher = Launcher { spawner: Spawner::start().unwrap(), command, gpu: None };
+        let error = launcher.launch("storyteller@1.0.0", 1, Class::Serving, Target::Processor).await.err().unwrap();
         assert!(error.to_string().contains("/nonexistent/bobbin"), "{error}");
     }
 }

@@ -3,7 +3,7 @@
 use crate::size::Shape;
 use bobbin_bundle::gguf::GgufSummary;
 use bobbin_bundle::{Digest, Kind, Manifest, Role, VerifiedBundle};
-use bobbin_inference::wire::{LoadSpec, Reference};
+use bobbin_inference::wire::{LoadSpec, Offload, Reference};
 use bobbin_inference::{GraphInfo, GraphKind, InferenceError, OptionsPatch};
 use std::num::TryFromIntError;
 use std::path::Path;
@@ -72,8 +72,9 @@ impl WorkerSpec {
     pub fn new(bundle: &VerifiedBundle) -> Result<Self, SpecError> {
         let files = Files { weights: bundle.weights(), tokenizer: tokenizer(bundle), template: bundle.template() };
         let spec = Self::of_verified(bundle.manifest(), bundle.digest(), &files)?;
-        let need_bytes = bundle.model().map_or(spec.weights_bytes, |model| spec.need(model));
-        Ok(Self { need_bytes, ..spec })
+        let Some(shape) = bundle.model().map(|model| spec.shape(model)) else { return Ok(spec) };
+        let gpu = Some(Offload { layers: None, cells: shape.cells() });
+        Ok(Self { need_bytes: shape.need(), load: LoadSpec { gpu, ..spec.load }, ..spec })
     }
 
     /// Bytes of memory that the worker may come to hold: weights, key-value cells, and what it computes with. An
@@ -89,10 +90,10 @@ impl WorkerSpec {
         self.weights_bytes
     }
 
-    fn need(&self, model: &GgufSummary) -> u64 {
+    fn shape(&self, model: &GgufSummary) -> Shape {
         // A token has at least one byte, but for those that begin a text.
         let prefix = self.load.prefix.as_ref().map_or(0, |prefix| prefix.len() + 2);
-        let shape = Shape {
+        Shape {
             weights: self.weights_bytes,
             generates: self.load.kind == GraphKind::Generate,
             context: self.load.context,
@@ -103,8 +104,7 @@ impl WorkerSpec {
             head_length: model.key_length,
             width: model.embedding_length,
             vocabulary: model.vocabulary,
-        };
-        shape.need()
+        }
     }
 
     fn of_verified(manifest: &Manifest, digest: Digest, files: &Files<'_>) -> Result<Self, SpecError> {
@@ -130,6 +130,7 @@ impl WorkerSpec {
             parallel: limits.parallel,
             // Decided when a process is started: it depends on how many are alive then.
             threads: 1,
+            gpu: Some(Offload { layers: None, cells: limits.context }),
             chat_template: files.template.map(str::to_owned),
             prefix: manifest.prompt.prefix.clone(),
             warm_up: manifest.warm_up.prompts.clone(),
@@ -262,6 +263,7 @@ limits = "no facts"
             context: 256,
             parallel: 8,
             threads: 1,
+            gpu: Some(Offload { layers: None, cells: 256 }),
             chat_template: Some("{{ messages }}".into()),
             prefix: Some("Once".into()),
             warm_up: vec!["There was".into()],

@@ -145,6 +145,8 @@ pub(super) struct Shared {
     pub(super) restarts: AtomicU64,
     /// Names the vocabulary, from the first load on: it is the same weights that every process loads.
     pub(super) vocabulary: OnceLock<Arc<str>>,
+    /// Why the processor computes although there is a GPU.
+    pub(super) without_gpu: OnceLock<Arc<str>>,
     /// Every status that was entered, in order.
     changes: broadcast::Sender<WorkerStatus>,
 }
@@ -157,6 +159,7 @@ impl Shared {
             access: watch::Sender::new(waiting),
             restarts: AtomicU64::new(0),
             vocabulary: OnceLock::new(),
+            without_gpu: OnceLock::new(),
             changes: broadcast::Sender::new(CHANGES),
             info,
         })

@@ -4,14 +4,15 @@ use super::cage;
 use super::connect::{Connected, NotReady, Patience, connect};
 use super::cpu::useful_threads;
 use super::frames::Hangup;
+use super::gpu::{self, Gpu};
 use super::link::{Link, Place};
 use super::memory::overgrown;
-use super::process::{Launch, Launched, Process};
+use super::process::{Launch, Launched, Process, Target};
 use super::restart::{Life, RestartLimits, RestartPolicy, Verdict};
 use super::seat::CpuBudget;
 use super::state::{Access, Shared, StartPhase, WorkerState};
 use bobbin_inference::Class;
-use bobbin_inference::wire::{LoadSpec, Loaded};
+use bobbin_inference::wire::{LoadSpec, Loaded, Offload};
 use std::convert::Infallible;
 use std::future::pending;
 use std::sync::Arc;
@@ -35,6 +36,8 @@ const SILENCE: Duration = Duration::from_secs(10);
 pub(super) struct Job {
     pub(super) shared: Arc<Shared>,
     pub(super) launcher: Arc<dyn Launch>,
+    /// What is tried first. Gone once it has failed this worker: the processor computes then.
+    pub(super) gpu: Option<Gpu>,
     pub(super) load: LoadSpec,
     /// What the weights take when all of them are mapped in.
     pub(super) weights_bytes: u64,
@@ -81,14 +84,22 @@ impl Job {
         let mut policy = RestartPolicy::new(self.restart);
         let mut was_ready = false;
         loop {
-            let (reason, life) = match self.live().await {
+            let target = if self.gpu.is_some() { Target::Gpu } else { Target::Processor };
+            let (reason, life) = match self.live(target).await {
                 End::Stopped => return WorkerState::Stopped,
+                End::NotReady(reason) if target == Target::Gpu => {
+                    self.give_up_the_gpu(&reason);
+                    continue;
+                }
                 // What never loaded would not load the next time either: the old version goes on serving.
                 End::NotReady(reason) if !was_ready => return WorkerState::Failed { reason: reason.into() },
                 End::NotReady(reason) => (reason, Life { served: Duration::ZERO, answered: false }),
                 End::Died(reason, life) => (reason, life),
             };
             was_ready = true;
+            if target == Target::Gpu && !life.answered {
+                self.give_up_the_gpu(&reason);
+            }
             match policy.died(Instant::now(), life) {
                 Verdict::Quarantine => {
                     let RestartLimits { deaths, window, .. } = self.restart;
@@ -108,6 +119,15 @@ impl Job {
         }
     }
 
+    /// Lets the processor compute from now on, visibly.
+    fn give_up_the_gpu(&mut self, reason: &str) {
+        let bundle = &self.shared.info.bundle;
+        tracing::error!(%bundle, %reason, "the GPU's worker failed, and the processor computes instead");
+        let told = format!("{reason}; the processor computes until a release that serves it is set to what it is");
+        self.shared.without_gpu.get_or_init(|| told.into());
+        self.gpu = None;
+    }
+
     /// Waits before a restart; true when the worker was told to end meanwhile.
     async fn rest(&mut self, reason: Arc<str>, attempt: u32, delay: Duration) -> bool {
         let bundle = &self.shared.info.bundle;
@@ -123,15 +143,16 @@ impl Job {
     }
 
     /// One process, from its start to its end.
-    async fn live(&mut self) -> End {
+    async fn live(&mut self, target: Target) -> End {
         self.shared.enter(WorkerState::Starting { phase: StartPhase::Spawning });
         let bundle = Arc::clone(&self.shared.info.bundle);
         let loading = self.cpu.load(self.class);
         let most = useful_threads(self.weights_bytes);
         let threads = loading.threads().min(most);
         let place = Place { budget: self.cpu.clone(), class: self.class, threads, most };
-        let load = LoadSpec { threads, ..self.load.clone() };
-        let Launched { stream, mut process } = match self.launcher.launch(&bundle, threads, self.class).await {
+        let load = LoadSpec { threads, gpu: self.offload(target), ..self.load.clone() };
+        let launching = self.launcher.launch(&bundle, threads, self.class, target);
+        let Launched { stream, mut process } = match launching.await {
             Ok(launched) => launched,
             Err(error) => return End::NotReady(format!("the worker for {bundle} cannot be started: {error}")),
         };
@@ -157,6 +178,11 @@ impl Job {
                 End::NotReady(format!("the worker for {bundle} {why}"))
             }
         }
+    }
+
+    fn offload(&self, target: Target) -> Option<Offload> {
+        let gpu = self.gpu.as_ref().filter(|_| target == Target::Gpu)?;
+        self.load.gpu.map(|fitted| Offload { layers: gpu.layers, ..fitted })
     }
 
     /// A process that is ready, until it is no more.
@@ -205,11 +231,12 @@ impl Job {
     fn announce(&self, link: &Arc<Link>, mut loaded: Loaded, pid: u32) -> WorkerState {
         let bundle = &self.shared.info.bundle;
         loaded.cage = cage::cut(loaded.cage);
+        loaded.gpu = gpu::cut(loaded.gpu);
         // A process that has read weights says this; what does not look like a digest names no vocabulary.
         if is_digest(&loaded.vocabulary_digest) {
             self.shared.vocabulary.get_or_init(|| loaded.vocabulary_digest.as_str().into());
         }
-        tracing::info!(%bundle, pid, system = %loaded.system, cage = %cage::tell(&loaded.cage), "the worker is ready");
+        tracing::info!(%bundle, pid, system = %loaded.system, gpu = ?loaded.gpu, cage = %cage::tell(&loaded.cage), "the worker is ready");
         self.shared.access.send_replace(Access::Live(Arc::clone(link)));
         let ready = WorkerState::Ready { pid, loaded: Arc::new(loaded) };
         self.shared.enter(ready.clone());

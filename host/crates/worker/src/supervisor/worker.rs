@@ -3,7 +3,7 @@
 use super::memory::Memory;
 use super::session::WorkerSession;
 use super::state::{Changes, Shared, WorkerFailure, WorkerState, WorkerStatus};
-use bobbin_inference::wire::{Loaded, WorkerStats};
+use bobbin_inference::wire::{Loaded, Offloaded, WorkerStats};
 use bobbin_inference::{Graph, GraphInfo, Priority, RequestContext, Scope, Session};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -142,6 +142,19 @@ impl Worker {
         match &self.shared().status.borrow().state {
             WorkerState::Ready { loaded, .. } => loaded.cage.clone(),
             _ => Vec::new(),
+        }
+    }
+
+    /// What a GPU computes, or why none does although this node has a worker for one. `None` where it has none, and
+    /// while there is no process that computes.
+    #[must_use]
+    pub fn gpu(&self) -> Option<Result<Offloaded, Arc<str>>> {
+        if let Some(reason) = self.shared().without_gpu.get() {
+            return Some(Err(Arc::clone(reason)));
+        }
+        match &self.shared().status.borrow().state {
+            WorkerState::Ready { loaded, .. } => loaded.gpu.clone().map(Ok),
+            _ => None,
         }
     }
 

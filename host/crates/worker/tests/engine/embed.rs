@@ -57,6 +57,7 @@ fn the_projects_own_embedder_says_what_its_reference_says() {
         parallel: 8,
         threads: 1,
         tokenizer: Some(models.join("sentence/1.0.0/tokenizer.json")),
+        gpu: None,
         chat_template: None,
         prefix: None,
         warm_up: vec!["Where is my order?".into()],

@@ -27,6 +27,7 @@ fn a_worker_holds_no_more_than_its_bundle_says_it_needs_and_not_much_less() {
         kind: GraphKind::Generate,
         weights: bundle.weights().to_owned(),
         tokenizer: None,
+        gpu: None,
         context: limits.context,
         parallel: limits.parallel,
         threads: 1,

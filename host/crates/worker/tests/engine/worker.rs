@@ -48,6 +48,7 @@ pub(crate) fn spec(file: &str) -> Option<LoadSpec> {
         kind: GraphKind::Generate,
         weights: shared(file)?,
         tokenizer: None,
+        gpu: None,
         context: 512,
         parallel: 8,
         threads: 1,

@@ -1,7 +1,7 @@
 //! Each escape that the cage is there for, tried from inside.
 #![allow(unsafe_code, reason = "what C++ could be made to do is done as it would do it")]
 
-use super::Cage;
+use super::{Cage, Profile};
 use libc::{c_long, c_void};
 use std::ffi::CString;
 use std::fs;
@@ -36,7 +36,7 @@ fn path(path: &Path) -> CString {
 fn caged<T: Send>(weights: &Path, inside: impl FnOnce() -> T + Send) -> (Vec<(String, Option<String>)>, T) {
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
-            let rules = Cage::close(weights, None).into_rules();
+            let rules = Cage::close(weights, None, Profile::Processor).into_rules();
             (rules, inside())
         });
         thread.join().unwrap()
@@ -184,7 +184,7 @@ fn no_more_memory_can_be_had_than_the_model_needs() {
     };
     let (loading, serving) = std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
-            let mut cage = Cage::close(&weights, None);
+            let mut cage = Cage::close(&weights, None, Profile::Processor);
             let loading = (map(1 << 30), map(8 << 30));
             cage.tighten();
             let serving = (map(512 << 20), map(3 << 30));

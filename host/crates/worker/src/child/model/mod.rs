@@ -6,18 +6,17 @@ mod threads;
 
 pub(super) use embedder::Embedder;
 
-use super::log;
 use super::schedule::{Row, Token};
 use super::vocabulary::Vocabulary;
+use super::{gpu, log};
 use crate::size::{self, BATCH};
-use bobbin_inference::wire::LoadSpec;
+use bobbin_inference::wire::{LoadSpec, Offloaded};
 use llama_cpp_2::DecodeError;
 use llama_cpp_2::context::LlamaContext;
 use llama_cpp_2::context::params::LlamaContextParams;
 use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::model::LlamaModel;
-use llama_cpp_2::model::params::LlamaModelParams;
 use llama_cpp_2::token::LlamaToken;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -37,6 +36,8 @@ pub(super) struct Model {
     pub(super) model: &'static LlamaModel,
     /// Its vocabulary.
     pub(super) vocabulary: Arc<Vocabulary>,
+    /// What a GPU computes of it.
+    pub(super) gpu: Option<Offloaded>,
     backend: &'static LlamaBackend,
 }
 
@@ -67,10 +68,11 @@ impl Model {
         let backend = LlamaBackend::init().map_err(|error| error.to_string())?;
         // One model for each process, until its end: leaking it lets helper threads use the vocabulary freely.
         let backend: &'static LlamaBackend = Box::leak(Box::new(backend));
-        let model =
-            LlamaModel::load_from_file(backend, &spec.weights, &LlamaModelParams::default()).map_err(|error| {
-                format!("llama.cpp refuses the weights of {}: {error}: {}", spec.bundle, log::last_lines())
-            })?;
+        let params = gpu::divide(spec)?;
+        let model = LlamaModel::load_from_file(backend, &spec.weights, &params).map_err(|error| {
+            format!("llama.cpp refuses the weights of {}: {error}: {}", spec.bundle, log::last_lines())
+        })?;
+        let gpu = gpu::divided(&params, model.n_layer());
         let model: &'static LlamaModel = Box::leak(Box::new(model));
         let trained = model.n_ctx_train();
         if spec.context == 0 || spec.context > trained {
@@ -80,7 +82,7 @@ impl Model {
                 spec.bundle, spec.context
             ));
         }
-        Ok(Self { model, vocabulary: Arc::new(Vocabulary::new(model)), backend })
+        Ok(Self { model, vocabulary: Arc::new(Vocabulary::new(model)), gpu, backend })
     }
 
     /// Tokens of the context that the model was trained with.
@@ -138,7 +140,7 @@ impl Model {
     fn attention(&self, cells: u32) -> i32 {
         let (key, _) = self.head_lengths();
         let plain = size::scores(cells, self.model.n_head(), u32::try_from(key).unwrap_or(u32::MAX)).is_some();
-        if plain && !self.backend.supports_gpu_offload() { FUSED_NEVER } else { FUSED_AUTO }
+        if plain && self.gpu.is_none() { FUSED_NEVER } else { FUSED_AUTO }
     }
 
     /// A context for generation. `prefix` tokens get cells and a sequence of their own.

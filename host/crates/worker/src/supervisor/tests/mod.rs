@@ -1,17 +1,19 @@
 //! The supervisor against workers that the tests play themselves, on the other end of a socket pair.
 
 mod computes;
+mod gpu;
 mod life;
 mod streams;
 mod threads;
 
 use super::memory::{Memory, Meter};
-use super::process::{Launch, Launched, Process};
+use super::process::{Launch, Launched, Process, Target};
 use super::spec::WorkerSpec;
 use super::state::Access;
 use super::{RestartLimits, Supervisor, SupervisorConfig, Worker, WorkerState};
 use bobbin_inference::wire::{
-    CallContext, CallId, FromWorker, Greeting, LoadSpec, Loaded, SessionId, ToWorker, WorkerStats, decode, write_frame,
+    CallContext, CallId, FromWorker, Greeting, LoadSpec, Loaded, Offload, SessionId, ToWorker, WorkerStats, decode,
+    write_frame,
 };
 use bobbin_inference::{
     Account, Cause, CauseSlot, Class, Deadlines, FinishReason, Generated, Graph, GraphInfo, GraphKind, InferenceError,
@@ -106,6 +108,7 @@ fn spec() -> WorkerSpec {
         kind: GraphKind::Generate,
         weights: "/blobs/weights".into(),
         tokenizer: None,
+        gpu: Some(Offload { layers: None, cells: 512 }),
         context: 256,
         parallel: 8,
         threads: 0,
@@ -124,7 +127,13 @@ struct FakeLauncher {
 }
 
 impl Launch for FakeLauncher {
-    fn launch<'a>(&'a self, bundle: &'a str, threads: u32, class: Class) -> BoxFuture<'a, io::Result<Launched>> {
+    fn launch<'a>(
+        &'a self,
+        bundle: &'a str,
+        threads: u32,
+        class: Class,
+        target: Target,
+    ) -> BoxFuture<'a, io::Result<Launched>> {
         assert_eq!(bundle, BUNDLE);
         Box::pin(async move {
             let (stream, theirs) = UnixStream::pair()?;
@@ -136,7 +145,7 @@ impl Launch for FakeLauncher {
             let seen = (Arc::clone(&memory), Arc::clone(&looks));
             let process = FakeProcess { pid, end, ended: ended.clone(), killed: killed.clone(), seen };
             // A test that is over does not ask for the processes that come after it.
-            let _ = self.launched.send(Fake { stream: theirs, ended, killed, threads, class, memory, looks });
+            let _ = self.launched.send(Fake { stream: theirs, ended, killed, threads, class, target, memory, looks });
             Ok(Launched { stream, process: Box::new(process) })
         })
     }
@@ -181,6 +190,7 @@ struct Fake {
     killed: CancellationToken,
     threads: u32,
     class: Class,
+    target: Target,
     /// What the process is seen to hold.
     memory: Arc<Mutex<Memory>>,
     /// How often that was looked at.
@@ -246,8 +256,13 @@ impl Fake {
         self.send(FromWorker::Hello(Greeting::ours())).await;
     }
 
-    async fn load(&mut self) -> LoadSpec {
+    async fn load_spec(&mut self) -> LoadSpec {
         let Some(ToWorker::Load(load)) = self.receive().await else { panic!("expected a load") };
+        load
+    }
+
+    async fn load(&mut self) -> LoadSpec {
+        let load = self.load_spec().await;
         self.send(FromWorker::Ready(loaded())).await;
         load
     }
@@ -288,6 +303,7 @@ fn loaded() -> Loaded {
         cells: 2048,
         deviation: None,
         system: "AVX2 = 1".into(),
+        gpu: None,
         cage: Vec::new(),
     }
 }

@@ -20,6 +20,7 @@ fn generator() -> Option<(Generator, Outbox, Receiver<Vec<u8>>)> {
         kind: GraphKind::Generate,
         weights,
         tokenizer: None,
+        gpu: None,
         context: 512,
         parallel: 4,
         threads: 1,
