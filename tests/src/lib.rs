@@ -38,7 +38,7 @@ pub use host::{TestHost, TestHostBuilder, eventually};
 pub use machine::{machine, vector_units};
 pub use memory::{MemoryWatch, process_status};
 pub use metrics::Metrics;
-pub use neighbours::{Arrivals, Sample, Span, beside_quiet, sent_within};
+pub use neighbours::{Arrivals, Arrived, Sample, Span, beside_quiet, sent_within};
 pub use paths::{bobbin, fixture_component, repository_root, shared_models};
 pub use peer::Peer;
 pub use process::{Files, children, zombies};

@@ -3,7 +3,7 @@
 
 use crate::Result;
 use crate::report::{Bound, Report, Sorted};
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use reqwest::RequestBuilder;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,11 +14,40 @@ use tokio::time::MissedTickBehavior;
 /// When a request was sent, and how long its whole answer took.
 pub type Sample = (Instant, Duration);
 
+/// What came of requests at a fixed rate.
+#[derive(Debug, Default)]
+pub struct Arrived {
+    /// Of the answers that came whole, with status 200.
+    pub samples: Vec<Sample>,
+    /// Whatever else came: when the request was sent, and why there is no answer.
+    pub failed: Vec<(Instant, String)>,
+}
+
+impl Arrived {
+    /// The samples, where every answer came whole.
+    ///
+    /// # Errors
+    /// With the first that did not.
+    pub fn whole(self) -> Result<Vec<Sample>> {
+        match self.failed.into_iter().next() {
+            Some((_, why)) => bail!("a neighbour had no answer: {why}"),
+            None => Ok(self.samples),
+        }
+    }
+
+    fn add(&mut self, (sent, outcome): (Instant, Result<Duration>)) {
+        match outcome {
+            Ok(took) => self.samples.push((sent, took)),
+            Err(why) => self.failed.push((sent, format!("{why:#}"))),
+        }
+    }
+}
+
 /// Requests at a fixed rate, however long their answers take.
 #[derive(Debug)]
 pub struct Arrivals {
     stop: Arc<AtomicBool>,
-    task: JoinHandle<Result<Vec<Sample>>>,
+    task: JoinHandle<Result<Arrived>>,
 }
 
 impl Arrivals {
@@ -29,25 +58,22 @@ impl Arrivals {
         let task = tokio::spawn(async move {
             let mut ticks = tokio::time::interval(Duration::from_secs(1) / rate);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-            let (mut answers, mut samples) = (JoinSet::new(), Vec::new());
+            let (mut answers, mut arrived) = (JoinSet::new(), Arrived::default());
             while !ended.load(Ordering::Relaxed) {
                 ticks.tick().await;
                 let request = ask();
                 answers.spawn(async move {
                     let sent = Instant::now();
-                    let answer = request.send().await?;
-                    let (status, body) = (answer.status(), answer.text().await?);
-                    ensure!(status == 200, "{status}: {body}");
-                    Ok((sent, sent.elapsed()))
+                    (sent, took(request, sent).await)
                 });
-                while let Some(sample) = answers.try_join_next() {
-                    samples.push(sample??);
+                while let Some(answer) = answers.try_join_next() {
+                    arrived.add(answer?);
                 }
             }
-            while let Some(sample) = answers.join_next().await {
-                samples.push(sample??);
+            while let Some(answer) = answers.join_next().await {
+                arrived.add(answer?);
             }
-            Ok(samples)
+            Ok(arrived)
         });
         Self { stop, task }
     }
@@ -55,11 +81,18 @@ impl Arrivals {
     /// Waits for the last answers, and returns all.
     ///
     /// # Errors
-    /// When a request had no answer, or another status than 200.
-    pub async fn stop(self) -> Result<Vec<Sample>> {
+    /// When a task panicked.
+    pub async fn stop(self) -> Result<Arrived> {
         self.stop.store(true, Ordering::Relaxed);
         self.task.await?
     }
+}
+
+async fn took(request: RequestBuilder, sent: Instant) -> Result<Duration> {
+    let answer = request.send().await?;
+    let (status, body) = (answer.status(), answer.text().await?);
+    ensure!(status == 200, "{status}: {body}");
+    Ok(sent.elapsed())
 }
 
 /// A span of time in which something happened, or nothing did.
@@ -89,7 +122,7 @@ pub fn sent_within(samples: &[Sample], from: Instant, to: Instant) -> impl Itera
 
 /// Reports the p99 of a neighbour while `what` happened by that of the quiet before and after each time, since the
 /// machine's own speed changes by more within minutes. `samples` are the neighbour's, `name` begins the row.
-pub fn beside_quiet(report: &mut Report, name: &str, what: &str, samples: &[Sample], spans: &[Span], most: f64) {
+pub fn beside_quiet(report: &mut Report, name: &str, what: &str, samples: &[Sample], spans: &[Span], bound: Bound) {
     let of = |span: &Span| sent_within(samples, span.from, span.to);
     let (mut busy, mut quiet) = (Vec::new(), Vec::new());
     for round in spans.windows(3) {
@@ -100,7 +133,7 @@ pub fn beside_quiet(report: &mut Report, name: &str, what: &str, samples: &[Samp
         }
     }
     let at = |rounds: &[Sorted], share: f64| rounds.iter().map(|round| round.at(share)).collect::<Vec<f64>>();
-    report.beside(name, "ms", Bound::AtMost(most), &at(&busy, 0.99), &at(&quiet, 0.99));
+    report.beside(name, "ms", bound, &at(&busy, 0.99), &at(&quiet, 0.99));
     report.beside("- p50", "ms", Bound::None, &at(&busy, 0.5), &at(&quiet, 0.5));
     let list = |values: Vec<f64>| values.iter().map(|value| format!("{value:.2}")).collect::<Vec<_>>().join(" ");
     let count = |rounds: &[Sorted]| rounds.iter().map(Sorted::len).min().unwrap_or(0);

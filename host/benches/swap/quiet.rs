@@ -3,7 +3,7 @@
 use crate::events::Events;
 use crate::host::{Host, release};
 use anyhow::Result;
-use bobbin_tests::{Arrivals, Report, Sample, Sorted, Span, WrittenBundle, beside_quiet, sent_within};
+use bobbin_tests::{Arrivals, Bound, Report, Sample, Sorted, Span, WrittenBundle, beside_quiet, sent_within};
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -42,7 +42,7 @@ pub(crate) async fn measure(host: &Host, large: &WrittenBundle, report: &mut Rep
         unload(host, large).await?;
         spans.push(Span::quiet(QUIET).await);
     }
-    let (hello, story) = (hello.stop().await?, story.stop().await?);
+    let (hello, story) = (hello.stop().await?.whole()?, story.stop().await?.whole()?);
     report.note("a core's speed while the others compute / alone", format!("{:.2}", neighbours()));
     let seconds = |span: fn(&Load) -> Duration| {
         loads.iter().map(|load| format!("{:.1}", span(load).as_secs_f64())).collect::<Vec<_>>().join(" ")
@@ -58,7 +58,7 @@ pub(crate) async fn measure(host: &Host, large: &WrittenBundle, report: &mut Rep
         (format!("/hello, {HELLO_RATE}/s: p99 while it loads / without"), hello),
         (format!("/story (another model), {STORY_RATE}/s: the same"), story),
     ] {
-        beside_quiet(report, &what, LOADS, &samples, &spans, 1.2);
+        beside_quiet(report, &what, LOADS, &samples, &spans, Bound::AtMost(1.2));
         halves(&samples, &loads, report);
     }
     Ok(())
