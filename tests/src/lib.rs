@@ -47,7 +47,7 @@ pub use releases::TestRelease;
 pub use report::{Bound, Report, Sorted};
 pub use slow::{SlowAnswer, SlowReader};
 pub use small_disk::on_a_small_disk;
-pub use stories::{Broken, Stories, Story, Told, rate, refuse_broken, tell};
+pub use stories::{Broken, Stories, Story, Told, head, rate, refuse_broken, tell, whole};
 pub use theme::{Theme, Voices};
 
 /// What a test returns: a failure names its cause instead of a line number alone.

@@ -1,8 +1,8 @@
 //! Clients that have stories streamed to them, and what is wrong with what they were told.
 
-use crate::Result;
+use anyhow::bail;
 use futures::StreamExt;
-use reqwest::RequestBuilder;
+use reqwest::{RequestBuilder, Response};
 use serde_json::Value;
 use std::fmt;
 use std::sync::Arc;
@@ -57,26 +57,43 @@ impl fmt::Display for Broken {
 }
 
 /// What came of asking for a story.
-pub type Told = std::result::Result<Story, Broken>;
+pub type Told = Result<Story, Broken>;
 
 /// Asks for one story and reads it to its end.
 ///
 /// # Errors
 /// When it does not come whole.
 pub async fn tell(request: RequestBuilder) -> Told {
-    let answer = request.send().await.map_err(|error| Broken::Failed(causes(&error)))?;
-    let status = answer.status();
-    if status != 200 {
-        return Err(Broken::Refused(status.as_u16(), answer.text().await.unwrap_or_default()));
-    }
-    let header = answer.headers().get("bobbin-bundle").and_then(|value| value.to_str().ok());
-    let header = header.unwrap_or_default().to_owned();
+    let (header, answer) = head(request).await?;
     let (mut body, mut bytes, mut parts) = (answer.bytes_stream(), Vec::new(), Vec::new());
     while let Some(part) = body.next().await {
         bytes.extend_from_slice(&part.map_err(|error| Broken::Truncated(causes(&error)))?);
         parts.push(Instant::now());
     }
     read(&String::from_utf8_lossy(&bytes), header, parts)
+}
+
+/// Sends a request, and returns the head of its answer with the version that made it, by its header.
+///
+/// # Errors
+/// When no head comes, or another status than 200.
+pub async fn head(request: RequestBuilder) -> Result<(String, Response), Broken> {
+    let answer = request.send().await.map_err(|error| Broken::Failed(causes(&error)))?;
+    let status = answer.status();
+    if status != 200 {
+        return Err(Broken::Refused(status.as_u16(), answer.text().await.unwrap_or_default()));
+    }
+    let header = answer.headers().get("bobbin-bundle").and_then(|value| value.to_str().ok());
+    Ok((header.unwrap_or_default().to_owned(), answer))
+}
+
+/// As [`head`], with the whole body.
+///
+/// # Errors
+/// As [`head`], and when the body does not come whole.
+pub async fn whole(request: RequestBuilder) -> Result<(String, String), Broken> {
+    let (header, answer) = head(request).await?;
+    Ok((header, answer.text().await.map_err(|error| Broken::Truncated(causes(&error)))?))
 }
 
 /// An error and what is behind it, which reqwest's own text leaves out.
@@ -143,7 +160,7 @@ impl Stories {
     ///
     /// # Errors
     /// When a stream panicked.
-    pub async fn stop(self) -> Result<Vec<Told>> {
+    pub async fn stop(self) -> crate::Result<Vec<Told>> {
         self.stop.store(true, Ordering::Relaxed);
         let mut all = Vec::new();
         for stream in self.streams {
@@ -170,9 +187,9 @@ pub fn rate(told: &[Told], from: Instant, to: Instant) -> f64 {
 ///
 /// # Errors
 /// With the first that is not.
-pub fn refuse_broken(told: &[Told]) -> Result {
+pub fn refuse_broken(told: &[Told]) -> crate::Result {
     match told.iter().find_map(|told| told.as_ref().err()) {
-        Some(broken) => anyhow::bail!("a story under load {broken}"),
+        Some(broken) => bail!("a story under load {broken}"),
         None => Ok(()),
     }
 }
