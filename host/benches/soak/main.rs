@@ -74,7 +74,7 @@ async fn run() -> Result<()> {
     let last = Held::at_rest(&soak.host, Some(first)).await?;
     let mut report = Report::default();
     soak.tally.report(&mut report);
-    soak.trouble.report(&soak.host, &mut report).await?;
+    soak.trouble.report(&soak.host.log(), &mut report);
     memory.report(&mut report);
     last.report(&first, &mut report);
     log(&soak.host, &mut report);
