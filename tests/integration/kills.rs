@@ -1,13 +1,11 @@
 //! Workers that are killed again and again: whoever is answered meanwhile pays once, and nobody else does.
 
 use anyhow::{Context, bail, ensure};
-use bobbin_tests::{Result, TestHost, eventually, process_status};
+use bobbin_tests::{Files, Result, TestHost, children, eventually, process_status};
 use futures::future::{Either, join_all, select};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashSet};
-use std::fs;
 use std::pin::pin;
 
 const KILLS: usize = 100;
@@ -92,8 +90,7 @@ fn counts(rest: &Result<Vec<String>>, ends: &Ends) -> bool {
 /// What a host holds while nothing asks it for anything.
 #[derive(Debug)]
 struct Held {
-    /// Ends of links to workers, and whatever else has a descriptor, connections of clients apart.
-    files: BTreeMap<&'static str, usize>,
+    files: Files,
     children: usize,
     memory: u64,
 }
@@ -103,36 +100,10 @@ impl Held {
         host.metrics_when("nothing is in flight", |m| m.sum("bobbin_http_requests_in_flight", &[]) == 0.0).await?;
         let pid = host.pid()?;
         // The last process that was killed may be about to be waited for.
-        eventually(async || Ok((children(pid)? == 1).then_some(()))).await.context("there are other processes")?;
+        eventually(async || Ok((children(pid)?.len() == 1).then_some(())))
+            .await
+            .context("there are other processes")?;
         let memory = process_status(pid, "RssAnon:")? * 1024;
-        Ok(Self { files: files(pid)?, children: children(pid)?, memory })
+        Ok(Self { files: Files::of(pid)?, children: children(pid)?.len(), memory })
     }
-}
-
-fn files(pid: u32) -> Result<BTreeMap<&'static str, usize>> {
-    let links = fs::read_to_string("/proc/net/unix")?;
-    let links: HashSet<&str> = links.lines().filter_map(|line| line.split_whitespace().nth(6)).collect();
-    let mut counts = BTreeMap::new();
-    for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
-        // One may be closed between the listing and the look.
-        let Ok(target) = fs::read_link(entry?.path()) else { continue };
-        let target = target.to_string_lossy();
-        let kind = match target.strip_prefix("socket:[").and_then(|inode| inode.strip_suffix(']')) {
-            Some(inode) if links.contains(inode) => "links",
-            Some(_connection) => continue,
-            None => "others",
-        };
-        *counts.entry(kind).or_default() += 1;
-    }
-    Ok(counts)
-}
-
-/// Children of a process, those included that have ended and were not waited for.
-fn children(pid: u32) -> Result<usize> {
-    let mut count = 0;
-    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let children = fs::read_to_string(task?.path().join("children")).unwrap_or_default();
-        count += children.split_whitespace().count();
-    }
-    Ok(count)
 }

@@ -1,6 +1,8 @@
 //! How a benchmark begins and ends.
 
-use crate::Result;
+use crate::{Result, TestHost};
+use anyhow::ensure;
+use rustix::process::Signal;
 use std::process::ExitCode;
 
 /// Runs a benchmark to its end, and says why where it failed.
@@ -21,4 +23,15 @@ pub fn in_turn<T>(round: usize, mut turns: [T; 2]) -> [T; 2] {
         turns.reverse();
     }
     turns
+}
+
+/// Ends a host as its users do. What it and its workers computed counts for this process afterwards.
+///
+/// # Errors
+/// When it does not end, or not well.
+pub async fn stop(mut host: TestHost) -> Result {
+    host.signal(host.pid()?, Signal::TERM)?;
+    let code = host.ended().await?;
+    ensure!(code == 0, "the host ended with {code}: {}", host.log().lines().last().unwrap_or_default());
+    Ok(())
 }

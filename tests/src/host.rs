@@ -368,7 +368,9 @@ impl TestHost {
         seen.with_context(|| format!("waiting until {what}; the metrics were:\n{last}"))
     }
 
-    fn url(&self, path: &str) -> String {
+    /// The application's URL for a path.
+    #[must_use]
+    pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.app)
     }
 }

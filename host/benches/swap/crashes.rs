@@ -2,9 +2,8 @@
 
 use crate::events::Events;
 use crate::host::{Host, generation, release};
-use crate::stories::tell;
 use anyhow::{Context, Result, ensure};
-use bobbin_tests::Report;
+use bobbin_tests::{Report, tell};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -192,7 +191,7 @@ async fn check(host: &Host, told: &Told) -> Result<Result<bool, String>> {
         return wrong("the change was committed with another version");
     }
     let ask = json!({"prompt": "Once", "max_tokens": 2, "stream": true, "seed": 1});
-    match tell(&host.http, &host.url("/story"), &ask).await {
+    match tell(host.http.post(host.url("/story")).body(ask.to_string())).await {
         Ok(story) if story.header == stable || Some(&*story.header) == candidate => Ok(Ok(committed)),
         Ok(story) => wrong(&format!("{} answered", story.header)),
         Err(broken) => wrong(&format!("no story, it {broken}")),

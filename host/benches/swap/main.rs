@@ -13,7 +13,6 @@
 #![allow(clippy::print_stdout, missing_docs, reason = "a benchmark prints its table")]
 
 mod bundle;
-mod busy;
 mod crashes;
 mod events;
 mod host;
@@ -25,8 +24,7 @@ mod swaps;
 mod throughput;
 
 use anyhow::{Result, ensure};
-use bobbin_tests::{Report, TestApp, bench, machine, vector_units};
-use busy::Busy;
+use bobbin_tests::{Busy, Report, TestApp, bench, machine, vector_units};
 use host::Host;
 use std::process::ExitCode;
 use std::time::Instant;

@@ -1,9 +1,9 @@
 //! Whether memory comes back: a hundred swaps, each of which loads a worker and ends another.
 
 use crate::host::Host;
-use crate::stories::{Load, tell};
+use crate::stories::load;
 use anyhow::{Result, ensure};
-use bobbin_tests::Report;
+use bobbin_tests::{Report, tell};
 use serde_json::json;
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ async fn swap(host: &Host) -> Result<()> {
         let stable = if nth % 2 == 0 { "storyteller@1.1.0" } else { "storyteller@1.0.0" };
         host.put(ROUTE, json!({ "stable": stable })).await?;
         let ask = json!({"prompt": "Once", "max_tokens": 8, "stream": true, "seed": nth});
-        match tell(&host.http, &host.url("/story"), &ask).await {
+        match tell(host.http.post(host.url("/story")).body(ask.to_string())).await {
             Ok(story) => ensure!(story.header == stable, "{} answered for {stable}", story.header),
             Err(broken) => anyhow::bail!("after swap {nth}: {broken}"),
         }
@@ -53,9 +53,9 @@ fn mib(bytes: u64) -> f64 {
 
 /// At rest, after the same load: sixteen streams for a second. One worker runs, or this never returns.
 async fn after_load(host: &Host) -> Result<(u64, u64)> {
-    let load = Load::start(host, "/story", 16, 128);
+    let stories = load(host, "/story", 16, 128);
     tokio::time::sleep(Duration::from_secs(1)).await;
-    load.stop().await?;
+    stories.stop().await?;
     host.at_rest(ROUTE, 1).await?;
     tokio::time::sleep(Duration::from_millis(500)).await;
     let (own, workers) = host.resident()?;

@@ -2,14 +2,10 @@
 
 use crate::events::Events;
 use crate::host::{Host, release};
-use anyhow::{Result, ensure};
-use bobbin_tests::{Bound, Report, Sorted, WrittenBundle};
+use anyhow::Result;
+use bobbin_tests::{Arrivals, Bound, Report, Sample, Sorted, Span, WrittenBundle, beside_quiet, sent_within};
 use serde_json::json;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
-use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::MissedTickBehavior;
 
 const ROUNDS: usize = 5;
 const QUIET: Duration = Duration::from_secs(10);
@@ -21,86 +17,50 @@ const GIB: f64 = (1 << 30) as f64;
 /// The route that gets the large bundle, and the one that others ask.
 const LOADING: &str = "tale";
 
-/// When a request was sent, and how long its whole answer took.
-type Sample = (Instant, Duration);
+/// What the spans in which a bundle loads are called.
+const LOADS: &str = "a bundle loads";
 
-/// Requests at a fixed rate, however long their answers take.
-struct Arrivals {
-    stop: Arc<AtomicBool>,
-    task: JoinHandle<Result<Vec<Sample>>>,
-}
-
-impl Arrivals {
-    fn start(host: &Host, path: &str, body: Option<serde_json::Value>, rate: u32) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (http, url, ended) = (host.http.clone(), host.url(path), Arc::clone(&stop));
-        let task = tokio::spawn(async move {
-            let mut ticks = tokio::time::interval(Duration::from_secs(1) / rate);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-            let (mut answers, mut samples) = (JoinSet::new(), Vec::new());
-            while !ended.load(Ordering::Relaxed) {
-                ticks.tick().await;
-                let request = match &body {
-                    Some(body) => http.post(&url).body(body.to_string()),
-                    None => http.get(&url),
-                };
-                answers.spawn(async move {
-                    let sent = Instant::now();
-                    let answer = request.send().await?;
-                    let (status, body) = (answer.status(), answer.text().await?);
-                    ensure!(status == 200, "{status}: {body}");
-                    Ok((sent, sent.elapsed()))
-                });
-                while let Some(sample) = answers.try_join_next() {
-                    samples.push(sample??);
-                }
-            }
-            while let Some(sample) = answers.join_next().await {
-                samples.push(sample??);
-            }
-            Ok(samples)
-        });
-        Self { stop, task }
-    }
-
-    async fn stop(self) -> Result<Vec<Sample>> {
-        self.stop.store(true, Ordering::Relaxed);
-        self.task.await?
-    }
-}
-
-/// A span of time in which a bundle loaded, or in which nothing did.
-struct Phase {
-    loading: bool,
-    from: Instant,
-    to: Instant,
+/// A bundle that loaded.
+struct Load {
+    span: Span,
     /// When its files were verified, and the worker began to load.
     verified: Instant,
 }
 
 pub(crate) async fn measure(host: &Host, large: &WrittenBundle, report: &mut Report) -> Result<()> {
     let story = json!({"prompt": "Once upon a time", "max_tokens": STORY_TOKENS, "seed": 7});
-    let hello = Arrivals::start(host, "/hello", None, HELLO_RATE);
-    let story = Arrivals::start(host, "/story", Some(story), STORY_RATE);
+    let (http, url) = (host.http.clone(), host.url("/hello"));
+    let hello = Arrivals::start(HELLO_RATE, move || http.get(&url));
+    let (http, url) = (host.http.clone(), host.url("/story"));
+    let story = Arrivals::start(STORY_RATE, move || http.post(&url).body(story.to_string()));
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let mut phases = vec![quiet().await];
+    let (mut spans, mut loads) = (vec![Span::quiet(QUIET).await], Vec::new());
     for _ in 0..ROUNDS {
-        phases.push(load(host, large).await?);
+        let loaded = load(host, large).await?;
+        spans.push(loaded.span);
+        loads.push(loaded);
         unload(host, large).await?;
-        phases.push(quiet().await);
+        spans.push(Span::quiet(QUIET).await);
     }
-    let (hello, story) = (hello.stop().await?, story.stop().await?);
+    let (hello, story) = (hello.stop().await?.whole()?, story.stop().await?.whole()?);
     report.note("a core's speed while the others compute / alone", format!("{:.2}", neighbours()));
-    let loads = || phases.iter().filter(|phase| phase.loading);
-    let seconds = |span: fn(&Phase) -> Duration| {
-        loads().map(|phase| format!("{:.1}", span(phase).as_secs_f64())).collect::<Vec<_>>().join(" ")
+    let seconds = |span: fn(&Load) -> Duration| {
+        loads.iter().map(|load| format!("{:.1}", span(load).as_secs_f64())).collect::<Vec<_>>().join(" ")
     };
     let what = format!("a bundle of {:.2} GiB: seconds to verify it / to load and warm it up", large.size as f64 / GIB);
-    let figure =
-        format!("{} / {}", seconds(|phase| phase.verified - phase.from), seconds(|phase| phase.to - phase.verified));
+    let figure = format!(
+        "{} / {}",
+        seconds(|load| load.verified - load.span.from),
+        seconds(|load| load.span.to - load.verified)
+    );
     report.note(&what, figure);
-    row(&format!("/hello, {HELLO_RATE}/s: p99 while it loads / without"), &hello, &phases, report);
-    row(&format!("/story (another model), {STORY_RATE}/s: the same"), &story, &phases, report);
+    for (what, samples) in [
+        (format!("/hello, {HELLO_RATE}/s: p99 while it loads / without"), hello),
+        (format!("/story (another model), {STORY_RATE}/s: the same"), story),
+    ] {
+        beside_quiet(report, &what, LOADS, &samples, &spans, Bound::AtMost(1.2));
+        halves(&samples, &loads, report);
+    }
     Ok(())
 }
 
@@ -127,14 +87,8 @@ fn neighbours() -> f64 {
     all(cores) / cores as f64 / all(1)
 }
 
-async fn quiet() -> Phase {
-    let from = Instant::now();
-    tokio::time::sleep(QUIET).await;
-    Phase { loading: false, from, to: Instant::now(), verified: from }
-}
-
 /// From the request until the new version serves: verification, copy, load, warm-up.
-async fn load(host: &Host, large: &WrittenBundle) -> Result<Phase> {
+async fn load(host: &Host, large: &WrittenBundle) -> Result<Load> {
     let mut events = Events::follow(host).await?;
     let verified = tokio::spawn(async move {
         loop {
@@ -145,7 +99,8 @@ async fn load(host: &Host, large: &WrittenBundle) -> Result<Phase> {
     });
     let from = Instant::now();
     host.put(LOADING, json!({"stable": large.id, "keep_warm_seconds": 0})).await?;
-    Ok(Phase { loading: true, from, to: Instant::now(), verified: verified.await?? })
+    let span = Span { what: Some(LOADS), from, to: Instant::now() };
+    Ok(Load { span, verified: verified.await?? })
 }
 
 /// Back to how it was before, blob included, so that each round begins as the first did.
@@ -157,37 +112,13 @@ async fn unload(host: &Host, large: &WrittenBundle) -> Result<()> {
     Ok(())
 }
 
-/// Each load beside the quiet before and after it: the machine's own speed changes by more within minutes.
-fn row(what: &str, samples: &[Sample], phases: &[Phase], report: &mut Report) {
-    let within = |from: Instant, to: Instant| {
-        let inside = samples.iter().filter(move |(sent, _)| (from..to).contains(sent));
-        inside.map(|(_, took)| *took)
+/// The p99 of each half of the loads.
+fn halves(samples: &[Sample], loads: &[Load], report: &mut Report) {
+    let within = |from: fn(&Load) -> Instant, to: fn(&Load) -> Instant| {
+        Sorted::millis(loads.iter().flat_map(|load| sent_within(samples, from(load), to(load))))
     };
-    let of = |phase: &Phase| within(phase.from, phase.to);
-    let (mut busy, mut quiet) = (Vec::new(), Vec::new());
-    for round in phases.windows(3) {
-        let [before, load, after] = round else { continue };
-        if load.loading {
-            busy.push(Sorted::millis(of(load)));
-            quiet.push(Sorted::millis(of(before).chain(of(after))));
-        }
-    }
-    let at = |rounds: &[Sorted], share: f64| rounds.iter().map(|round| round.at(share)).collect::<Vec<f64>>();
-    report.beside(what, "ms", Bound::AtMost(1.2), &at(&busy, 0.99), &at(&quiet, 0.99));
-    report.beside("- p50", "ms", Bound::None, &at(&busy, 0.5), &at(&quiet, 0.5));
-    let list = |values: Vec<f64>| values.iter().map(|value| format!("{value:.2}")).collect::<Vec<_>>().join(" ");
-    let count = |rounds: &[Sorted]| rounds.iter().map(Sorted::len).min().unwrap_or(0);
-    let figure = format!(
-        "{} / {} ms (n {} / {} or more)",
-        list(at(&busy, 0.99)),
-        list(at(&quiet, 0.99)),
-        count(&busy),
-        count(&quiet)
-    );
-    report.note("- p99 by round", figure);
-    let loads = || phases.iter().filter(|phase| phase.loading);
-    let verify = Sorted::millis(loads().flat_map(|phase| within(phase.from, phase.verified)));
-    let load = Sorted::millis(loads().flat_map(|phase| within(phase.verified, phase.to)));
+    let (verify, load) =
+        (within(|load| load.span.from, |load| load.verified), within(|load| load.verified, |load| load.span.to));
     let figure = format!("{:.2} / {:.2} ms (n {} / {})", verify.at(0.99), load.at(0.99), verify.len(), load.len());
     report.note("- p99 while it is verified / while it loads and warms up", figure);
 }

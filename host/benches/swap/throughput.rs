@@ -1,9 +1,9 @@
 //! What a second version costs: all tokens of all streams, with one version and with two.
 
 use crate::host::Host;
-use crate::stories::{Load, Told, rate};
+use crate::stories::load;
 use anyhow::Result;
-use bobbin_tests::Report;
+use bobbin_tests::{Report, rate, refuse_broken};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -61,7 +61,7 @@ pub(crate) async fn matrices(host: &Host, report: &mut Report) -> Result<()> {
 }
 
 async fn measure(host: &Host, pair: &Pair<'_>) -> Result<Rates> {
-    let load = Load::start(host, &format!("/{}", pair.route), STREAMS, pair.max_tokens);
+    let stories = load(host, &format!("/{}", pair.route), STREAMS, pair.max_tokens);
     let mut windows = Vec::new();
     for round in 0..ROUNDS {
         // The order alternates, so that a machine that grows slower or faster favours neither.
@@ -76,7 +76,7 @@ async fn measure(host: &Host, pair: &Pair<'_>) -> Result<Rates> {
             windows.push((two, from, Instant::now()));
         }
     }
-    let told = load.stop().await?;
+    let told = stories.stop().await?;
     host.put(pair.route, json!({ "candidate": null })).await?;
     refuse_broken(&told)?;
     let rates = |wanted: bool| {
@@ -84,14 +84,4 @@ async fn measure(host: &Host, pair: &Pair<'_>) -> Result<Rates> {
         windows.map(|(_, from, to)| rate(&told, *from, *to)).collect()
     };
     Ok(Rates { one: rates(false), two: rates(true) })
-}
-
-/// A rate of which some stories are missing says nothing.
-fn refuse_broken(told: &[Told]) -> Result<()> {
-    for story in told {
-        if let Err(broken) = story {
-            anyhow::bail!("a story under load {broken}");
-        }
-    }
-    Ok(())
 }

@@ -59,6 +59,8 @@ fn run() -> Result<(), Failure> {
         Task::Bench { name, arguments } => {
             let names = arguments::chosen_benches(name, project.benches()?)?;
             build(&project, &progress)?;
+            // Some benchmarks run components that misbehave.
+            guests::build_fixtures(&project, &progress)?;
             host::bench(&project, &progress, &names, &arguments)
         }
         Task::Synthesize { shape, quant, out } => synthesize::write(&progress, &shape, &quant, &out),

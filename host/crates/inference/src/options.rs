@@ -7,6 +7,8 @@ use crate::{InferenceError, Reason};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
+/// Options are read on a thread that answers others too. The longest grammar fits, with every line and quote escaped.
+const MAX_OPTIONS_BYTES: usize = 256 * 1024;
 const MAX_STOPS: usize = 16;
 const MAX_STOP_BYTES: usize = 256;
 const MAX_LOGIT_BIASES: usize = 1024;
@@ -127,16 +129,18 @@ impl OptionsPatch {
     /// Reads the `options` tensor.
     ///
     /// # Errors
-    /// `unknown_option` naming the key, `invalid_option` for a wrong type, `invalid_input` for no JSON.
+    /// `unknown_option` naming the key, `invalid_option` for a wrong type, `invalid_input` for no JSON, `limit_exceeded`.
     pub fn from_json(bytes: &[u8]) -> Result<Self, InferenceError> {
+        if bytes.len() > MAX_OPTIONS_BYTES {
+            let message = format!("options have {} bytes; at most {MAX_OPTIONS_BYTES} are allowed", bytes.len());
+            return Err(InferenceError::new(Reason::LimitExceeded, message));
+        }
         let json: serde_json::Value = serde_json::from_slice(bytes).map_err(|error| {
             InferenceError::new(Reason::InvalidInput, format!("options are no JSON: {error}; pass a JSON object"))
         })?;
         let Some(object) = json.as_object() else {
-            return Err(InferenceError::new(
-                Reason::InvalidInput,
-                "options are no JSON object; pass {\"max_tokens\": 80}",
-            ));
+            let message = "options are no JSON object; pass {\"max_tokens\": 80}";
+            return Err(InferenceError::new(Reason::InvalidInput, message));
         };
         for key in object.keys() {
             if !KNOWN.contains(&key.as_str()) {
@@ -360,6 +364,13 @@ mod tests {
         for json in ["", "[]", "3", "{", "\"a\""] {
             assert_eq!(resolve(json).unwrap_err().reason, Reason::InvalidInput, "{json}");
         }
+    }
+
+    #[test]
+    fn more_than_anybody_needs_is_refused_before_it_is_read() {
+        let metadata = |bytes: usize| resolve(&format!(r#"{{"metadata": "{}"}}"#, "x".repeat(bytes - 16)));
+        assert!(metadata(MAX_OPTIONS_BYTES).is_ok());
+        assert_eq!(metadata(MAX_OPTIONS_BYTES + 1).unwrap_err().reason, Reason::LimitExceeded);
     }
 
     #[test]

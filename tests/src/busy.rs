@@ -1,9 +1,11 @@
 //! Whether the machine did something else meanwhile: then its figures say less.
 
-use anyhow::{Context, Result};
+use crate::Result;
+use anyhow::Context;
 
 /// Processor time so far, in the kernel's ticks.
-pub(crate) struct Busy {
+#[derive(Debug)]
+pub struct Busy {
     /// Of all cores, idle time included.
     all: f64,
     /// Of it, what was neither idle nor waiting for disks.
@@ -13,7 +15,11 @@ pub(crate) struct Busy {
 }
 
 impl Busy {
-    pub(crate) fn now() -> Result<Self> {
+    /// So far.
+    ///
+    /// # Errors
+    /// When the kernel does not tell.
+    pub fn now() -> Result<Self> {
         let machine = std::fs::read_to_string("/proc/stat")?;
         let line = machine.lines().next().context("/proc/stat is empty")?;
         // user, nice, system, idle, iowait, irq, softirq, steal
@@ -27,7 +33,8 @@ impl Busy {
     }
 
     /// The share of all cores that others had since then, in percent.
-    pub(crate) fn others_since(&self, then: &Self) -> f64 {
+    #[must_use]
+    pub fn others_since(&self, then: &Self) -> f64 {
         let others = (self.busy - then.busy) - (self.own - then.own);
         (others / (self.all - then.all) * 100.0).max(0.0)
     }
