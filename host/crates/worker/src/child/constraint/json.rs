@@ -2,7 +2,7 @@
 //!
 //! It computes the tokens that may come next from the schema itself, refuses by name what it does not know (llama.cpp's own
 //! conversion leaves out in silence what it does not know, and the answer is then not of the schema), and bounds its own
-//! work: memory and time of a hostile schema end in an error. `docs/benchmarks.md` compares the two.
+//! work: memory and time of a hostile schema end in an error.
 
 use super::super::sampler::Scratch;
 use super::super::schedule::Token;
