@@ -1,5 +1,6 @@
 //! From a file to something that can be instantiated for a request.
 
+use crate::background::Background;
 use crate::nn;
 use crate::reuse::{Idle, Instance};
 use crate::state::State;
@@ -36,6 +37,8 @@ pub(crate) struct Linked {
     pub(crate) guest_cpu: Duration,
     /// Where its instances wait for the next request, if they may answer several.
     pub(crate) idle: Option<Arc<Idle<Instance>>>,
+    /// Where its guests go on that compute for long.
+    pub(crate) background: Arc<Background>,
 }
 
 impl Linked {

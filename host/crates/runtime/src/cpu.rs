@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use wasmtime::Store;
 
 /// Guests yield at every epoch, so this bounds how long one of them holds a thread.
-pub(crate) const EPOCH: Duration = Duration::from_millis(10);
+pub(crate) const EPOCH: Duration = Duration::from_millis(2);
 
 /// Hardly any turn so short loses its core meanwhile, and none loses more than this.
 const SHORT: Duration = Duration::from_micros(200);
@@ -28,17 +28,37 @@ pub(crate) fn yield_at_epochs(store: &mut Store<State>) {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct CpuBudgetExceeded;
 
-/// A future whose polls may use so much CPU time together.
-pub(crate) struct Budgeted<F> {
-    inner: Pin<Box<F>>,
-    left: Duration,
+/// Tells how much CPU time a future's polls use.
+#[derive(Default)]
+struct Meter {
     /// The last poll was long.
     long: bool,
 }
 
+impl Meter {
+    /// Polls, and says what it took.
+    fn poll<F: Future + ?Sized>(&mut self, future: Pin<&mut F>, cx: &mut Context<'_>) -> (Poll<F::Output>, Duration) {
+        // A poll stays on its thread, and ends at the latest with the next epoch.
+        let own = self.long.then(thread_time);
+        let begun = Instant::now();
+        let poll = future.poll(cx);
+        let took = begun.elapsed();
+        self.long = took >= SHORT;
+        let used = own.map_or(took, |before| thread_time().saturating_sub(before));
+        (poll, used)
+    }
+}
+
+/// A future whose polls may use so much CPU time together.
+pub(crate) struct Budgeted<F> {
+    inner: Pin<Box<F>>,
+    left: Duration,
+    meter: Meter,
+}
+
 impl<F: Future> Budgeted<F> {
     pub(crate) fn new(inner: F, budget: Duration) -> Self {
-        Self { inner: Box::pin(inner), left: budget, long: false }
+        Self { inner: Box::pin(inner), left: budget, meter: Meter::default() }
     }
 }
 
@@ -46,17 +66,51 @@ impl<F: Future> Future for Budgeted<F> {
     type Output = Result<F::Output, CpuBudgetExceeded>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        // A poll stays on its thread, and ends at the latest with the next epoch.
-        let own = self.long.then(thread_time);
-        let begun = Instant::now();
-        let poll = self.inner.as_mut().poll(cx);
-        let took = begun.elapsed();
-        self.long = took >= SHORT;
-        let used = own.map_or(took, |before| thread_time().saturating_sub(before));
+        let this = &mut *self;
+        let (poll, used) = this.meter.poll(this.inner.as_mut(), cx);
         self.left = self.left.saturating_sub(used);
         match poll {
             Poll::Ready(output) => Poll::Ready(Ok(output)),
             Poll::Pending if self.left.is_zero() => Poll::Ready(Err(CpuBudgetExceeded)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+/// What a guest may compute at once, and in the long run by the time that passes, before it is one that computes for
+/// long: one that answers with a model's tokens needs a hundredth of this.
+const AT_ONCE: Duration = Duration::from_millis(1);
+const SHARE: u32 = 4;
+
+/// A future that is not driven any further here once it has computed for long: then what is left of it comes out as
+/// the error.
+pub(crate) struct Brief<F> {
+    inner: Option<Pin<Box<F>>>,
+    used: Duration,
+    since: Instant,
+    meter: Meter,
+}
+
+impl<F: Future> Brief<F> {
+    pub(crate) fn new(inner: F) -> Self {
+        Self { inner: Some(Box::pin(inner)), used: Duration::ZERO, since: Instant::now(), meter: Meter::default() }
+    }
+}
+
+impl<F: Future> Future for Brief<F> {
+    type Output = Result<F::Output, Pin<Box<F>>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let Some(inner) = &mut this.inner else { return Poll::Pending };
+        let (poll, used) = this.meter.poll(inner.as_mut(), cx);
+        this.used += used;
+        match poll {
+            Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending if this.used > AT_ONCE + this.since.elapsed() / SHARE => match this.inner.take() {
+                Some(rest) => Poll::Ready(Err(rest)),
+                None => Poll::Pending,
+            },
             Poll::Pending => Poll::Pending,
         }
     }
@@ -77,16 +131,32 @@ mod tests {
         assert_eq!(Budgeted::new(wait, Duration::from_millis(50)).await, Ok(()));
     }
 
+    async fn work(turns: u32) -> u32 {
+        for _ in 0..turns {
+            let end = thread_time() + Duration::from_millis(2);
+            while thread_time() < end {}
+            tokio::task::yield_now().await;
+        }
+        turns
+    }
+
     #[tokio::test]
     async fn work_is_counted_over_all_polls() {
-        let work = async {
-            loop {
-                let end = thread_time() + Duration::from_millis(2);
-                while thread_time() < end {}
-                tokio::task::yield_now().await;
-            }
+        assert_eq!(Budgeted::new(work(u32::MAX), Duration::from_millis(20)).await, Err(CpuBudgetExceeded));
+    }
+
+    #[tokio::test]
+    async fn what_computes_for_long_is_given_back_and_goes_on_elsewhere() {
+        let Err(rest) = Brief::new(work(20)).await else { panic!("it took 40 ms of processor time in one go") };
+        assert_eq!(rest.await, 20);
+    }
+
+    #[tokio::test]
+    async fn what_waits_or_computes_little_stays() {
+        let wait = async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            work(1).await
         };
-        let end: Result<(), _> = Budgeted::new(work, Duration::from_millis(20)).await;
-        assert_eq!(end, Err(CpuBudgetExceeded));
+        assert_eq!(Brief::new(wait).await.ok(), Some(1));
     }
 }

@@ -1,5 +1,6 @@
 //! The engine: one for the host, shared by every component.
 
+use crate::background::Background;
 use crate::component::{self, ComponentSpec, Linked, LoadError};
 use crate::cpu::EPOCH;
 use crate::handler::Handler;
@@ -7,6 +8,7 @@ use crate::nn;
 use crate::reuse::{Idle, MOST_IDLE};
 use crate::state::State;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use wasmtime::component::Linker;
 use wasmtime::{Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
@@ -49,6 +51,9 @@ pub enum EngineError {
     /// Without epochs a busy guest would never yield.
     #[error("no thread could be started for the engine's epochs")]
     NoEpochs(#[source] std::io::Error),
+    /// Guests that compute for long have threads of their own.
+    #[error("no threads could be started for guests that compute for long")]
+    NoBackground(#[source] std::io::Error),
 }
 
 /// Compiles, links and runs components.
@@ -56,6 +61,7 @@ pub struct Runtime {
     engine: Engine,
     linker: Linker<State>,
     config: RuntimeConfig,
+    background: Arc<Background>,
 }
 
 impl Runtime {
@@ -71,7 +77,8 @@ impl Runtime {
         };
         let (engine, linker) = build().map_err(|reason| EngineError::Setup { reason })?;
         tick(&engine).map_err(EngineError::NoEpochs)?;
-        Ok(Self { engine, linker, config })
+        let background = Arc::new(Background::start().map_err(EngineError::NoBackground)?);
+        Ok(Self { engine, linker, config, background })
     }
 
     /// Compiles a component (or takes it from the cache) and links it. Blocking: seconds for a large one.
@@ -82,7 +89,8 @@ impl Runtime {
         let pre = component::link(&self.engine, &self.linker, spec)?;
         let (guest_memory, guest_cpu) = (self.config.guest_memory, self.config.guest_cpu);
         let idle = spec.reuse.then(Idle::new);
-        Ok(Handler::new(Linked { pre, spec: spec.clone(), guest_memory, guest_cpu, idle }))
+        let background = Arc::clone(&self.background);
+        Ok(Handler::new(Linked { pre, spec: spec.clone(), guest_memory, guest_cpu, idle, background }))
     }
 }
 

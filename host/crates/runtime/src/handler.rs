@@ -3,6 +3,7 @@
 use crate::answer::{AnswerBody, Ended, Failure, task_lost};
 use crate::call::Call;
 use crate::component::Linked;
+use crate::cpu::Brief;
 use crate::guard::CancelGuard;
 use crate::store_task::{self, StoreTask};
 use bobbin_inference::{Cause, RequestContext};
@@ -42,16 +43,25 @@ impl Handler {
         let (answer_tx, answer) = futures::channel::oneshot::channel();
         let task = StoreTask { component: Arc::clone(&self.0), call, answer: answer_tx, ended: ended_tx };
         // A panic of the host's own then ends this request, and not its connection.
-        let mut task = Box::pin(AssertUnwindSafe(store_task::run(task)).catch_unwind());
+        let mut task = Brief::new(AssertUnwindSafe(store_task::run(task)).catch_unwind());
+        let background = Arc::clone(&self.0.background);
         // Made after the task, so gone before it: where this future is dropped, the cause is noted while the store lives.
         let answer = pin!(self.answer(&context, answer, ended));
         // Until its first part the answer is made right here: a task of its own costs a small one as much as its making.
         match select(answer, &mut task).await {
             Either::Left((answer, _rest)) => {
-                tokio::spawn(task);
+                tokio::spawn(async move {
+                    if let Err(rest) = task.await {
+                        background.take(rest);
+                    }
+                });
                 answer
             }
-            Either::Right((_ended, answer)) => answer.await,
+            Either::Right((Err(rest), answer)) => {
+                background.take(rest);
+                answer.await
+            }
+            Either::Right((Ok(_ended), answer)) => answer.await,
         }
     }
 

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod answer;
+mod background;
 mod call;
 mod component;
 mod cpu;

@@ -3,6 +3,8 @@
 use super::bindings::wasi::nn::tensor::TensorType;
 use super::tensor::width;
 use bobbin_inference::{GraphInfo, GraphKind, InferenceError, OptionsPatch, Prompt, Reason, Work};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use std::fmt;
 
 /// A tensor, taken from the guest.
 #[derive(Debug)]
@@ -108,7 +110,7 @@ fn generate(fields: Fields, options: OptionsPatch, graph: &GraphInfo) -> Result<
             let tools = fields.tools.map(Input::json_array).transpose()?;
             Prompt::Chat { messages: messages.json_array()?, tools }
         }
-        (None, None, Some(tokens)) => Prompt::Tokens(tokens.ids()?),
+        (None, None, Some(tokens)) => Prompt::Tokens(tokens.ids(graph.context)?),
         (None, None, None) => {
             return Err(tensor_error("no input to generate from; pass one of prompt, messages or tokens".into()));
         }
@@ -176,16 +178,67 @@ impl Input {
     fn json_array(self) -> Result<String, InferenceError> {
         let name = self.name.clone();
         let text = self.text()?;
-        serde_json::from_str::<Vec<serde_json::Map<String, serde_json::Value>>>(&text).map_err(|error| {
+        serde_json::from_str::<Objects>(&text).map_err(|error| {
             InferenceError::new(Reason::InvalidInput, format!("input \"{name}\" is no JSON array of objects: {error}"))
         })?;
         Ok(text)
     }
 
-    fn ids(self) -> Result<Vec<i32>, InferenceError> {
+    /// Never more than any prompt may have: the worker would get a copy of all, only to say no.
+    fn ids(self, context: u32) -> Result<Vec<i32>, InferenceError> {
         self.expect(TensorType::I32)?;
+        let count = self.data.len() / width(TensorType::I32);
+        if u32::try_from(count).map_or(true, |count| count > context) {
+            return Err(InferenceError::new(
+                Reason::ContextExceeded,
+                format!("input \"{}\" has {count} tokens; the model's context is {context} tokens", self.name),
+            ));
+        }
         let ids = self.data.chunks_exact(4).filter_map(|id| id.try_into().ok().map(i32::from_le_bytes));
         Ok(ids.collect())
+    }
+}
+
+/// An array of objects, whatever is in them: looked at without making a tree of it, which takes many times its bytes.
+struct Objects;
+
+impl<'de> Deserialize<'de> for Objects {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Array;
+        impl<'de> Visitor<'de> for Array {
+            type Value = Objects;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Objects, A::Error> {
+                while seq.next_element::<Object>()?.is_some() {}
+                Ok(Objects)
+            }
+        }
+        deserializer.deserialize_seq(Array)
+    }
+}
+
+struct Object;
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Object;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Object)
+            }
+        }
+        deserializer.deserialize_map(Entries)
     }
 }
 
@@ -241,6 +294,39 @@ mod tests {
         };
         let request = read_generate(vec![tokens, u8s("options", br#"{"logits": true}"#)]).unwrap();
         assert_eq!(request, Request::Start(Box::new(Work::Logits { tokens: vec![1, -1] })));
+    }
+
+    #[test]
+    fn more_tokens_than_the_context_holds_never_leave_the_host() {
+        let tokens = |count: u32| Input {
+            name: "tokens".into(),
+            dimensions: vec![count],
+            ty: TensorType::I32,
+            data: vec![0; count as usize * 4],
+        };
+        assert!(read_generate(vec![tokens(256)]).is_ok());
+        assert_eq!(reason(vec![tokens(257)]), Reason::ContextExceeded);
+        let logits = vec![tokens(1 << 20), u8s("options", br#"{"logits": true}"#)];
+        assert_eq!(reason(logits), Reason::ContextExceeded);
+    }
+
+    #[test]
+    fn messages_are_an_array_of_objects_whatever_is_in_them() {
+        let read = |text: &str| read_generate(vec![u8s("messages", text.as_bytes())]);
+        for fine in ["[]", "[{}]", r#" [{"role": "user", "content": [{"type": "text"}]}, {}] "#] {
+            assert!(read(fine).is_ok(), "{fine}");
+        }
+        for (wrong, why) in [
+            ("{}", "expected an array"),
+            ("[1]", "expected an object"),
+            ("[{}, []]", "expected an object"),
+            ("[{}", "EOF"),
+            ("[{}] x", "trailing characters"),
+        ] {
+            let error = read(wrong).unwrap_err();
+            assert_eq!(error.reason, Reason::InvalidInput, "{wrong}");
+            assert!(error.message.contains(why), "{wrong}: {}", error.message);
+        }
     }
 
     #[test]
