@@ -4,6 +4,8 @@
 //! conversion leaves out in silence what it does not know, and the answer is then not of the schema), and bounds its own
 //! work: memory and time of a hostile schema end in an error.
 
+mod formats;
+
 use super::super::sampler::Scratch;
 use super::super::schedule::Token;
 use llama_cpp_2::model::LlamaModel;
@@ -94,6 +96,7 @@ impl Json {
         let mut schema = schema;
         let options = JsonCompileOptions { whitespace_pattern: Some(WHITE_SPACE.to_owned()), ..Default::default() };
         options.apply_to(&mut schema);
+        formats::tighten(&mut schema);
         // What it does not foresee, it panics on, which says on standard error why; that is one answer's end and not the
         // worker's.
         let compile = || shared.factory.create_parser(TopLevelGrammar::from_json_schema(schema));

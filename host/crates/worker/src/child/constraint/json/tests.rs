@@ -139,6 +139,80 @@ proptest! {
     }
 }
 
+/// Every format that is not refused.
+const FORMATS: [&str; 10] =
+    ["date", "time", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri"];
+
+#[test]
+fn formats_are_what_their_standards_say() {
+    for format in FORMATS {
+        let schema = json!({"type": "string", "format": format});
+        let ended: usize = (0..300).map(|seed| wander(&schema, seed * 7919).0).sum();
+        assert!(ended > 0, "no {format} ended");
+    }
+}
+
+/// Whether a schema lets this be the whole answer.
+fn takes(schema: &Value, answer: &Value) -> bool {
+    let mut json = compile(schema).unwrap();
+    let end = *json.shared.ends.iter().next().unwrap();
+    for byte in answer.to_string().bytes() {
+        if !json.allows(Token::from(byte)).unwrap() {
+            return false;
+        }
+        json.accept(Token::from(byte)).unwrap();
+    }
+    json.is_over() || json.allows(end).unwrap()
+}
+
+#[test]
+fn a_format_takes_what_its_standard_names_and_no_more() {
+    let label = "a".repeat(63);
+    for (format, text, taken) in [
+        ("date", "2024-02-29", true),
+        ("date", "2000-02-29", true),
+        ("date", "1217-02-29", false),
+        ("date", "1900-02-29", false),
+        ("date", "2023-04-30", true),
+        ("date", "2023-04-31", false),
+        ("date-time", "2024-02-29T23:59:59.123Z", true),
+        ("date-time", "2023-02-29T23:59:59Z", false),
+        ("time", "07:08:09+02:00", true),
+        ("time", "07:08:60Z", false),
+        ("hostname", "a-b.example.com", true),
+        ("hostname", "xn--a.example.com", false),
+        ("hostname", &format!("{label}.example"), true),
+        ("hostname", &format!("{label}a.example"), false),
+        ("hostname", &[label.as_str(); 4].join("."), false),
+        ("email", "first.last+tag@a-b.example.com", true),
+        ("email", "first..last@example.com", false),
+        ("email", &format!("{label}a@example.com"), true),
+        ("email", &format!("{label}aa@example.com"), false),
+    ] {
+        let schema = json!({"type": "string", "format": format});
+        assert_eq!(takes(&schema, &json!(text)), taken, "{format}: {text}");
+    }
+}
+
+#[test]
+fn formats_are_kept_wherever_a_schema_is_and_nowhere_else() {
+    let day = json!({"type": "string", "format": "date"});
+    let none = json!("2023-02-29");
+    for (schema, refused) in [
+        (json!({"type": "array", "items": day}), json!([none])),
+        (json!({"anyOf": [{"type": "null"}, day]}), none.clone()),
+        (json!({"type": "object", "properties": {"format": day}, "required": ["format"]}), json!({"format": none})),
+        (json!({"$ref": "#/$defs/day", "$defs": {"day": day}}), none.clone()),
+        (json!({"type": "string", "format": "date", "allOf": [{"pattern": "^20"}]}), none.clone()),
+    ] {
+        assert!(!takes(&schema, &refused), "{schema}");
+        let text = serde_json::to_string(&refused).unwrap().replace("2023", "2024");
+        assert!(takes(&schema, &serde_json::from_str(&text).unwrap()), "{schema}");
+    }
+    let constant = json!({"const": {"format": "date"}});
+    assert!(takes(&constant, &json!({"format": "date"})));
+}
+
 #[test]
 fn walks_do_come_to_an_end() {
     // Otherwise the property above would hold of nothing.
