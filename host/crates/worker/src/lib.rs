@@ -5,6 +5,7 @@
 //! calls llama.cpp, and nothing in `supervisor` does.
 
 pub mod child;
+mod length;
 pub mod memory;
 mod size;
 pub mod slice;

@@ -187,6 +187,8 @@ pub struct Loaded {
     pub vocabulary: u32,
     /// Names the vocabulary: sha256 in hex over all tokens and special tokens.
     pub vocabulary_digest: String,
+    /// Bytes of the longest token, where a text of n bytes has at least n divided by it tokens.
+    pub longest_token: Option<u32>,
     /// Tokens of the context that the model was trained with.
     pub trained_context: u32,
     /// Key-value cells, shared by all sequences.

@@ -115,6 +115,7 @@ pub(crate) fn loaded() -> Loaded {
     Loaded {
         vocabulary: 512,
         vocabulary_digest: "00ff".into(),
+        longest_token: Some(16),
         trained_context: 512,
         cells: 2048,
         deviation: Some(0.001),

@@ -151,6 +151,7 @@ fn ready(out: &mut Outbox, model: &Model, digest: String, cells: u32, deviation:
     let loaded = Loaded {
         vocabulary: u32::try_from(model.vocabulary.size()).unwrap_or(0),
         vocabulary_digest: digest,
+        longest_token: model.vocabulary.longest_token(),
         trained_context: model.trained_context(),
         cells,
         deviation,

@@ -4,6 +4,7 @@
 
 use super::schedule::Token;
 use super::specials::{Part, Special, Specials};
+use crate::length::Shortest;
 use bobbin_bundle::Digest;
 use bobbin_inference::{InferenceError, Reason};
 use llama_cpp_2::model::LlamaModel;
@@ -13,9 +14,6 @@ use llama_cpp_2::vocab::LlamaVocab;
 
 /// A character that only a byte token can spell, so nothing merges with it.
 const ANCHOR: &str = "\u{1}";
-
-/// Text up to this long is tokenised in milliseconds, whatever it says.
-const CHEAP_BYTES: usize = 64 << 10;
 
 /// The vocabulary of a loaded model.
 pub(super) struct Vocabulary {
@@ -29,7 +27,7 @@ pub(super) struct Vocabulary {
     /// The byte token of [`ANCHOR`], where the tokeniser puts a space before each text.
     anchor: Option<Token>,
     /// Bytes of the longest token, where a text of n bytes has at least n divided by it tokens.
-    longest: Option<usize>,
+    longest: Option<u32>,
 }
 
 impl Vocabulary {
@@ -57,7 +55,8 @@ impl Vocabulary {
         };
         let specials = Specials::new(vocab.tokens().filter_map(special).collect());
         let longest = vocab.tokens().map(|token| vocab.token_to_piece(token, false, None).len()).max();
-        let longest = longest.filter(|_| kind == "llama" || kind == "gpt2").map(|longest| longest.max(1));
+        let longest = longest.filter(|_| kind == "llama" || kind == "gpt2");
+        let longest = longest.and_then(|longest| u32::try_from(longest).ok());
         let spaced = kind == "llama" && model.meta_val_str("tokenizer.ggml.add_space_prefix").as_deref() != Ok("false");
         let anchor = spaced.then(|| vocab.tokenize(ANCHOR.as_bytes(), false, false)).and_then(|tokens| {
             let last = tokens.last()?;
@@ -133,21 +132,17 @@ impl Vocabulary {
         }
     }
 
-    /// Refuses long text that cannot fit before it is tokenised. Short text is tokenised all the same, since
-    /// then the refusal can say exactly how many tokens it has.
+    /// Bytes of the longest token, where they bound how few tokens a text has.
+    pub(super) fn longest_token(&self) -> Option<u32> {
+        self.longest
+    }
+
+    /// Refuses long text that cannot fit before it is tokenised.
     ///
     /// # Errors
     /// `context_exceeded` with both numbers.
     pub(super) fn check_length(&self, bytes: usize, context: u32) -> Result<(), InferenceError> {
-        let Some(longest) = self.longest else { return Ok(()) };
-        let least = bytes.div_ceil(longest);
-        if bytes <= CHEAP_BYTES || least <= context as usize {
-            return Ok(());
-        }
-        Err(InferenceError::new(
-            Reason::ContextExceeded,
-            format!("the prompt has at least {least} tokens; the model's context is {context} tokens; shorten it"),
-        ))
+        Shortest { longest_token: self.longest, context }.check(bytes)
     }
 
     /// Plain text, special tokens in it being text like any other. `start` begins a session: BOS where the

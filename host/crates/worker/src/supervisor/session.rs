@@ -39,6 +39,7 @@ impl WorkerSession {
                 "a streamed answer is still open in this session; fetch it to its end, or use another session",
             ));
         }
+        self.shared().shortest().check_work(work)?;
         if let Some((link, session)) = &self.bound {
             return match self.ask(link, *session, work.clone()) {
                 Ok(call) => Ok(call),

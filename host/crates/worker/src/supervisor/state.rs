@@ -1,6 +1,7 @@
 //! What a worker is doing, for whoever asks: people, metrics, and sessions that need its process.
 
 use super::link::Link;
+use crate::length::Shortest;
 use bobbin_inference::wire::{Loaded, Phase};
 use bobbin_inference::{GraphInfo, InferenceError, Reason, RequestContext};
 use std::sync::atomic::AtomicU64;
@@ -145,6 +146,8 @@ pub(super) struct Shared {
     pub(super) restarts: AtomicU64,
     /// Names the vocabulary, from the first load on: it is the same weights that every process loads.
     pub(super) vocabulary: OnceLock<Arc<str>>,
+    /// Bytes of the vocabulary's longest token, where the first load found that they bound how few tokens a text has.
+    pub(super) longest_token: OnceLock<u32>,
     /// Why the processor computes although there is a GPU.
     pub(super) without_gpu: OnceLock<Arc<str>>,
     /// Every status that was entered, in order.
@@ -159,6 +162,7 @@ impl Shared {
             access: watch::Sender::new(waiting),
             restarts: AtomicU64::new(0),
             vocabulary: OnceLock::new(),
+            longest_token: OnceLock::new(),
             without_gpu: OnceLock::new(),
             changes: broadcast::Sender::new(CHANGES),
             info,
@@ -206,6 +210,11 @@ impl Shared {
                 }
             }
         }
+    }
+
+    /// How few tokens a text may have: what cannot fit is not sent to a process.
+    pub(super) fn shortest(&self) -> Shortest {
+        Shortest { longest_token: self.longest_token.get().copied(), context: self.info.context }
     }
 
     /// The status now, and every one after it.

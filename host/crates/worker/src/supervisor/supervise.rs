@@ -236,6 +236,9 @@ impl Job {
         if is_digest(&loaded.vocabulary_digest) {
             self.shared.vocabulary.get_or_init(|| loaded.vocabulary_digest.as_str().into());
         }
+        if let Some(longest) = loaded.longest_token {
+            self.shared.longest_token.get_or_init(|| longest);
+        }
         tracing::info!(%bundle, pid, system = %loaded.system, gpu = ?loaded.gpu, cage = %cage::tell(&loaded.cage), "the worker is ready");
         self.shared.access.send_replace(Access::Live(Arc::clone(link)));
         let ready = WorkerState::Ready { pid, loaded: Arc::new(loaded) };

@@ -29,6 +29,30 @@ async fn a_compute_carries_its_request() {
 }
 
 #[tokio::test]
+async fn text_that_cannot_fit_never_reaches_the_process() {
+    let mut bench = Bench::new();
+    let worker = bench.start();
+    let mut fake = bench.launched().await;
+    fake.greet().await;
+    fake.load_spec().await;
+    fake.send(FromWorker::Ready(Loaded { longest_token: Some(16), ..loaded() })).await;
+    soon(worker.ready()).await.unwrap();
+    let mut session = open(&worker, &context());
+    let options = OptionsPatch::default().resolve(&OptionsPatch::default()).unwrap();
+    let long = Work::Generate { prompt: Prompt::Text("a".repeat(1 << 20)), options };
+    let refused = session.compute(long).await.unwrap_err();
+    assert_eq!(refused.reason, Reason::ContextExceeded);
+    assert_eq!(refused.message, "the text has at least 65536 tokens; the model's context is 256 tokens; shorten it");
+    let (answer, asked) = tokio::join!(session.compute(generate("{}")), async {
+        let asked = fake.asked().await;
+        fake.piece(asked.call, "x", 1, Some(FinishReason::Stop)).await;
+        asked
+    });
+    answer.unwrap();
+    assert_eq!(asked.work, generate("{}"), "the first that it was asked");
+}
+
+#[tokio::test]
 async fn a_session_keeps_its_name_and_every_call_has_its_own() {
     let mut bench = Bench::new();
     let (worker, mut fake) = bench.started().await;

@@ -299,6 +299,7 @@ fn loaded() -> Loaded {
     Loaded {
         vocabulary: 1024,
         vocabulary_digest: "ab".repeat(32),
+        longest_token: None,
         trained_context: 256,
         cells: 2048,
         deviation: None,
