@@ -22,6 +22,7 @@ mod process;
 mod proof;
 mod sampler;
 mod schedule;
+mod shortlist;
 mod specials;
 mod tokenizer;
 mod vocabulary;

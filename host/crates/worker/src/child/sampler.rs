@@ -5,6 +5,7 @@
 //! selects.
 
 use super::schedule::Token;
+use super::shortlist::{self, Shortlist};
 use bobbin_inference::{InferenceError, Reason, Sampling, TokenLogprob};
 use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::LlamaToken;
@@ -17,8 +18,8 @@ use std::hash::{BuildHasher, RandomState};
 pub(super) enum Sampler {
     /// The most likely token.
     Greedy,
-    /// llama.cpp's chain.
-    Chain(LlamaSampler),
+    /// llama.cpp's chain, and the candidates that are enough for it.
+    Chain(LlamaSampler, Option<Shortlist>),
 }
 
 /// The vocabulary's candidates, reused from step to step.
@@ -79,9 +80,14 @@ impl Sampler {
             chain.push(LlamaSampler::temp(sampling.temperature));
             chain.push(LlamaSampler::dist(sampling.seed.unwrap_or_else(fresh_seed)));
         }
-        let mut sampler = Self::Chain(LlamaSampler::chain(chain, true));
+        let seen = if penalised { usize::try_from(last_n).unwrap_or(usize::MAX) } else { 0 };
+        let looked_at = if greedy { Ok(1) } else { usize::try_from(sampling.top_k) };
+        let shortlist = looked_at.ok().filter(|looked_at| *looked_at > 0).map(|looked_at| {
+            let biased = sampling.logit_bias.iter().map(|(token, _)| *token).collect();
+            Shortlist::new(looked_at, biased, seen)
+        });
+        let mut sampler = Self::Chain(LlamaSampler::chain(chain, true), shortlist);
         if penalised {
-            let seen = usize::try_from(last_n).unwrap_or(usize::MAX);
             for token in history.iter().skip(history.len().saturating_sub(seen)) {
                 sampler.accept(*token);
             }
@@ -96,8 +102,10 @@ impl Sampler {
     pub(super) fn choose(&mut self, logits: &[f32], scratch: &mut Scratch) -> Result<Token, InferenceError> {
         match self {
             Self::Greedy => best(logits).ok_or_else(no_numbers),
-            Self::Chain(_) => {
-                fill(scratch, logits);
+            Self::Chain(_, shortlist) => {
+                if !shortlist.as_mut().is_some_and(|shortlist| shortlist.fill(logits, scratch)) {
+                    fill(scratch, logits);
+                }
                 self.choose_among(scratch)
             }
         }
@@ -117,7 +125,7 @@ impl Sampler {
                 let finite = candidates.data.iter().rev().filter(|candidate| candidate.logit().is_finite());
                 finite.max_by(logit).map(|candidate| candidate.id().0).ok_or_else(no_numbers)
             }
-            Self::Chain(chain) => {
+            Self::Chain(chain, _) => {
                 chain.apply(candidates);
                 candidates.selected_token().map(|token| token.0).ok_or_else(no_numbers)
             }
@@ -126,17 +134,34 @@ impl Sampler {
 
     /// The token is part of the answer; penalties count it.
     pub(super) fn accept(&mut self, token: Token) {
-        if let Self::Chain(chain) = self {
+        if let Self::Chain(chain, shortlist) = self {
             chain.accept(LlamaToken::new(token));
+            if let Some(shortlist) = shortlist {
+                shortlist.accept(token);
+            }
+        }
+    }
+
+    /// The same, looking at all candidates.
+    #[cfg(test)]
+    pub(super) fn without_shortlist(self) -> Self {
+        match self {
+            Self::Greedy => Self::Greedy,
+            Self::Chain(chain, _) => Self::Chain(chain, None),
         }
     }
 }
 
 /// Fills the scratch with one candidate for each logit.
 pub(super) fn fill(scratch: &mut Scratch, logits: &[f32]) {
+    refill(scratch, (0..).zip(logits));
+}
+
+/// Fills the scratch with these candidates, in no order.
+pub(super) fn refill<'a>(scratch: &mut Scratch, candidates: impl Iterator<Item = (Token, &'a f32)>) {
     scratch.data.clear();
-    let candidate = |(id, logit): (i32, &f32)| LlamaTokenData::new(LlamaToken::new(id), *logit, 0.0);
-    scratch.data.extend((0..).zip(logits).map(candidate));
+    let candidate = |(id, logit): (Token, &f32)| LlamaTokenData::new(LlamaToken::new(id), *logit, 0.0);
+    scratch.data.extend(candidates.map(candidate));
     scratch.selected = None;
     scratch.sorted = false;
 }
@@ -156,13 +181,8 @@ fn biases(sampling: &Sampling, vocabulary: Token) -> Result<Vec<LlamaLogitBias>,
 
 /// The first of the largest.
 fn best(logits: &[f32]) -> Option<Token> {
-    let mut best: Option<(Token, f32)> = None;
-    for (id, logit) in (0..).zip(logits) {
-        if logit.is_finite() && best.is_none_or(|(_, most)| *logit > most) {
-            best = Some((id, *logit));
-        }
-    }
-    best.map(|(id, _)| id)
+    let most = Some(shortlist::largest(logits)).filter(|most| most.is_finite())?;
+    (0..).zip(logits).find(|(_, logit)| **logit == most).map(|(id, _)| id)
 }
 
 fn no_numbers() -> InferenceError {
