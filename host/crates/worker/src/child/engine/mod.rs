@@ -7,6 +7,7 @@ mod desk;
 mod embed;
 mod generator;
 mod pace;
+mod parts;
 mod score;
 
 pub(super) use embed::EmbedEngine;
