@@ -3,14 +3,18 @@
 //!
 //! The reader ends the process when the host is gone or sends what does not decode: nobody could be told.
 //! The writer's channel is bounded, so a host that stops reading slows the engine down instead of filling
-//! memory; credit windows keep that from happening while the host is well.
+//! memory; credit windows keep that from happening while the host is well. A step's few frames leave from the engine's
+//! own thread where the socket has room for them: waking the writer for them would take a core from those that compute.
 
 use super::event::Event;
 use super::process;
 use bobbin_inference::wire::{self, FrameError, FromWorker, Greeting, LoadSpec, ToWorker};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::fs::File;
 use std::io::{self, BufReader, Write};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
@@ -20,6 +24,8 @@ const INBOX: usize = 4096;
 const OUTBOX: usize = 256;
 /// Bytes at which frames are handed to the writer before the step ends.
 const FLUSH_AT: usize = 256 * 1024;
+/// Bytes that a socket takes at once if it takes any: it says so only while three quarters of its buffer are free.
+const AT_ONCE: usize = 16 * 1024;
 
 /// Exit code when the host broke the protocol.
 const BROKEN_PROTOCOL: i32 = 2;
@@ -81,10 +87,7 @@ impl Link {
         std::thread::Builder::new()
             .name("link-reader".into())
             .spawn(move || process::exit_now(read_until_end(&mut reader, &commands)))?;
-        let (frames, queue) = sync_channel(OUTBOX);
-        let writer = self.writer;
-        let writer = std::thread::Builder::new().name("link-writer".into()).spawn(move || write_all(writer, &queue))?;
-        Ok((events, inbox, Outbox { writer: Some(writer), ..Outbox::new(frames) }))
+        Ok((events, inbox, Outbox::of(self.writer)?))
     }
 }
 
@@ -110,10 +113,12 @@ fn read_until_end(reader: &mut BufReader<File>, commands: &SyncSender<Event>) ->
     }
 }
 
-fn write_all(mut socket: File, queue: &Receiver<Vec<u8>>) {
+fn write_all(mut socket: File, queue: &Receiver<Vec<u8>>, left: &AtomicUsize) {
     while let Ok(mut frames) = queue.recv() {
+        let mut taken = 1;
         // What piled up while the last write was under way goes out in one.
         while let Ok(more) = queue.try_recv() {
+            taken += 1;
             frames.extend_from_slice(&more);
             if frames.len() > FLUSH_AT {
                 break;
@@ -123,6 +128,7 @@ fn write_all(mut socket: File, queue: &Receiver<Vec<u8>>) {
             tracing::error!("the link to the host failed: {error}");
             process::exit_now(0);
         }
+        left.fetch_sub(taken, Ordering::Release);
     }
 }
 
@@ -144,12 +150,45 @@ pub(super) struct Outbox {
     buffer: Vec<u8>,
     frames: Option<SyncSender<Vec<u8>>>,
     writer: Option<JoinHandle<()>>,
+    direct: Option<Direct>,
+}
+
+/// The way to the socket past the writer.
+struct Direct {
+    socket: File,
+    /// What the writer was given and has not written.
+    queued: Arc<AtomicUsize>,
+}
+
+impl Direct {
+    /// Writes the frames, unless the writer is at work or the socket has no room for them.
+    fn write(&mut self, frames: &[u8]) -> io::Result<bool> {
+        if frames.len() > AT_ONCE || self.queued.load(Ordering::Acquire) > 0 {
+            return Ok(false);
+        }
+        let mut socket = [PollFd::new(&self.socket, PollFlags::OUT)];
+        let has_room = poll(&mut socket, Some(&Timespec::default())).is_ok_and(|ready| ready > 0);
+        if has_room {
+            self.socket.write_all(frames)?;
+        }
+        Ok(has_room)
+    }
 }
 
 impl Outbox {
     /// Frames go into this channel, a step's worth at a time.
     pub(super) fn new(frames: SyncSender<Vec<u8>>) -> Self {
-        Self { buffer: Vec::new(), frames: Some(frames), writer: None }
+        Self { buffer: Vec::new(), frames: Some(frames), writer: None, direct: None }
+    }
+
+    /// Frames go to the socket, from this thread or from a writer's.
+    fn of(socket: File) -> io::Result<Self> {
+        let (frames, queue) = sync_channel(OUTBOX);
+        let direct = Direct { socket: socket.try_clone()?, queued: Arc::new(AtomicUsize::new(0)) };
+        let left = Arc::clone(&direct.queued);
+        let thread = std::thread::Builder::new().name("link-writer".into());
+        let writer = thread.spawn(move || write_all(socket, &queue, &left))?;
+        Ok(Self { writer: Some(writer), direct: Some(direct), ..Self::new(frames) })
     }
 
     /// Adds a frame.
@@ -164,10 +203,21 @@ impl Outbox {
         Ok(())
     }
 
-    /// Hands everything to the writer.
+    /// Writes everything, or hands it to the writer.
     pub(super) fn flush(&mut self) {
         if self.buffer.is_empty() {
             return;
+        }
+        if let Some(direct) = &mut self.direct {
+            match direct.write(&self.buffer) {
+                Ok(true) => return self.buffer.clear(),
+                Ok(false) => {}
+                Err(error) => {
+                    tracing::error!("the link to the host failed: {error}");
+                    process::exit_now(0);
+                }
+            }
+            direct.queued.fetch_add(1, Ordering::Relaxed);
         }
         let frames = std::mem::take(&mut self.buffer);
         if let Some(sender) = &self.frames {
@@ -184,5 +234,53 @@ impl Outbox {
             // A writer that panicked has nothing left to write.
             let _ = writer.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bobbin_inference::Usage;
+    use std::os::unix::net::UnixStream;
+
+    #[test]
+    fn frames_arrive_in_order_whoever_writes_them() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let mut out = Outbox::of(File::from(OwnedFd::from(ours))).unwrap();
+        // Small ones, ones that are the writer's, and more than the socket holds before anybody reads.
+        let lengths = (0..OUTBOX / 2).map(|at| if at % 7 == 3 { 2 * AT_ONCE } else { at * 10 });
+        let mut sent = Vec::new();
+        for (call, length) in (0..).zip(lengths) {
+            let text = "a".repeat(length);
+            let piece = FromWorker::Piece { call, text, usage: Usage::default(), logprobs: Vec::new(), finish: None };
+            out.push(&piece).unwrap();
+            out.flush();
+            sent.push((call, length));
+        }
+        let reading = std::thread::spawn(move || {
+            let mut theirs = BufReader::new(theirs);
+            let mut read = Vec::new();
+            while let Some(frame) = wire::read_frame(&mut theirs).unwrap() {
+                let FromWorker::Piece { call, text, .. } = frame else { panic!("{frame:?}") };
+                read.push((call, text.len()));
+            }
+            read
+        });
+        out.close();
+        assert_eq!(reading.join().unwrap(), sent);
+    }
+
+    #[test]
+    fn a_socket_that_is_full_or_a_writer_at_work_is_left_alone() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let mut direct = Direct { socket: File::from(OwnedFd::from(ours)), queued: Arc::default() };
+        assert!(direct.write(b"a").unwrap());
+        direct.queued.store(1, Ordering::Relaxed);
+        assert!(!direct.write(b"b").unwrap());
+        direct.queued.store(0, Ordering::Relaxed);
+        let frames = vec![b'c'; AT_ONCE];
+        let written = (0..1000).take_while(|_| direct.write(&frames).unwrap()).count();
+        assert!((1..1000).contains(&written), "nobody reads, and {written} were written");
+        drop(theirs);
     }
 }
