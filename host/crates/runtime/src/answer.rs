@@ -118,15 +118,24 @@ impl AnswerBody {
     }
 
     /// Lets a short answer become whole, so that it leaves in one piece, with its length; one that goes on is not
-    /// kept waiting for longer than a few turns of the scheduler.
-    pub(crate) async fn settle(&mut self) {
+    /// kept waiting for longer than a few turns of the scheduler. `store` is what makes it, and is driven meanwhile;
+    /// what that came to is returned, where it came to its end.
+    pub(crate) async fn settle<S: Future + Unpin>(&mut self, store: &mut S) -> Option<S::Output> {
+        let mut end = None;
         for _ in 0..TURNS {
+            if end.is_none() {
+                end = poll_immediate(&mut *store).await;
+            }
             match poll_immediate(poll_fn(|cx| self.poll_next(cx))).await {
-                Some(Some(next)) => return self.early.push_back(next),
-                Some(None) => return,
+                Some(Some(next)) => {
+                    self.early.push_back(next);
+                    break;
+                }
+                Some(None) => break,
                 None => tokio::task::yield_now().await,
             }
         }
+        end
     }
 
     /// What comes next from the guest.

@@ -8,7 +8,7 @@ use crate::guard::CancelGuard;
 use crate::store_task::{self, StoreTask};
 use bobbin_inference::{Cause, RequestContext};
 use futures::FutureExt;
-use futures::future::{Either, select};
+use futures::future::{Either, pending, select};
 use http::HeaderValue;
 use http_body_util::BodyExt;
 use std::panic::AssertUnwindSafe;
@@ -47,22 +47,35 @@ impl Handler {
         let background = Arc::clone(&self.0.background);
         // Made after the task, so gone before it: where this future is dropped, the cause is noted while the store lives.
         let answer = pin!(self.answer(&context, answer, ended));
-        // Until its first part the answer is made right here: a task of its own costs a small one as much as its making.
-        match select(answer, &mut task).await {
-            Either::Left((answer, _rest)) => {
+        // The answer is made right here until its first part is there, and to its end where that comes soon: a task of its
+        // own costs a small one as much as its making.
+        let (answer, end) = match select(answer, &mut task).await {
+            Either::Left((Ok(mut response), task)) => {
+                let end = response.body_mut().settle(task).await;
+                (Ok(response), end)
+            }
+            Either::Left((no_answer, _)) => (no_answer, None),
+            Either::Right((end, answer)) => {
+                if let Err(rest) = end {
+                    background.take(rest);
+                }
+                let mut response = answer.await?;
+                response.body_mut().settle(&mut pending::<()>()).await;
+                return Ok(response);
+            }
+        };
+        match end {
+            Some(Ok(_over)) => {}
+            Some(Err(rest)) => background.take(rest),
+            None => {
                 tokio::spawn(async move {
                     if let Err(rest) = task.await {
                         background.take(rest);
                     }
                 });
-                answer
             }
-            Either::Right((Err(rest), answer)) => {
-                background.take(rest);
-                answer.await
-            }
-            Either::Right((Ok(_ended), answer)) => answer.await,
         }
+        answer
     }
 
     /// The head and the first part, once they are there.
@@ -94,8 +107,7 @@ impl Handler {
             head.headers.insert(BUNDLE_HEADER, bundles);
         }
         let length = head.headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        let mut body = AnswerBody::new(first, body, ended, length, guard);
-        body.settle().await;
+        let body = AnswerBody::new(first, body, ended, length, guard);
         Ok(http::Response::from_parts(head, body))
     }
 
