@@ -33,18 +33,25 @@ pub(crate) fn build_fixtures(project: &Project, progress: &Progress) -> Result<(
     build_workspace(&project.fixtures())
 }
 
-/// Runs the unit tests of the shared guest crate, which need no WebAssembly. Out of sight unless they fail: the
-/// last line of a test run belongs to the run of the host's tests.
+/// Runs the unit tests of the shared guest crate, which need no WebAssembly, and compiles the examples of
+/// docs/wasi-nn.md with it. Out of sight unless they fail: the last line of a test run belongs to the run of the host's
+/// tests.
 pub(crate) fn test(project: &Project, progress: &Progress) -> Result<(), Failure> {
     progress.stage("building and running the tests of the guest crate (guest-components/wasi-nn)");
-    Step::cargo()
-        .within(&project.guests())
-        .without_env(&HOST_ONLY)
-        .args(["nextest", "run", "--package", "bobbin-wasi-nn", "--target-dir"])
-        .args([project.guests().join("target")])
-        .or_else("run `cargo nextest run --package bobbin-wasi-nn` in guest-components to see all of it")
-        .output()
-        .map(drop)
+    for tests in [["nextest", "run"], ["test", "--doc"]] {
+        Step::cargo()
+            .within(&project.guests())
+            .without_env(&HOST_ONLY)
+            .args(tests)
+            .args(["--package", "bobbin-wasi-nn", "--target-dir"])
+            .args([project.guests().join("target")])
+            .or_else(format!(
+                "run `cargo {} --package bobbin-wasi-nn` in guest-components to see all of it",
+                tests.join(" ")
+            ))
+            .output()?;
+    }
+    Ok(())
 }
 
 /// A cargo command for the components of a workspace, in that workspace.
