@@ -16,5 +16,6 @@ mod piles;
 mod releases;
 mod reuse;
 mod spin;
+mod spin_llm;
 mod stopping;
 mod workers;

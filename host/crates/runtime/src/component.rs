@@ -1,6 +1,7 @@
 //! From a file to something that can be instantiated for a request.
 
 use crate::background::Background;
+use crate::llm;
 use crate::nn;
 use crate::reuse::{Idle, Instance};
 use crate::state::State;
@@ -23,7 +24,7 @@ pub struct ComponentSpec {
     /// Its environment variables.
     pub environment: BTreeMap<String, String>,
     /// Whether its instances answer one request after another. What a guest keeps in its memory then meets the next
-    /// request, whoever asks; so never with wasi-nn.
+    /// request, whoever asks; so never with models.
     pub reuse: bool,
 }
 
@@ -132,7 +133,7 @@ pub(crate) fn link(
         Err(reason) => return Err(LoadError::NoComponent { id, path, reason }),
     };
     let imports = component.component_type();
-    let import = imports.imports(engine).map(|(name, _)| name).find(|name| name.starts_with(nn::PACKAGE));
+    let import = imports.imports(engine).map(|(name, _)| name).find(|name| uses_models(name));
     if let (true, Some(import)) = (spec.reuse, import) {
         return Err(LoadError::Reuse { id, path, import: import.to_owned() });
     }
@@ -141,6 +142,11 @@ pub(crate) fn link(
         Err(reason) => return Err(LoadError::Unlinkable { id, path, reason }),
     };
     proxy(pre).map_err(|reason| LoadError::NoHandler { id, path, reason })
+}
+
+/// Whether through this import a component says something to a model.
+fn uses_models(import: &str) -> bool {
+    import.starts_with(nn::PACKAGE) || import.starts_with(llm::INTERFACE)
 }
 
 /// WASI 0.3 where the component has it, else 0.2.

@@ -14,6 +14,7 @@ mod cpu;
 mod engine;
 mod guard;
 mod handler;
+mod llm;
 mod memory;
 mod nn;
 mod outbound;
