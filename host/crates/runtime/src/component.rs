@@ -3,8 +3,10 @@
 use crate::background::Background;
 use crate::llm;
 use crate::nn;
+use crate::outbound::{Client, Rules};
 use crate::reuse::{Idle, Instance};
 use crate::state::State;
+use bobbin_manifest::HostError;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,6 +25,8 @@ pub struct ComponentSpec {
     pub source: PathBuf,
     /// Its environment variables.
     pub environment: BTreeMap<String, String>,
+    /// Its `allowed_outbound_hosts`, in which every variable has its value.
+    pub allowed_outbound_hosts: Vec<String>,
     /// Whether its instances answer one request after another. What a guest keeps in its memory then meets the next
     /// request, whoever asks; so never with models.
     pub reuse: bool,
@@ -40,6 +44,10 @@ pub(crate) struct Linked {
     pub(crate) idle: Option<Arc<Idle<Instance>>>,
     /// Where its guests go on that compute for long.
     pub(crate) background: Arc<Background>,
+    /// Whom it may ask.
+    pub(crate) rules: Arc<Rules>,
+    /// How it gets there.
+    pub(crate) client: Arc<Client>,
 }
 
 impl Linked {
@@ -87,6 +95,19 @@ pub enum LoadError {
         path: PathBuf,
         /// wasmtime's account, naming the import.
         reason: wasmtime::Error,
+    },
+    /// An entry of `allowed_outbound_hosts` is none.
+    #[error(
+        "component \"{id}\": allowed_outbound_hosts has \"{entry}\", which is no entry; write scheme://host[:port]"
+    )]
+    Host {
+        /// The component.
+        id: String,
+        /// The entry, with its variables' values.
+        entry: String,
+        /// Why.
+        #[source]
+        source: HostError,
     },
     /// It asks for instances that answer several requests, and uses models.
     #[error(
