@@ -20,4 +20,5 @@ mod reuse;
 mod spin;
 mod spin_llm;
 mod stopping;
+mod stubs;
 mod workers;

@@ -6,6 +6,7 @@ use crate::nn;
 use crate::outbound::{Client, Rules};
 use crate::reuse::{Idle, Instance};
 use crate::state::State;
+use crate::stubs;
 use bobbin_manifest::HostError;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -158,11 +159,15 @@ pub(crate) fn link(
     if let (true, Some(import)) = (spec.reuse, import) {
         return Err(LoadError::Reuse { id, path, import: import.to_owned() });
     }
-    let pre = match linker.instantiate_pre(&component) {
-        Ok(pre) => pre,
+    let linkable = match stubs::link(engine, linker, &component) {
+        Ok(linkable) => linkable,
         Err(reason) => return Err(LoadError::Unlinkable { id, path, reason }),
     };
-    proxy(pre).map_err(|reason| LoadError::NoHandler { id, path, reason })
+    if !linkable.stubs.is_empty() {
+        let interfaces = linkable.stubs.join(", ");
+        tracing::warn!(component = %id, %interfaces, "it imports what this host does not supply; calls get errors");
+    }
+    proxy(linkable.pre).map_err(|reason| LoadError::NoHandler { id, path, reason })
 }
 
 /// Whether through this import a component says something to a model.

@@ -24,6 +24,7 @@ mod output_log;
 mod reuse;
 mod state;
 mod store_task;
+mod stubs;
 
 pub use answer::{AnswerBody, BrokenAnswer, Failure, RequestBody, RequestBodyError};
 pub use application::{Application, CallBody, CallError, Callee};
