@@ -16,6 +16,7 @@ mod outbound;
 mod overload;
 mod piles;
 mod releases;
+mod remote_llm;
 mod reuse;
 mod spin;
 mod spin_llm;
