@@ -105,7 +105,7 @@ impl<H> RouteTable<H> {
         let mut router = routefinder::Router::new();
         let mut components = BTreeMap::new();
         let mut seen: BTreeMap<String, Arc<str>> = BTreeMap::new();
-        let nodes: Vec<_> = entries.iter().map(|entry| entry.node()).collect();
+        let nodes: Vec<_> = entries.iter().map(RouteEntry::node).collect();
         let reaches: Vec<_> = entries.iter().map(|entry| reach(&nodes, &entry.calls)).collect();
         for (entry, reaches) in entries.into_iter().zip(reaches) {
             let RouteEntry { trigger_id, component, handler, route, .. } = entry;

@@ -143,7 +143,7 @@ mod tests {
             body: Some(b"body".to_vec()),
         };
         let made = to_http(request).unwrap();
-        assert_eq!(made.headers().keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["x-own"]);
+        assert_eq!(made.headers().keys().map(http::HeaderName::as_str).collect::<Vec<_>>(), ["x-own"]);
     }
 
     #[test]
