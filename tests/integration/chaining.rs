@@ -229,9 +229,8 @@ async fn a_component_that_breaks_when_it_is_called_breaks_nothing_else() -> Resu
 async fn a_component_that_is_called_has_its_own_models_and_the_answer_names_them() -> Result {
     let app = application("")?;
     let host = host_of(&app).start().await?;
-    let story = json!({ "url": "http://teller.spin.internal/story", "method": "POST" });
-    let mut asked = story.clone();
-    asked["body"] = json!({ "body": "Once upon a time" }).to_string().into();
+    let body = json!({ "body": "Once upon a time" }).to_string();
+    let asked = json!({ "url": "http://teller.spin.internal/story", "method": "POST", "body": body });
     let answer = host.post_json("/p3/ask", &asked).await?;
     assert_eq!(answer.header("bobbin-bundle"), Some("storyteller@1.0.0"), "{}", answer.text());
     assert_eq!(answer.json()?["status"], 200, "{}", answer.text());

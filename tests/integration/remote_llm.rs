@@ -69,14 +69,15 @@ async fn mistakes_have_their_status_and_say_what_is_wrong() -> Result {
     let embedder = json!({ "model": "sentence", "prompt": "Hi" }).to_string();
     let mut hot = infer();
     hot["options"]["temperature"] = json!(11);
+    let hot = hot.to_string();
     for (path, body, status, told) in [
         ("/infer", "{", 400, "JSON"),
         ("/infer", r#"{"prompt": "Hi"}"#, 400, "model"),
         ("/infer", r#"{"model": 1, "prompt": "Hi"}"#, 400, "string"),
-        ("/infer", &hot.to_string(), 400, "temperature"),
-        ("/infer", &unknown, 404, "llama2-chat"),
-        ("/infer", &long, 413, "context"),
-        ("/infer", &embedder, 422, "prompt"),
+        ("/infer", hot.as_str(), 400, "temperature"),
+        ("/infer", unknown.as_str(), 404, "llama2-chat"),
+        ("/infer", long.as_str(), 413, "context"),
+        ("/infer", embedder.as_str(), 422, "prompt"),
         ("/embed", r#"{"model": "sentence", "input": "one"}"#, 400, "sequence"),
         ("/embed", r#"{"model": "story", "input": ["one"]}"#, 422, "texts"),
         ("/v1/models", "{}", 404, "/infer"),
