@@ -12,6 +12,7 @@ use bobbin_server::{AppInfo, Limits, Listeners, Metrics, RouteEntry, RoutePath, 
 use bobbin_worker::supervisor::{Gpu, Search, Supervisor, SupervisorConfig};
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -22,8 +23,9 @@ use tokio_util::sync::CancellationToken;
 /// How long a worker may take to end once nothing needs it any more.
 const WORKER_GRACE: Duration = Duration::from_secs(2);
 
-/// A node that takes few requests at once may still have components that call each other.
-const FEWEST_CALLS: usize = 32;
+/// Calls between components at once, of all requests: as many as requests, but enough on a small node, and not so many
+/// that their instances would not fit into the address space.
+const CALLS: RangeInclusive<usize> = 32..=1024;
 
 pub(crate) fn run(args: &Up) -> Result<ExitCode> {
     let app = bobbin_manifest::load(&args.file)?;
@@ -102,7 +104,7 @@ fn limits(app: &App, args: &Up) -> Limits {
     let may_call = app.components.values().any(|component| !component.allowed_outbound_hosts.is_empty());
     Limits {
         max_in_flight,
-        calls: if may_call { max_in_flight.max(FEWEST_CALLS) } else { 0 },
+        calls: if may_call { max_in_flight.clamp(*CALLS.start(), *CALLS.end()) } else { 0 },
         body_bytes: declared.body_bytes,
         request_timeout: declared.request,
         timeout_grace: declared.grace,
