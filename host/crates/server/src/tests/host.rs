@@ -143,6 +143,11 @@ impl Builder {
         self
     }
 
+    pub(super) fn component(mut self, entry: RouteEntry<Fake>) -> Self {
+        self.routes.push(entry);
+        self
+    }
+
     pub(super) fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
         change(&mut self.limits);
         self
