@@ -7,6 +7,7 @@ mod admin;
 mod banner;
 mod bundles;
 mod cli;
+mod hosts;
 mod launcher;
 mod release;
 mod releases;

@@ -2,15 +2,17 @@
 
 use crate::banner;
 use crate::cli::Up;
+use crate::hosts;
 use crate::launcher::Workers;
 use crate::releases;
 use anyhow::{Context, Result};
 use bobbin_manifest::{App, Route, Trigger};
-use bobbin_runtime::{ComponentSpec, Handler, Runtime, RuntimeConfig};
+use bobbin_runtime::{ComponentSpec, Handler, OutboundConfig, Runtime, RuntimeConfig};
 use bobbin_server::{AppInfo, Limits, Listeners, Metrics, RouteEntry, RoutePath, Server};
 use bobbin_worker::supervisor::{Gpu, Search, Supervisor, SupervisorConfig};
 use std::collections::BTreeMap;
 use std::io::Write as _;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -20,6 +22,10 @@ use tokio_util::sync::CancellationToken;
 
 /// How long a worker may take to end once nothing needs it any more.
 const WORKER_GRACE: Duration = Duration::from_secs(2);
+
+/// Calls between components at once, of all requests: as many as requests, but enough on a small node, and not so many
+/// that their instances would not fit into the address space.
+const CALLS: RangeInclusive<usize> = 32..=1024;
 
 pub(crate) fn run(args: &Up) -> Result<ExitCode> {
     let app = bobbin_manifest::load(&args.file)?;
@@ -47,10 +53,12 @@ async fn serve(args: &Up, app: App) -> Result<ExitCode> {
         tokio::task::block_in_place(|| releases::open(&app, &state_dir, workers, Arc::clone(&metrics) as _))?;
     let runtime = Runtime::new(RuntimeConfig {
         instances: u32::try_from(limits.max_in_flight)?,
+        chained: u32::try_from(limits.calls)?,
         reusing: u32::try_from(app.bobbin.reuse_instances.len())?,
         guest_memory: app.bobbin.limits.guest_memory_bytes,
         guest_cpu: app.bobbin.limits.guest_cpu,
         cache: Some(cache_dir(&state_dir)),
+        outbound: OutboundConfig::default(),
     })?;
     let handlers = tokio::task::block_in_place(|| load_components(&runtime, &app))?;
     let info = AppInfo { name: app.name.clone(), version: Some(app.version.clone()) };
@@ -58,6 +66,7 @@ async fn serve(args: &Up, app: App) -> Result<ExitCode> {
 
     let listeners = Listeners::bind(args.listen, args.admin_listen, args.admin_token.clone()).await?;
     let (listen, admin) = (listeners.app_addr(), listeners.admin_addr());
+    runtime.keep_from(admin);
     let stop = CancellationToken::new();
     let serving = tokio::spawn(server.serve(listeners, stop.clone()));
     tokio::spawn(stop_on_signal(stop.clone())?);
@@ -90,8 +99,12 @@ async fn gpu(args: &Up) -> Search {
 
 fn limits(app: &App, args: &Up) -> Limits {
     let declared = &app.bobbin.limits;
+    let max_in_flight = args.max_in_flight.unwrap_or(declared.max_in_flight) as usize;
+    // Who may ask nobody calls no other component.
+    let may_call = app.components.values().any(|component| !component.allowed_outbound_hosts.is_empty());
     Limits {
-        max_in_flight: args.max_in_flight.unwrap_or(declared.max_in_flight) as usize,
+        max_in_flight,
+        calls: if may_call { max_in_flight.clamp(*CALLS.start(), *CALLS.end()) } else { 0 },
         body_bytes: declared.body_bytes,
         request_timeout: declared.request,
         timeout_grace: declared.grace,
@@ -116,6 +129,7 @@ fn load_components(runtime: &Runtime, app: &App) -> Result<BTreeMap<String, Hand
             id: component.id.to_string(),
             source: component.source.clone(),
             environment: component.environment.clone(),
+            allowed_outbound_hosts: hosts::resolve(component, |name| app.variables.get(name)?.default.clone()),
             reuse: app.bobbin.reuse_instances.contains(&component.id),
         };
         Ok((spec.id.clone(), runtime.load(&spec)?))
@@ -131,7 +145,8 @@ fn routes(app: &App, handlers: &BTreeMap<String, Handler>) -> Vec<RouteEntry<Han
             Route::Path(path) => RoutePath::Public(path.clone()),
             Route::Private => RoutePath::Private,
         };
-        Some(RouteEntry { trigger_id: trigger.id.as_str().into(), route, component: component.into(), handler })
+        let (trigger_id, calls) = (trigger.id.as_str().into(), handler.calls());
+        Some(RouteEntry { trigger_id, route, component: component.into(), handler, calls })
     };
     app.triggers.iter().filter_map(entry).collect()
 }

@@ -27,6 +27,7 @@ mod slow;
 mod small_disk;
 mod stories;
 mod theme;
+mod web;
 
 pub use admin_events::{AdminEvent, AdminEvents};
 pub use app::TestApp;
@@ -49,6 +50,7 @@ pub use slow::{SlowAnswer, SlowReader};
 pub use small_disk::on_a_small_disk;
 pub use stories::{Broken, Stories, Story, Told, head, rate, refuse_broken, tell, whole};
 pub use theme::{Theme, Voices};
+pub use web::{Asked, Web};
 
 /// What a test returns: a failure names its cause instead of a line number alone.
 pub type Result<T = ()> = anyhow::Result<T>;

@@ -35,6 +35,11 @@ impl Error {
         Self::fixed(ErrorCode::InvalidArgument, "invalid_input", message.into())
     }
 
+    /// There is no such thing: [`ErrorCode::NotFound`] with the reason `not_found`.
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::fixed(ErrorCode::NotFound, "not_found", message.into())
+    }
+
     /// The client sent more than is taken: [`ErrorCode::TooLarge`] with the reason `limit_exceeded`.
     pub fn too_large(message: impl Into<String>) -> Self {
         Self::fixed(ErrorCode::TooLarge, "limit_exceeded", message.into())

@@ -37,8 +37,16 @@ pub async fn read_json<T: DeserializeOwned>(request: Request) -> Result<T> {
 /// # Errors
 /// Where the value cannot be serialised, or the host refuses the response.
 pub fn json(value: &impl Serialize) -> Result<Response> {
+    json_with_status(200, value)
+}
+
+/// An answer in JSON with another status than 200, for a component that has its own form of errors.
+///
+/// # Errors
+/// Where the value cannot be serialised, or the host refuses the status.
+pub fn json_with_status(status: u16, value: &impl Serialize) -> Result<Response> {
     let body = serde_json::to_vec(value).map_err(|error| spin_sdk::http::Error::other(error.to_string()))?;
-    respond(200, "application/json", &[], body)
+    respond(status, "application/json", &[], body)
 }
 
 /// The answer to a method that is not among `allowed` (such as `"GET, POST"`): problem+json, status 405.

@@ -146,9 +146,9 @@ impl CauseSlot {
     }
 }
 
-/// The bundle versions that a request used, in the order of first use.
-#[derive(Debug, Default)]
-pub struct BundleLog(Mutex<Used>);
+/// The bundle versions that a request used, in the order of first use. Its clones are one log.
+#[derive(Debug, Clone, Default)]
+pub struct BundleLog(Arc<Mutex<Used>>);
 
 #[derive(Debug, Default)]
 struct Used {
@@ -237,6 +237,24 @@ pub struct RequestContext {
 }
 
 impl RequestContext {
+    /// The context of a call that a component makes to another one of its application. It is the same request: it ends
+    /// with it, and holds what it holds; but a call that breaks off, or is given up, ends nothing else.
+    #[must_use]
+    pub fn call(&self) -> Self {
+        Self {
+            id: self.id.clone(),
+            trace: self.trace.clone(),
+            trigger: Arc::clone(&self.trigger),
+            principal: self.principal.clone(),
+            sticky_key: self.sticky_key.clone(),
+            deadlines: self.deadlines,
+            account: self.account.clone(),
+            cancel: self.cancel.child_token(),
+            cause: CauseSlot::default(),
+            bundles: self.bundles.clone(),
+        }
+    }
+
     /// Ends the request: notes why, and cancels everything that works for it.
     pub fn end(&self, cause: Cause) {
         self.cause.set(cause);
@@ -281,6 +299,33 @@ mod tests {
             log.note(&bundle.into());
         }
         assert_eq!(log.header().unwrap(), "b@1.0.0, a@2.0.0");
+    }
+
+    #[test]
+    fn a_call_ends_with_its_request_and_alone() {
+        let request = RequestContext {
+            id: RequestId::new(),
+            trace: TraceParent::start(),
+            trigger: "t".into(),
+            principal: None,
+            sticky_key: None,
+            deadlines: Deadlines::after(Duration::from_secs(1), Duration::ZERO),
+            account: Account::new(100),
+            cancel: CancellationToken::new(),
+            cause: CauseSlot::default(),
+            bundles: BundleLog::default(),
+        };
+        let (broken, other) = (request.call(), request.call());
+        broken.end(Cause::GuestTrapped("why".into()));
+        assert!(!request.cancel.is_cancelled() && !other.cancel.is_cancelled());
+        assert_eq!(request.cause.get(), None);
+        let charge = other.account.charge(60).unwrap();
+        assert_eq!(request.account.held(), 60);
+        drop(charge);
+        other.bundles.note(&"a@1.0.0".into());
+        assert_eq!(request.bundles.header().unwrap(), "a@1.0.0");
+        request.end(Cause::ClientGone);
+        assert!(other.cancel.is_cancelled());
     }
 
     #[test]

@@ -171,7 +171,8 @@ fn undeclared(document: &Document, found: &Findings<'_>, place: Place, id: &Comp
 /// Whether some component may call this one by service chaining.
 fn chained(document: &Document, id: &ComponentId) -> bool {
     document.components.values().flat_map(|doc| &doc.hosts).any(|host| {
-        AllowedHost::parse(host.value.source()).is_ok_and(|host| host.chained_component() == Some(id.as_str()))
+        AllowedHost::parse(host.value.source())
+            .is_ok_and(|host| host.chains_to_any() || host.chained_component() == Some(id.as_str()))
     })
 }
 

@@ -4,6 +4,9 @@ use std::net::IpAddr;
 
 use url::Host;
 
+/// How the names of components end in service chaining.
+const CHAINING: &str = ".spin.internal";
+
 /// One entry of `allowed_outbound_hosts`: `scheme://host[:port]`, with `*` for any.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AllowedHost {
@@ -46,6 +49,9 @@ pub enum HostError {
     /// A `*` somewhere else than in place of the host or of its first label.
     #[error("`*` stands for a whole host, or for subdomains as in `*.example.com`")]
     Wildcard,
+    /// A list in braces, which Spin keeps for later.
+    #[error("lists in braces are not supported; write one entry for each host")]
+    List,
     /// A network whose prefix is too long.
     #[error("the network {0:?} has a prefix that its address does not")]
     Prefix(String),
@@ -71,8 +77,8 @@ impl AllowedHost {
             return Err(HostError::Scheme(scheme.to_owned()));
         }
         let (host, port) = match rest.rsplit_once(':') {
-            // In an IPv6 address the last colon is part of the host.
-            Some((_, tail)) if tail.contains(']') => (rest, ""),
+            // In an IPv6 address or network the last colon may be part of the host.
+            Some((_, tail)) if tail.contains(']') || network(rest).is_some() => (rest, ""),
             Some((host, port)) => (host, port),
             None => (rest, ""),
         };
@@ -99,10 +105,20 @@ impl AllowedHost {
             && matches!(self.host, HostPattern::Any | HostPattern::Own)
     }
 
+    /// Whether the entry allows calls to every component by service chaining: `*` for the host, or
+    /// `*.spin.internal`.
+    pub fn chains_to_any(&self) -> bool {
+        match &self.host {
+            HostPattern::Any => true,
+            HostPattern::Subdomains(suffix) => suffix == CHAINING,
+            HostPattern::Own | HostPattern::Exact(_) | HostPattern::Network(..) => false,
+        }
+    }
+
     /// The component that the entry names by service chaining (`http://<component>.spin.internal`), if it does.
     pub fn chained_component(&self) -> Option<&str> {
         match &self.host {
-            HostPattern::Exact(Host::Domain(domain)) => domain.strip_suffix(".spin.internal"),
+            HostPattern::Exact(Host::Domain(domain)) => domain.strip_suffix(CHAINING),
             _ => None,
         }
     }
@@ -116,9 +132,10 @@ impl HostPattern {
             "self" | "self.alt" => return Ok(Self::Own),
             _ => {}
         }
-        if let Some((address, prefix)) = host.split_once('/')
-            && let (Ok(address), Ok(prefix)) = (address.parse::<IpAddr>(), prefix.parse::<u8>())
-        {
+        if host.starts_with('{') {
+            return Err(HostError::List);
+        }
+        if let Some((address, prefix)) = network(host) {
             let bits = if address.is_ipv4() { 32 } else { 128 };
             let fits = prefix <= bits;
             return if fits { Ok(Self::Network(address, prefix)) } else { Err(HostError::Prefix(host.to_owned())) };
@@ -151,6 +168,12 @@ impl HostPattern {
             (Self::Subdomains(_) | Self::Network(..), _) => false,
         }
     }
+}
+
+/// An address and the length of a prefix, such as `10.0.0.0/8`.
+fn network(text: &str) -> Option<(IpAddr, u8)> {
+    let (address, prefix) = text.split_once('/')?;
+    Some((address.parse().ok()?, prefix.parse().ok()?))
 }
 
 /// Whether `address` is in the network; addresses of the other family never are.
@@ -236,6 +259,21 @@ mod tests {
     }
 
     #[test]
+    fn a_network_of_ipv6_has_its_schemes_port_or_its_own() {
+        assert!(allows("http://2001:db8::/32", "http", "[2001:db8::1]", 80));
+        assert!(!allows("http://2001:db8::/32", "http", "[2001:db9::1]", 80));
+        assert!(allows("http://2001:db8::/32:443", "http", "[2001:db8:abcd::1]", 443));
+        assert!(!allows("http://2001:db8::/32:443", "http", "[2001:db8:abcd::1]", 80));
+    }
+
+    #[test]
+    fn wildcards_chain_to_every_component_and_names_to_one() {
+        let any = |entry: &str| AllowedHost::parse(entry).unwrap().chains_to_any();
+        assert!(any("http://*.spin.internal") && any("*://*:*"));
+        assert!(!any("http://hello.spin.internal") && !any("http://self") && !any("http://*.example.com"));
+    }
+
+    #[test]
     fn self_reaches_the_application_only_and_chaining_names_a_component() {
         assert!(!allows("http://self", "http", "self", 80));
         assert!(AllowedHost::parse("http://self").unwrap().allows_self("http"));
@@ -253,6 +291,7 @@ mod tests {
         assert_eq!(AllowedHost::parse("http://a.*.b"), Err(HostError::Wildcard));
         assert_eq!(AllowedHost::parse("http://10.0.0.0/33"), Err(HostError::Prefix("10.0.0.0/33".into())));
         assert!(matches!(AllowedHost::parse("http://a b"), Err(HostError::Host { .. })));
+        assert_eq!(AllowedHost::parse("http://{a,b}"), Err(HostError::List));
     }
 
     #[test]

@@ -176,6 +176,12 @@ impl Releases {
         Pins::decide(self, &context.trigger, asker)
     }
 
+    /// The same for another trigger, whose component may be called in the request.
+    #[must_use]
+    pub fn pin_trigger(self: &Arc<Self>, trigger: &str, asker: &dyn Asker) -> Pins {
+        Pins::decide(self, trigger, asker)
+    }
+
     pub(crate) fn recorder(&self) -> &Arc<dyn Recorder> {
         &self.recorder
     }

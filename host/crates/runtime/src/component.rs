@@ -1,9 +1,13 @@
 //! From a file to something that can be instantiated for a request.
 
 use crate::background::Background;
+use crate::llm;
 use crate::nn;
+use crate::outbound::{Client, Rules};
 use crate::reuse::{Idle, Instance};
 use crate::state::State;
+use crate::stubs;
+use bobbin_manifest::HostError;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,8 +26,10 @@ pub struct ComponentSpec {
     pub source: PathBuf,
     /// Its environment variables.
     pub environment: BTreeMap<String, String>,
+    /// Its `allowed_outbound_hosts`, in which every variable has its value.
+    pub allowed_outbound_hosts: Vec<String>,
     /// Whether its instances answer one request after another. What a guest keeps in its memory then meets the next
-    /// request, whoever asks; so never with wasi-nn.
+    /// request, whoever asks; so never with models.
     pub reuse: bool,
 }
 
@@ -39,6 +45,10 @@ pub(crate) struct Linked {
     pub(crate) idle: Option<Arc<Idle<Instance>>>,
     /// Where its guests go on that compute for long.
     pub(crate) background: Arc<Background>,
+    /// Whom it may ask.
+    pub(crate) rules: Arc<Rules>,
+    /// How it gets there.
+    pub(crate) client: Arc<Client>,
 }
 
 impl Linked {
@@ -87,6 +97,19 @@ pub enum LoadError {
         /// wasmtime's account, naming the import.
         reason: wasmtime::Error,
     },
+    /// An entry of `allowed_outbound_hosts` is none.
+    #[error(
+        "component \"{id}\": allowed_outbound_hosts has \"{entry}\", which is no entry; write scheme://host[:port]"
+    )]
+    Host {
+        /// The component.
+        id: String,
+        /// The entry, with its variables' values.
+        entry: String,
+        /// Why.
+        #[source]
+        source: HostError,
+    },
     /// It asks for instances that answer several requests, and uses models.
     #[error(
         "component \"{id}\": {} imports {import}, and its instances cannot answer several requests then: what one \
@@ -132,15 +155,24 @@ pub(crate) fn link(
         Err(reason) => return Err(LoadError::NoComponent { id, path, reason }),
     };
     let imports = component.component_type();
-    let import = imports.imports(engine).map(|(name, _)| name).find(|name| name.starts_with(nn::PACKAGE));
+    let import = imports.imports(engine).map(|(name, _)| name).find(|name| uses_models(name));
     if let (true, Some(import)) = (spec.reuse, import) {
         return Err(LoadError::Reuse { id, path, import: import.to_owned() });
     }
-    let pre = match linker.instantiate_pre(&component) {
-        Ok(pre) => pre,
+    let linkable = match stubs::link(engine, linker, &component) {
+        Ok(linkable) => linkable,
         Err(reason) => return Err(LoadError::Unlinkable { id, path, reason }),
     };
-    proxy(pre).map_err(|reason| LoadError::NoHandler { id, path, reason })
+    if !linkable.stubs.is_empty() {
+        let interfaces = linkable.stubs.join(", ");
+        tracing::warn!(component = %id, %interfaces, "it imports what this host does not supply; calls get errors");
+    }
+    proxy(linkable.pre).map_err(|reason| LoadError::NoHandler { id, path, reason })
+}
+
+/// Whether through this import a component says something to a model.
+fn uses_models(import: &str) -> bool {
+    import.starts_with(nn::PACKAGE) || import.starts_with(llm::INTERFACE)
 }
 
 /// WASI 0.3 where the component has it, else 0.2.

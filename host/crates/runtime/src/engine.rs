@@ -4,9 +4,12 @@ use crate::background::Background;
 use crate::component::{self, ComponentSpec, Linked, LoadError};
 use crate::cpu::EPOCH;
 use crate::handler::Handler;
+use crate::llm;
 use crate::nn;
+use crate::outbound::{self, Client, OutboundConfig, Rules};
 use crate::reuse::{Idle, MOST_IDLE};
 use crate::state::State;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +29,8 @@ const STACKS: u32 = 4;
 pub struct RuntimeConfig {
     /// Instances at once. Admission never lets in more requests than this.
     pub instances: u32,
+    /// Instances for calls between components, besides.
+    pub chained: u32,
     /// Components whose instances wait for the next request: their idle ones need room of their own.
     pub reusing: u32,
     /// Linear memory of one instance, in bytes.
@@ -34,6 +39,8 @@ pub struct RuntimeConfig {
     pub guest_cpu: Duration,
     /// Where compiled components are kept between starts; `None` compiles them every time.
     pub cache: Option<PathBuf>,
+    /// Bounds on requests to other hosts.
+    pub outbound: OutboundConfig,
 }
 
 /// The engine could not be set up.
@@ -62,6 +69,7 @@ pub struct Runtime {
     linker: Linker<State>,
     config: RuntimeConfig,
     background: Arc<Background>,
+    client: Arc<Client>,
 }
 
 impl Runtime {
@@ -78,25 +86,38 @@ impl Runtime {
         let (engine, linker) = build().map_err(|reason| EngineError::Setup { reason })?;
         tick(&engine).map_err(EngineError::NoEpochs)?;
         let background = Arc::new(Background::start().map_err(EngineError::NoBackground)?);
-        Ok(Self { engine, linker, config, background })
+        let client = Arc::new(Client::new(&config.outbound));
+        Ok(Self { engine, linker, config, background, client })
     }
 
     /// Compiles a component (or takes it from the cache) and links it. Blocking: seconds for a large one.
     ///
     /// # Errors
-    /// When it is no component, imports what is not supplied, or does not answer HTTP.
+    /// When it is no component, imports what is not supplied, does not answer HTTP, or may ask a host that is none.
     pub fn load(&self, spec: &ComponentSpec) -> Result<Handler, LoadError> {
+        let rules = Rules::parse(&spec.allowed_outbound_hosts).map_err(|(entry, source)| LoadError::Host {
+            id: spec.id.clone(),
+            entry,
+            source,
+        })?;
         let pre = component::link(&self.engine, &self.linker, spec)?;
         let (guest_memory, guest_cpu) = (self.config.guest_memory, self.config.guest_cpu);
         let idle = spec.reuse.then(Idle::new);
         let background = Arc::clone(&self.background);
-        Ok(Handler::new(Linked { pre, spec: spec.clone(), guest_memory, guest_cpu, idle, background }))
+        let (rules, client) = (Arc::new(rules), Arc::clone(&self.client));
+        Ok(Handler::new(Linked { pre, spec: spec.clone(), guest_memory, guest_cpu, idle, background, rules, client }))
+    }
+
+    /// Keeps components from the host's own admin listener, whatever their manifest grants: on this machine its users
+    /// need no token.
+    pub fn keep_from(&self, admin: SocketAddr) {
+        self.client.keep_from(admin);
     }
 }
 
 fn engine_config(config: &RuntimeConfig) -> wasmtime::Result<Config> {
     let mut pool = PoolingAllocationConfig::new();
-    let instances = config.instances + config.reusing * MOST_IDLE;
+    let instances = config.instances + config.chained + config.reusing * MOST_IDLE;
     pool.total_component_instances(instances);
     pool.total_core_instances(instances * CORE_INSTANCES);
     pool.total_memories(instances * MEMORIES);
@@ -131,6 +152,8 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
     nn::add_to_linker(&mut linker)?;
+    llm::add_to_linker(&mut linker)?;
+    outbound::spin::add_to_linker(&mut linker)?;
     Ok(linker)
 }
 

@@ -5,6 +5,7 @@ use crate::call::Call;
 use crate::component::Linked;
 use crate::cpu::Brief;
 use crate::guard::CancelGuard;
+use crate::outbound::Calls;
 use crate::store_task::{self, StoreTask};
 use bobbin_inference::{Cause, RequestContext};
 use futures::FutureExt;
@@ -27,6 +28,12 @@ pub struct Handler(Arc<Linked>);
 impl Handler {
     pub(crate) fn new(component: Linked) -> Self {
         Self(Arc::new(component))
+    }
+
+    /// Which parts of its own application the component may ask.
+    #[must_use]
+    pub fn calls(&self) -> Calls {
+        self.0.rules.calls()
     }
 
     /// Runs the request in an instance of its own, and returns once the first part of the body is there: only

@@ -2,11 +2,13 @@
 //! wasi-nn on top of releases.
 //!
 //! [`Runtime`] compiles and links components once; [`Handler::handle`] runs one request in an instance of its
-//! own, or in one that has answered others. What a guest may reach is in its [`ComponentSpec`] and in the request's pins, nothing else.
+//! own, or in one that has answered others. What a guest may reach is in its [`ComponentSpec`], in the request's pins and
+//! in its [`Application`], nothing else.
 
 #![forbid(unsafe_code)]
 
 mod answer;
+mod application;
 mod background;
 mod call;
 mod component;
@@ -14,6 +16,7 @@ mod cpu;
 mod engine;
 mod guard;
 mod handler;
+mod llm;
 mod memory;
 mod nn;
 mod outbound;
@@ -21,9 +24,12 @@ mod output_log;
 mod reuse;
 mod state;
 mod store_task;
+mod stubs;
 
 pub use answer::{AnswerBody, BrokenAnswer, Failure, RequestBody, RequestBodyError};
+pub use application::{Application, CallBody, CallError, Callee};
 pub use call::Call;
 pub use component::{ComponentSpec, LoadError};
 pub use engine::{EngineError, Runtime, RuntimeConfig};
 pub use handler::Handler;
+pub use outbound::{Calls, Network, NetworkError, OutboundConfig};

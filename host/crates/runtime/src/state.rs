@@ -1,6 +1,7 @@
 //! What one store holds: everything that belongs to an instance and to the request that it answers.
 
-use crate::component::ComponentSpec;
+use crate::application::Application;
+use crate::component::{ComponentSpec, Linked};
 use crate::memory::MemoryLimit;
 use crate::nn::Nn;
 use crate::outbound::Outbound;
@@ -22,6 +23,8 @@ const FIELDS_BYTES: u64 = 32 << 10;
 const WASI_ENTRY_BYTES: u64 = FIELDS_BYTES;
 /// The part of the account that WASI's handles may use, since wasmtime does not charge them one by one.
 const WASI_SHARE: u64 = 4;
+/// The same for a component that another one calls: several share the account of their request.
+const CHAINED_WASI_SHARE: u64 = 64;
 
 pub(crate) struct State {
     /// WASI's handles.
@@ -33,7 +36,9 @@ pub(crate) struct State {
     outbound: Outbound,
     /// Whom its output is logged for.
     request: OutputOf,
-    /// For `table`, while there is a request.
+    /// What `table` may make the host hold, in bytes.
+    wasi_bytes: u64,
+    /// For that, while there is a request.
     wasi_charge: Option<Charge>,
 }
 
@@ -41,13 +46,16 @@ impl State {
     /// # Errors
     /// When the account cannot hold even what WASI's handles may need.
     pub(crate) fn new(
-        spec: &ComponentSpec,
+        component: &Linked,
         context: &Arc<RequestContext>,
         pins: Pins,
-        guest_memory: u64,
+        application: Option<Arc<dyn Application>>,
+        chained: bool,
     ) -> Result<Self, OverAccount> {
-        let capacity = wasi_capacity(context);
-        let wasi_charge = Some(charge_wasi(context)?);
+        let spec = &component.spec;
+        let capacity = wasi_capacity(context, if chained { CHAINED_WASI_SHARE } else { WASI_SHARE });
+        let wasi_bytes = capacity * WASI_ENTRY_BYTES;
+        let wasi_charge = Some(context.account.charge(wasi_bytes)?);
         let request = OutputOf::new(context.id.as_str());
         let mut table = ResourceTable::new();
         table.set_max_capacity(usize::try_from(capacity).unwrap_or(usize::MAX));
@@ -55,12 +63,13 @@ impl State {
         http.set_field_size_limit(FIELDS_BYTES as usize);
         Ok(Self {
             table,
-            memory: MemoryLimit::new(guest_memory),
+            memory: MemoryLimit::new(component.guest_memory),
             nn: Nn::new(Arc::clone(context), pins, NN_CAPACITY)?,
             wasi: wasi(spec, &request),
             http,
-            outbound: Outbound { component: spec.id.clone() },
+            outbound: Outbound::new(&spec.id, (&component.rules, &component.client), context, application),
             request,
+            wasi_bytes,
             wasi_charge,
         })
     }
@@ -69,8 +78,14 @@ impl State {
     ///
     /// # Errors
     /// As [`State::new`].
-    pub(crate) fn serve(&mut self, context: &Arc<RequestContext>, pins: Pins) -> Result<(), OverAccount> {
-        self.wasi_charge = Some(charge_wasi(context)?);
+    pub(crate) fn serve(
+        &mut self,
+        context: &Arc<RequestContext>,
+        pins: Pins,
+        application: Option<Arc<dyn Application>>,
+    ) -> Result<(), OverAccount> {
+        self.wasi_charge = Some(context.account.charge(self.wasi_bytes)?);
+        self.outbound.serve(context, application);
         self.nn = Nn::new(Arc::clone(context), pins, NN_CAPACITY)?;
         self.request.set(context.id.as_str());
         Ok(())
@@ -80,15 +95,16 @@ impl State {
     pub(crate) fn rest(&mut self) {
         self.wasi_charge = None;
         self.nn.rest();
+        self.outbound.rest();
+    }
+
+    pub(crate) fn outbound(&mut self) -> &mut Outbound {
+        &mut self.outbound
     }
 }
 
-fn wasi_capacity(context: &RequestContext) -> u64 {
-    (context.account.limit() / WASI_SHARE / WASI_ENTRY_BYTES).max(WASI_CAPACITY)
-}
-
-fn charge_wasi(context: &RequestContext) -> Result<Charge, OverAccount> {
-    context.account.charge(wasi_capacity(context) * WASI_ENTRY_BYTES)
+fn wasi_capacity(context: &RequestContext, share: u64) -> u64 {
+    (context.account.limit() / share / WASI_ENTRY_BYTES).max(WASI_CAPACITY)
 }
 
 /// No files, no sockets, no arguments: what a component may reach is granted by name.

@@ -1,6 +1,7 @@
 //! One request in a store: instantiate, run the request, and end for one of a few reasons.
 
 use crate::answer::{Ended, RequestBodyError};
+use crate::application::Application;
 use crate::call::Call;
 use crate::component::Linked;
 use crate::cpu::{self, Budgeted, CpuBudgetExceeded};
@@ -27,8 +28,8 @@ pub(crate) struct StoreTask {
 /// waits for the next request.
 pub(crate) async fn run(task: StoreTask) {
     let StoreTask { component, call, answer, ended } = task;
-    let Call { request, context, pins, permit } = call;
-    let mut instance = match instance(&component, &context, pins) {
+    let Call { request, context, pins, permit, application, chained } = call;
+    let mut instance = match instance(&component, &context, pins, (application, chained)) {
         Ok(instance) => instance,
         Err(over) => {
             let _ = ended.send(Ended::NoInstance(over.to_string()));
@@ -63,12 +64,17 @@ pub(crate) async fn run(task: StoreTask) {
 }
 
 /// One that waits for a request, or a new one.
-fn instance(component: &Linked, context: &Arc<RequestContext>, pins: Pins) -> Result<Instance, OverAccount> {
+fn instance(
+    component: &Linked,
+    context: &Arc<RequestContext>,
+    pins: Pins,
+    (application, chained): (Option<Arc<dyn Application>>, bool),
+) -> Result<Instance, OverAccount> {
     if let Some(mut instance) = component.idle.as_ref().and_then(|idle| idle.take()) {
-        instance.store.data_mut().serve(context, pins)?;
+        instance.store.data_mut().serve(context, pins, application)?;
         return Ok(instance);
     }
-    let state = State::new(&component.spec, context, pins, component.guest_memory)?;
+    let state = State::new(component, context, pins, application, chained)?;
     let mut store = Store::new(component.engine(), state);
     store.limiter(|state| &mut state.memory);
     store.set_hostcall_fuel(usize::try_from(context.account.limit()).unwrap_or(usize::MAX));

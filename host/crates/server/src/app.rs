@@ -7,6 +7,7 @@ use crate::body::{AnswerBody, Promised, Watched, content_length, discard, promis
 use crate::connection::Connection;
 use crate::exchange::{Exchange, InFlight};
 use crate::handle::Handle;
+use crate::inside::Inside;
 use crate::limits::Limits;
 use crate::metrics::{Metrics, NO_ROUTE};
 use crate::problem::{Problem, REQUEST_ID};
@@ -15,8 +16,8 @@ use crate::server::AppInfo;
 use crate::spin_headers;
 use crate::upload;
 use bobbin_inference::{Account, BundleLog, Cause, CauseSlot, Deadlines, RequestContext, RequestId, TraceParent};
-use bobbin_release::Releases;
-use bobbin_runtime::{Call, Failure};
+use bobbin_release::{Asker, Releases};
+use bobbin_runtime::{Application, Call, Failure};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, EXPECT, HOST, HeaderValue};
 use http::{Request, Response, Version, request};
@@ -35,6 +36,8 @@ pub(crate) struct App<H> {
     pub(crate) releases: Arc<Releases>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) admission: Arc<Admission>,
+    /// Calls between components.
+    pub(crate) calls: Arc<Admission>,
     pub(crate) limits: Limits,
     pub(crate) in_flight: Arc<InFlight>,
     /// Parent of every request's cancel token.
@@ -120,8 +123,8 @@ impl<H: Handle> App<H> {
     ) -> Result<Admitted<'_, H>, Problem> {
         self.check_head(&head)?;
         let path = head.uri.path().to_owned();
-        if let Some(name) = path.strip_prefix(WELL_KNOWN) {
-            return self.well_known(name).map(Admitted::Own).ok_or_else(|| Problem::no_route(&path));
+        if path.starts_with(WELL_KNOWN) {
+            return self.own_path(&path).map(Admitted::Own).ok_or_else(|| Problem::no_route(&path));
         }
         let route = self.table.find(&path).ok_or_else(|| Problem::no_route(&path))?;
         let target = route.target;
@@ -156,8 +159,8 @@ impl<H: Handle> App<H> {
     }
 
     /// Spin's own paths.
-    fn well_known(&self, name: &str) -> Option<Response<Full<Bytes>>> {
-        match name {
+    pub(crate) fn own_path(&self, path: &str) -> Option<Response<Full<Bytes>>> {
+        match path.strip_prefix(WELL_KNOWN)? {
             "health" => Some(Response::new(Full::new(Bytes::from_static(b"OK")))),
             "info" => {
                 let json = serde_json::json!(self.info).to_string();
@@ -186,10 +189,12 @@ impl<H: Handle> App<H> {
     }
 
     /// Lets the component answer. Dropping this future gives the request up, record included.
-    async fn call(&self, ticket: Ticket<'_, H>, body: Incoming, connection: &Connection) -> Answer<H> {
+    async fn call(self: &Arc<Self>, ticket: Ticket<'_, H>, body: Incoming, connection: &Connection) -> Answer<H> {
         let Ticket { target, mut head, context, permit, mut exchange } = ticket;
         let client = context.sticky_key.as_deref().unwrap_or_default();
-        let pins = self.releases.pin(&context, &Asking { headers: &head.headers, client });
+        let asking = Asking { headers: &head.headers, client };
+        let pins = self.releases.pin(&context, &asking);
+        let application = self.inside(target, &context, &asking);
         head.headers.remove(VERSION);
         let (method, version) = (head.method.clone(), head.version);
         let (upload, inlet, outlet) = upload::channel(&context, &body, self.limits.body_bytes);
@@ -201,6 +206,8 @@ impl<H: Handle> App<H> {
             context: Arc::clone(&context),
             pins,
             permit: Box::new(permit),
+            application,
+            chained: false,
         };
         let answered = tokio::select! {
             biased;
@@ -231,8 +238,26 @@ impl<H: Handle> App<H> {
     }
 }
 
+impl<H: Handle> App<H> {
+    /// What the component may ask of its own application, if anything. The versions behind it are decided here, with
+    /// the request's own.
+    fn inside(
+        self: &Arc<Self>,
+        target: &Target<H>,
+        context: &Arc<RequestContext>,
+        asker: &dyn Asker,
+    ) -> Option<Arc<dyn Application>> {
+        if target.reaches.is_empty() {
+            return None;
+        }
+        let pin = |trigger: &Arc<str>| (Arc::clone(trigger), self.releases.pin_trigger(trigger, asker));
+        let pins = target.reaches.iter().map(pin).collect();
+        Some(Arc::new(Inside::new(self, context, pins)))
+    }
+}
+
 /// The log's half of a failure; the client's half is a [`Problem`].
-fn log_failure(context: &RequestContext, component: &str, failure: &Failure) {
+pub(crate) fn log_failure(context: &RequestContext, component: &str, failure: &Failure) {
     let (request_id, route) = (&context.id, &context.trigger);
     match failure {
         Failure::NoAnswer { cause: Cause::ClientGone, .. } => {

@@ -8,6 +8,8 @@ use std::time::Duration;
 pub struct Limits {
     /// Requests that components work on at once; never more than the pool of instances. Over it: 503.
     pub max_in_flight: usize,
+    /// Calls between components at once, of all requests; never more than the pool has instances besides.
+    pub calls: usize,
     /// Open connections; further ones wait in the kernel's queue.
     pub max_connections: usize,
     /// Bytes of a request's body. Over it: 413.
@@ -32,6 +34,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             max_in_flight: 64,
+            calls: 64,
             max_connections: 1024,
             body_bytes: 1 << 20,
             header_bytes: 32 << 10,

@@ -3,6 +3,8 @@
 //! Exact segments go before parameters, parameters before wildcards, longer prefixes before shorter ones; slashes
 //! at either end do not count; the path is matched as it came, percent-encoding included.
 
+use crate::reach::{Node, reach};
+use bobbin_runtime::Calls;
 use routefinder::{RouteSpec, Segment};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,6 +32,8 @@ pub struct RouteEntry<H> {
     pub component: Arc<str>,
     /// The component, ready to answer.
     pub handler: H,
+    /// Which parts of the application the component may ask.
+    pub calls: Calls,
 }
 
 /// A route that cannot be served.
@@ -57,7 +61,7 @@ pub enum RouteError {
     },
 }
 
-/// A public route.
+/// A trigger, as requests find it.
 #[derive(Debug)]
 pub(crate) struct Target<H> {
     pub(crate) trigger_id: Arc<str>,
@@ -69,52 +73,82 @@ pub(crate) struct Target<H> {
     pub(crate) based: String,
     /// As the manifest writes it, without the trailing wildcard.
     pub(crate) prefix: String,
+    /// The triggers whose components may be asked on behalf of a request to this one.
+    pub(crate) reaches: Vec<Arc<str>>,
 }
 
-/// Every public route.
+/// Every public route, and every component that a trigger runs.
 #[derive(Debug)]
-pub(crate) struct RouteTable<H>(routefinder::Router<Target<H>>);
+pub(crate) struct RouteTable<H> {
+    router: routefinder::Router<Arc<Target<H>>>,
+    components: BTreeMap<Arc<str>, Arc<Target<H>>>,
+}
 
 /// A path that a route matched.
 #[derive(Debug)]
 pub(crate) struct RouteMatch<'table, 'path, H> {
-    pub(crate) target: &'table Target<H>,
+    pub(crate) target: &'table Arc<Target<H>>,
     /// What the trailing wildcard matched, its first slash included.
     pub(crate) path_info: String,
     pub(crate) params: Vec<(&'table str, &'path str)>,
+}
+
+impl<H> RouteEntry<H> {
+    fn node(&self) -> Node<'_> {
+        Node { trigger: &self.trigger_id, component: &self.component, calls: &self.calls }
+    }
 }
 
 impl<H> RouteTable<H> {
     /// Checks every route and builds the table.
     pub(crate) fn build(entries: Vec<RouteEntry<H>>) -> Result<Self, RouteError> {
         let mut router = routefinder::Router::new();
+        let mut components = BTreeMap::new();
         let mut seen: BTreeMap<String, Arc<str>> = BTreeMap::new();
-        for entry in entries {
-            let RoutePath::Public(raw) = entry.route else { continue };
+        let nodes: Vec<_> = entries.iter().map(RouteEntry::node).collect();
+        let reaches: Vec<_> = entries.iter().map(|entry| reach(&nodes, &entry.calls)).collect();
+        for (entry, reaches) in entries.into_iter().zip(reaches) {
+            let RouteEntry { trigger_id, component, handler, route, .. } = entry;
+            let raw = match route {
+                RoutePath::Public(raw) => raw,
+                RoutePath::Private => {
+                    let (raw, based, prefix) = (String::new(), String::new(), String::new());
+                    let name = Arc::clone(&component);
+                    let target = Target { trigger_id, component, handler, raw, based, prefix, reaches };
+                    components.entry(name).or_insert_with(|| Arc::new(target));
+                    continue;
+                }
+            };
             let based = based(&raw);
             let spec = parse(&based).map_err(|reason| RouteError::Pattern {
                 route: raw.clone(),
-                trigger: Arc::clone(&entry.trigger_id),
+                trigger: Arc::clone(&trigger_id),
                 reason,
             })?;
-            if let Some(first) = seen.insert(based.clone(), Arc::clone(&entry.trigger_id)) {
-                return Err(RouteError::Duplicate { route: raw, first, second: entry.trigger_id });
+            if let Some(first) = seen.insert(based.clone(), Arc::clone(&trigger_id)) {
+                return Err(RouteError::Duplicate { route: raw, first, second: trigger_id });
             }
             if based.starts_with(WELL_KNOWN) {
-                tracing::warn!(trigger = %entry.trigger_id, route = %raw, "the host answers below {WELL_KNOWN} itself; this route is never reached");
+                tracing::warn!(trigger = %trigger_id, route = %raw, "the host answers below {WELL_KNOWN} itself; this route is never reached");
             }
             let prefix = raw.strip_suffix("/...").unwrap_or(&raw).to_owned();
-            let RouteEntry { trigger_id, component, handler, .. } = entry;
-            let target = Target { trigger_id, component, handler, raw, based, prefix };
+            let name = Arc::clone(&component);
+            let target = Arc::new(Target { trigger_id, component, handler, raw, based, prefix, reaches });
+            components.entry(name).or_insert_with(|| Arc::clone(&target));
             // A parsed spec converts into itself.
             let Ok(()) = router.add(spec, target);
         }
-        Ok(Self(router))
+        Ok(Self { router, components })
+    }
+
+    /// The first trigger that runs this component, whether its route is public or not.
+    pub(crate) fn component(&self, id: &str) -> Option<&Arc<Target<H>>> {
+        self.components.get(id)
     }
 
     /// The route of a path.
     pub(crate) fn find<'table, 'path>(&'table self, path: &'path str) -> Option<RouteMatch<'table, 'path, H>> {
-        let found = self.0.best_match(path)?;
+        let found = self.router.best_match(path)?;
         let (mut params, mut path_info) = (Vec::new(), String::new());
         let captured = found.route().segments().iter().filter(|s| matches!(s, Segment::Param(_) | Segment::Wildcard));
         for (segment, value) in captured.zip(found.route().matches(path)?) {

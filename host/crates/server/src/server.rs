@@ -68,6 +68,7 @@ impl<H: Handle> Server<H> {
             releases,
             metrics,
             admission: Admission::new(limits.max_in_flight),
+            calls: Admission::new(limits.calls),
             limits,
             in_flight: Arc::default(),
             cancel: CancellationToken::new(),

@@ -2,9 +2,9 @@
 
 use crate::routes::RouteMatch;
 use http::header::{CONNECTION, HOST, HeaderName, HeaderValue};
-use http::uri::{Authority, Scheme};
+use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Uri, Version, request};
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 
 const PATH_INFO: HeaderName = HeaderName::from_static("spin-path-info");
 const FULL_URL: HeaderName = HeaderName::from_static("spin-full-url");
@@ -17,6 +17,10 @@ const PATH_MATCH: &str = "spin-path-match-";
 
 const OURS: [HeaderName; 7] =
     [PATH_INFO, FULL_URL, MATCHED_ROUTE, BASE_PATH, COMPONENT_ROUTE, RAW_COMPONENT_ROUTE, CLIENT_ADDR];
+
+/// What a request between components says of its host and client, which it does not have.
+const NO_HOST: &str = "localhost";
+const NO_CLIENT: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
 
 /// Why a request cannot be put into Spin's terms: for the client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -40,8 +44,49 @@ pub(crate) fn prepare<H>(
     client: SocketAddr,
 ) -> Result<(), TargetError> {
     let authority = authority(head)?;
-    let path = head.uri.path_and_query().cloned().ok_or(TargetError::NoPath)?;
-    let full_url = format!("{}://{authority}{path}", Scheme::HTTP);
+    if head.uri.path_and_query().is_none() {
+        return Err(TargetError::NoPath);
+    }
+    let host = authority.to_string();
+    describe(head, authority, &host, &Seen::of(route), client);
+    Ok(())
+}
+
+/// The same for a request of a component to its application's own routes.
+pub(crate) fn prepare_own<H>(head: &mut request::Parts, route: &RouteMatch<'_, '_, H>) {
+    head.headers.remove(HOST);
+    describe(head, Authority::from_static(NO_HOST), NO_HOST, &Seen::of(route), NO_CLIENT);
+}
+
+/// The same for a request to a component by its name, which has no route: as if one matched every path, as in Spin.
+pub(crate) fn prepare_chained(head: &mut request::Parts) {
+    head.headers.remove(HOST);
+    let authority = head.uri.authority().cloned().unwrap_or_else(|| Authority::from_static(NO_HOST));
+    let path = head.uri.path().to_owned();
+    let seen = Seen { path_info: &path, based: "/...", raw: "/...", prefix: "", params: &[] };
+    describe(head, authority, NO_HOST, &seen, NO_CLIENT);
+}
+
+/// What a component sees of its route.
+struct Seen<'a> {
+    path_info: &'a str,
+    based: &'a str,
+    raw: &'a str,
+    prefix: &'a str,
+    params: &'a [(&'a str, &'a str)],
+}
+
+impl<'a> Seen<'a> {
+    fn of<H>(route: &'a RouteMatch<'_, '_, H>) -> Self {
+        let target = route.target;
+        let (based, raw, prefix) = (&target.based, &target.raw, &target.prefix);
+        Self { path_info: &route.path_info, based, raw, prefix, params: &route.params }
+    }
+}
+
+fn describe(head: &mut request::Parts, authority: Authority, host: &str, seen: &Seen<'_>, client: SocketAddr) {
+    let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    let full_url = format!("{}://{host}{path}", Scheme::HTTP);
     let uri = Uri::builder().scheme(Scheme::HTTP).authority(authority).path_and_query(path).build();
     // Built of parts that were parsed before; it stays relative if they still do not fit.
     if let Ok(uri) = uri {
@@ -49,22 +94,20 @@ pub(crate) fn prepare<H>(
     }
     let headers = &mut head.headers;
     strip(headers);
-    let target = route.target;
-    set(headers, PATH_INFO, &route.path_info);
+    set(headers, PATH_INFO, seen.path_info);
     set(headers, FULL_URL, &full_url);
-    set(headers, MATCHED_ROUTE, &target.based);
+    set(headers, MATCHED_ROUTE, seen.based);
     set(headers, BASE_PATH, "/");
-    set(headers, RAW_COMPONENT_ROUTE, &target.raw);
-    set(headers, COMPONENT_ROUTE, &target.prefix);
+    set(headers, RAW_COMPONENT_ROUTE, seen.raw);
+    set(headers, COMPONENT_ROUTE, seen.prefix);
     set(headers, CLIENT_ADDR, &client.to_string());
-    for (name, value) in &route.params {
+    for (name, value) in seen.params {
         let name = format!("{PATH_MATCH}{}", name.replace('_', "-").to_ascii_lowercase());
         // A parameter whose name fits no header has none, as in Spin.
         if let Ok(name) = HeaderName::try_from(name) {
             set(headers, name, value);
         }
     }
-    Ok(())
 }
 
 fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {

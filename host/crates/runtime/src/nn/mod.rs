@@ -24,7 +24,7 @@ use wasmtime::component::{HasData, Linker, ResourceTable};
 pub(crate) const PACKAGE: &str = "wasi:nn/";
 /// What a handle costs the host besides its contents: its slot, its object, and a session's share of the link.
 /// Large enough that a full account is met before a full table, which would trap.
-const ENTRY_BYTES: u64 = 2048;
+pub(crate) const ENTRY_BYTES: u64 = 2048;
 
 /// One store's wasi-nn.
 pub(crate) struct Nn {
@@ -45,6 +45,11 @@ impl Nn {
         table.set_max_capacity(capacity);
         let spare = context.account.charge(ENTRY_BYTES + 2 * MAX_MESSAGE_BYTES as u64)?;
         Ok(Self { context, pins, table, spare: Some(spare) })
+    }
+
+    /// The request, and the versions decided for it.
+    pub(crate) fn request(&self) -> (&Arc<RequestContext>, &Pins) {
+        (&self.context, &self.pins)
     }
 
     /// Holds nothing more of its request but what names it.

@@ -4,7 +4,7 @@ use super::workshop::Bench;
 use crate::{AppInfo, Drained, Handle, Limits, Listeners, Metrics, RouteEntry, RoutePath, Server};
 use bobbin_inference::Cause;
 use bobbin_release::{Declared, ReleaseId, Releases, Spec, Store};
-use bobbin_runtime::{BrokenAnswer, Call, Failure};
+use bobbin_runtime::{BrokenAnswer, Call, Calls, Failure};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame};
@@ -133,12 +133,18 @@ pub(super) fn entry<H>(route: &str, handler: H) -> RouteEntry<H> {
         route: RoutePath::Public(route.to_owned()),
         component: "component".into(),
         handler,
+        calls: Calls::default(),
     }
 }
 
 impl Builder {
     pub(super) fn route(mut self, route: &str, fake: Fake) -> Self {
         self.routes.push(entry(route, fake));
+        self
+    }
+
+    pub(super) fn component(mut self, entry: RouteEntry<Fake>) -> Self {
+        self.routes.push(entry);
         self
     }
 

@@ -5,6 +5,7 @@ mod admin_events;
 mod admin_releases;
 mod answers;
 mod bounds;
+mod calls;
 mod contract;
 mod host;
 mod routing;

@@ -1,0 +1,93 @@
+//! Requests to other hosts. One client for all components: a connection is kept for whoever asks the same host next.
+
+use super::config::OutboundConfig;
+use super::connect::{CONNECTED_BY, ConnectError, Connector};
+use super::networks::Blocked;
+use super::waits::Waits;
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use hyper_util::client::legacy::{self, Client as Pool};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use std::error::Error as StdError;
+use std::net::SocketAddr;
+use std::time::Duration;
+use wasmtime_wasi_http::{Error, WasiBody};
+
+/// The most that the host holds of one connection: what was read and what is to be written.
+pub(super) const CONNECTION_BYTES: u64 = 128 << 10;
+/// Bytes of a head, and of what is read ahead of a guest.
+const READ_AHEAD: u32 = 64 << 10;
+/// Connections of one host that wait for the next request, and how long.
+const IDLE: usize = 32;
+const IDLE_FOR: Duration = Duration::from_secs(30);
+
+/// Sends requests.
+pub(crate) struct Client {
+    pool: Pool<Connector, WasiBody>,
+    connector: Connector,
+}
+
+impl Client {
+    pub(crate) fn new(config: &OutboundConfig) -> Self {
+        let blocked = Blocked { networks: config.block_networks.clone(), private: config.block_private };
+        let connector = Connector::new(blocked, config.max_connections);
+        let mut pool = Pool::builder(TokioExecutor::new());
+        pool.pool_timer(TokioTimer::new());
+        pool.pool_idle_timeout(IDLE_FOR);
+        pool.pool_max_idle_per_host(if config.connection_pooling { IDLE } else { 0 });
+        pool.http1_max_buf_size(READ_AHEAD as usize);
+        pool.http2_initial_stream_window_size(READ_AHEAD);
+        pool.http2_initial_connection_window_size(16 * READ_AHEAD);
+        pool.http2_max_header_list_size(READ_AHEAD);
+        Self { pool: pool.build(connector.clone()), connector }
+    }
+
+    /// Keeps guests from the host's own admin listener.
+    pub(crate) fn keep_from(&self, admin: SocketAddr) {
+        self.connector.keep_from(admin);
+    }
+
+    /// Sends a request whose target was checked. Dropping the future gives it up.
+    pub(super) async fn send(&self, request: Request<WasiBody>, waits: &Waits) -> Result<Response<WasiBody>, Error> {
+        let host = request.uri().host().unwrap_or_default().to_owned();
+        match CONNECTED_BY.scope(waits.connected_by(), self.pool.request(request)).await {
+            Ok(response) => Ok(response.map(|body| body.map_err(|error| received(&error)).boxed_unsync())),
+            Err(error) => {
+                tracing::debug!(%host, "an outbound request failed: {}", told(&error));
+                Err(sent(&error))
+            }
+        }
+    }
+}
+
+/// All causes in one line: the first one says little.
+fn told(error: &legacy::Error) -> String {
+    let (mut told, mut cause) = (error.to_string(), error.source());
+    while let Some(inner) = cause {
+        told = format!("{told}: {inner}");
+        cause = inner.source();
+    }
+    told
+}
+
+/// What a guest gets for a request that got no answer.
+fn sent(error: &legacy::Error) -> Error {
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(connect) = inner.downcast_ref::<ConnectError>() {
+            return connect.to_wasi();
+        }
+        // The request's own body broke: its length was not the one that was promised.
+        if let Some(Error::HttpRequestBodySize(size)) = inner.downcast_ref::<Error>() {
+            return Error::HttpRequestBodySize(*size);
+        }
+        cause = inner.source();
+    }
+    Error::HttpProtocolError
+}
+
+/// What a guest gets for an answer that breaks off.
+fn received(error: &hyper::Error) -> Error {
+    tracing::debug!("the answer to an outbound request broke off: {error}");
+    Error::HttpProtocolError
+}

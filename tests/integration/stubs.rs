@@ -1,0 +1,40 @@
+//! Interfaces that this host does not supply.
+
+use bobbin_tests::{Result, TestApp, TestHost};
+
+const MANIFEST: &str = r#"
+spin_manifest_version = 2
+
+[application]
+name = "stubs"
+version = "0.1.0"
+
+[[trigger.http]]
+route = "/..."
+component = "stubbed"
+
+[component.stubbed]
+source = "{root}/tests/fixtures/components/target/wasm32-wasip2/release/stubbed_spin5.wasm"
+"#;
+
+#[tokio::test]
+async fn a_component_that_only_imports_them_runs_and_a_call_names_the_interface() -> Result {
+    let app = TestApp::new(MANIFEST)?;
+    let host = TestHost::of(&app.manifest()).start().await?;
+    assert_eq!(host.get("/hello").await?.text(), "nothing was called");
+    let interfaces = ["redis", "mysql", "postgres", "mqtt"];
+    for interface in interfaces {
+        let answer = host.get(&format!("/{interface}")).await?;
+        assert_eq!(answer.status(), 200, "{interface}: {}", answer.text());
+        for told in ["this host does not supply", interface, "docs/spin.md"] {
+            assert!(answer.text().contains(told), "{interface}: {}", answer.text());
+        }
+    }
+    let log = host.log();
+    let lines: Vec<&str> = log.lines().filter(|line| line.contains("does not supply; calls get errors")).collect();
+    assert_eq!(lines.len(), 1, "{log}");
+    for interface in interfaces {
+        assert!(lines.iter().all(|line| line.contains(interface)), "{interface}: {lines:?}");
+    }
+    Ok(())
+}
