@@ -24,6 +24,7 @@ mod store_task;
 
 pub use answer::{AnswerBody, BrokenAnswer, Failure, RequestBody, RequestBodyError};
 pub use call::Call;
-pub use component::{ComponentSpec, LoadError};
-pub use engine::{EngineError, Runtime, RuntimeConfig};
+pub use component::{ComponentSpec, Folder, LoadError};
+pub use engine::{EngineError, InstanceSize, Runtime, RuntimeConfig};
 pub use handler::Handler;
+pub use state::OPEN_HANDLES;

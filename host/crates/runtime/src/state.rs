@@ -9,19 +9,28 @@ use bobbin_inference::{Charge, OverAccount, RequestContext};
 use bobbin_release::Pins;
 use std::sync::Arc;
 use wasmtime::component::ResourceTable;
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 /// Handles of wasi-nn that a guest may hold at once; what each costs is charged to the request's account besides.
 const NN_CAPACITY: usize = 65_536;
-/// The same for WASI's handles: at least so many, whatever the account.
-const WASI_CAPACITY: u64 = 128;
+/// The same for WASI's handles: at least so many, whatever the account; and no more where some may be open files.
+pub const OPEN_HANDLES: u64 = 128;
 /// Bytes of all names and values of one set of headers.
 const FIELDS_BYTES: u64 = 32 << 10;
 /// The most that one of WASI's handles makes the host hold: a set of headers, or what is queued of a body.
 const WASI_ENTRY_BYTES: u64 = FIELDS_BYTES;
 /// The part of the account that WASI's handles may use, since wasmtime does not charge them one by one.
 const WASI_SHARE: u64 = 4;
+
+/// Why a store cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoState {
+    #[error(transparent)]
+    Account(#[from] OverAccount),
+    #[error("{host} cannot be opened: {reason:#}; restart the host, which copies the files again")]
+    Folder { host: String, reason: wasmtime::Error },
+}
 
 pub(crate) struct State {
     /// WASI's handles.
@@ -39,14 +48,14 @@ pub(crate) struct State {
 
 impl State {
     /// # Errors
-    /// When the account cannot hold even what WASI's handles may need.
+    /// When the account cannot hold even what WASI's handles may need, or a folder cannot be opened.
     pub(crate) fn new(
         spec: &ComponentSpec,
         context: &Arc<RequestContext>,
         pins: Pins,
         guest_memory: u64,
-    ) -> Result<Self, OverAccount> {
-        let capacity = wasi_capacity(context);
+    ) -> Result<Self, NoState> {
+        let capacity = wasi_capacity(context, spec);
         let wasi_charge = Some(charge_wasi(context)?);
         let request = OutputOf::new(context.id.as_str());
         let mut table = ResourceTable::new();
@@ -57,7 +66,7 @@ impl State {
             table,
             memory: MemoryLimit::new(guest_memory),
             nn: Nn::new(Arc::clone(context), pins, NN_CAPACITY)?,
-            wasi: wasi(spec, &request),
+            wasi: wasi(spec, &request)?,
             http,
             outbound: Outbound { component: spec.id.clone() },
             request,
@@ -83,16 +92,21 @@ impl State {
     }
 }
 
-fn wasi_capacity(context: &RequestContext) -> u64 {
-    (context.account.limit() / WASI_SHARE / WASI_ENTRY_BYTES).max(WASI_CAPACITY)
+/// Handles of a component that may open files: each may be an open file of the host's process.
+fn wasi_capacity(context: &RequestContext, spec: &ComponentSpec) -> u64 {
+    if spec.folders.is_empty() { account_capacity(context) } else { OPEN_HANDLES }
+}
+
+fn account_capacity(context: &RequestContext) -> u64 {
+    (context.account.limit() / WASI_SHARE / WASI_ENTRY_BYTES).max(OPEN_HANDLES)
 }
 
 fn charge_wasi(context: &RequestContext) -> Result<Charge, OverAccount> {
-    context.account.charge(wasi_capacity(context) * WASI_ENTRY_BYTES)
+    context.account.charge(account_capacity(context) * WASI_ENTRY_BYTES)
 }
 
-/// No files, no sockets, no arguments: what a component may reach is granted by name.
-fn wasi(spec: &ComponentSpec, request: &OutputOf) -> WasiCtx {
+/// No files but the folders of the manifest, no sockets, no arguments: what a component may reach is granted by name.
+fn wasi(spec: &ComponentSpec, request: &OutputOf) -> Result<WasiCtx, NoState> {
     let log = |stream| OutputLog { component: spec.id.as_str().into(), request: request.clone(), stream };
     let mut wasi = WasiCtx::builder();
     wasi.stdout(log(Stream::Stdout)).stderr(log(Stream::Stderr));
@@ -100,7 +114,11 @@ fn wasi(spec: &ComponentSpec, request: &OutputOf) -> WasiCtx {
     for (name, value) in &spec.environment {
         wasi.env(name, value);
     }
-    wasi.build()
+    for folder in &spec.folders {
+        let opened = wasi.preopened_dir(&folder.host, &folder.guest, FsPerms::ReadOnly);
+        opened.map_err(|reason| NoState::Folder { host: folder.host.display().to_string(), reason })?;
+    }
+    Ok(wasi.build())
 }
 
 impl WasiView for State {

@@ -3,6 +3,7 @@
 //! Exact segments go before parameters, parameters before wildcards, longer prefixes before shorter ones; slashes
 //! at either end do not count; the path is matched as it came, percent-encoding included.
 
+use crate::fixed::FixedAnswer;
 use routefinder::{RouteSpec, Segment};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,10 +27,22 @@ pub struct RouteEntry<H> {
     pub trigger_id: Arc<str>,
     /// Where it listens.
     pub route: RoutePath,
-    /// Id of the component.
-    pub component: Arc<str>,
-    /// The component, ready to answer.
-    pub handler: H,
+    /// Who answers.
+    pub answerer: Answerer<H>,
+}
+
+/// Who answers a trigger.
+#[derive(Debug, Clone)]
+pub enum Answerer<H> {
+    /// A component.
+    Component {
+        /// Its id.
+        id: Arc<str>,
+        /// The component, ready to answer.
+        handler: H,
+    },
+    /// The host itself. It takes no permit: there is nothing to wait for.
+    Fixed(FixedAnswer),
 }
 
 /// A route that cannot be served.
@@ -61,8 +74,7 @@ pub enum RouteError {
 #[derive(Debug)]
 pub(crate) struct Target<H> {
     pub(crate) trigger_id: Arc<str>,
-    pub(crate) component: Arc<str>,
-    pub(crate) handler: H,
+    pub(crate) answerer: Answerer<H>,
     /// As the manifest writes it.
     pub(crate) raw: String,
     /// Absolute, and without a slash at its end.
@@ -104,8 +116,8 @@ impl<H> RouteTable<H> {
                 tracing::warn!(trigger = %entry.trigger_id, route = %raw, "the host answers below {WELL_KNOWN} itself; this route is never reached");
             }
             let prefix = raw.strip_suffix("/...").unwrap_or(&raw).to_owned();
-            let RouteEntry { trigger_id, component, handler, .. } = entry;
-            let target = Target { trigger_id, component, handler, raw, based, prefix };
+            let RouteEntry { trigger_id, answerer, .. } = entry;
+            let target = Target { trigger_id, answerer, raw, based, prefix };
             // A parsed spec converts into itself.
             let Ok(()) = router.add(spec, target);
         }

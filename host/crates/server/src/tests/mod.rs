@@ -6,6 +6,7 @@ mod admin_releases;
 mod answers;
 mod bounds;
 mod contract;
+mod fixed;
 mod host;
 mod routing;
 pub(crate) mod schema;
