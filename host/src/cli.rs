@@ -3,8 +3,9 @@
 use crate::bundles::BundleArg;
 use crate::release::ReleaseArgs;
 use clap::{Args, Parser, Subcommand};
+use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// An edge and serverless runtime for language models.
 #[derive(Debug, Parser)]
@@ -27,13 +28,26 @@ pub(crate) enum Command {
     /// Run one bundle version for a host (not for people)
     #[command(hide = true)]
     Worker(Worker),
+    /// Serve the application that `spin up` hands over (not for people)
+    #[command(hide = true)]
+    Trigger(Trigger),
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Up {
-    /// The application's manifest
+    /// The application: a spin.toml, a folder with one, or a locked application
     #[arg(short, long, value_name = "FILE", default_value = "spin.toml")]
     pub(crate) file: PathBuf,
+    /// The build profile: what the components say for it replaces what they say otherwise
+    #[arg(long, value_name = "NAME")]
+    pub(crate) profile: Option<String>,
+    #[command(flatten)]
+    pub(crate) serve: Serve,
+}
+
+/// How an application is served, wherever it comes from.
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
     /// Where the application listens
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3000")]
     pub(crate) listen: SocketAddr,
@@ -55,6 +69,34 @@ pub(crate) struct Up {
     /// Layers of each model that a GPU computes, where a worker for one is installed; 0 for none [default: as many as fit]
     #[arg(long, value_name = "N")]
     pub(crate) gpu_layers: Option<u32>,
+}
+
+/// What Spin asks of a trigger.
+#[derive(Debug, Args)]
+pub(crate) struct Trigger {
+    #[command(flatten)]
+    pub(crate) serve: Serve,
+    /// Print the help of the options alone
+    #[arg(long, hide = true)]
+    pub(crate) help_args_only: bool,
+    /// Print which options there are, as JSON on standard error
+    #[arg(long, hide = true)]
+    pub(crate) launch_metadata_only: bool,
+}
+
+/// The name by which Spin starts a plugin that serves triggers of the type `bobbin`.
+const PLUGIN: &str = "trigger-bobbin";
+
+/// The command line, with the command that the executable's name stands for. Workers are started from the same
+/// executable, whatever it is called.
+pub(crate) fn arguments(given: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut arguments: Vec<OsString> = given.collect();
+    let is_plugin =
+        arguments.first().is_some_and(|name| Path::new(name).file_name().is_some_and(|name| name == PLUGIN));
+    if is_plugin && arguments.get(1).is_none_or(|first| first != "worker") {
+        arguments.insert(1, "trigger".into());
+    }
+    arguments
 }
 
 /// For `--help`: what the commands that look at bundles on disk end with. The numbers mean what they mean for
@@ -124,6 +166,16 @@ pub(crate) struct Worker {
 mod tests {
     use super::*;
     use clap::CommandFactory;
+
+    #[test]
+    fn the_plugin_is_known_by_its_name_and_workers_are_workers_under_any() {
+        let line = |words: &[&str]| arguments(words.iter().map(OsString::from));
+        assert_eq!(line(&["bobbin", "up"]), ["bobbin", "up"]);
+        assert_eq!(line(&["/p/trigger-bobbin", "--listen", "x"]), ["/p/trigger-bobbin", "trigger", "--listen", "x"]);
+        assert_eq!(line(&["trigger-bobbin"]), ["trigger-bobbin", "trigger"]);
+        assert_eq!(line(&["trigger-bobbin", "worker"]), ["trigger-bobbin", "worker"]);
+        assert_eq!(line(&[]).len(), 0);
+    }
 
     /// The numbers that a help lists, in its order.
     fn codes(help: &str) -> Vec<u8> {

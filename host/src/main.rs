@@ -9,8 +9,10 @@ mod bundles;
 mod cli;
 mod hosts;
 mod launcher;
+mod open_files;
 mod release;
 mod releases;
+mod trigger;
 mod up;
 mod workshop;
 
@@ -24,11 +26,12 @@ use tracing_subscriber::EnvFilter;
 fn main() -> ExitCode {
     bobbin_worker::memory::return_at_once();
     bobbin_worker::slice::short();
-    let cli = Cli::parse();
+    let cli = Cli::parse_from(cli::arguments(std::env::args_os()));
     let result = match cli.command {
         // Before anything else: a worker has no log, no threads and no runtime of the host's.
         Command::Worker(_) => return bobbin_worker::child::run(),
         Command::Up(up) => log().and_then(|()| up::run(&up)),
+        Command::Trigger(trigger) => trigger::run(&trigger, log),
         Command::Bundle(BundleCommand::Verify(verify)) => bundles::verify(&verify),
         Command::Bundle(BundleCommand::Show(show)) => bundles::show(&show),
         Command::Bundle(BundleCommand::List(list)) => bundles::list(&list),

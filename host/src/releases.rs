@@ -2,12 +2,12 @@
 
 use crate::launcher::Workers;
 use crate::workshop::HostWorkshop;
-use anyhow::Result;
+use anyhow::{Context, Result};
 use bobbin_bundle::{BlobStore, BundleChange, ChangeKind, Repository, RepositoryWatch};
 use bobbin_inference::Recorder;
 use bobbin_manifest::{App, DeclaredRelease, Problem, ProblemKind, Trigger};
 use bobbin_release::{Declared, ReleaseId, Releases, Sighting, Spec, Store, Workshop};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Opens the releases of an application, and says on standard error where they differ from its manifest.
@@ -18,7 +18,7 @@ pub(crate) fn open(
     recorder: Arc<dyn Recorder>,
 ) -> Result<Arc<Releases>> {
     let store = Store::open(state)?;
-    let repository = Repository::open(&app.bobbin.repository)?;
+    let repository = Repository::open(&repository(app, state)?)?;
     let workshop = Arc::new(HostWorkshop { repository, blobs: BlobStore::open(state)?, workers });
     // Nothing is loaded yet, so nothing but the repository says what is needed.
     if let Err(reason) = workshop.collect() {
@@ -30,6 +30,20 @@ pub(crate) fn open(
         eprintln!("note: {notice}");
     }
     Ok(opened.releases)
+}
+
+/// The folder of the bundles. An application without models needs none: the folder that nobody named may then be missing,
+/// and an empty one in the state folder takes its place.
+fn repository(app: &App, state: &Path) -> Result<PathBuf> {
+    let bobbin = &app.bobbin;
+    let named =
+        !bobbin.releases.is_empty() || !bobbin.overrides.is_empty() || bobbin.repository != app.root.join("models");
+    if named || bobbin.repository.exists() {
+        return Ok(bobbin.repository.clone());
+    }
+    let empty = state.join("no-models");
+    std::fs::create_dir_all(&empty).with_context(|| format!("{} cannot be created", empty.display()))?;
+    Ok(empty)
 }
 
 /// What the manifest declares. A declaration that is to be followed from now on must name a bundle that is there: a
@@ -75,7 +89,7 @@ fn spec(release: &DeclaredRelease) -> Result<Spec> {
 }
 
 /// Follows the repository for as long as what it returns is kept. Must be called within a runtime.
-pub(crate) fn watch(app: &App, releases: &Arc<Releases>) -> Result<RepositoryWatch> {
+pub(crate) fn watch(app: &App, state: &Path, releases: &Arc<Releases>) -> Result<RepositoryWatch> {
     let (runtime, releases) = (tokio::runtime::Handle::current(), Arc::downgrade(releases));
     let on = move |change: BundleChange| {
         let Some(releases) = releases.upgrade() else { return };
@@ -87,5 +101,5 @@ pub(crate) fn watch(app: &App, releases: &Arc<Releases>) -> Result<RepositoryWat
         let bundle = format!("{}@{}", change.name, change.version);
         runtime.spawn(async move { releases.repository_changed(bundle, sighting).await });
     };
-    Ok(RepositoryWatch::start(&app.bobbin.repository, on)?)
+    Ok(RepositoryWatch::start(&repository(app, state)?, on)?)
 }

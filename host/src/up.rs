@@ -1,15 +1,18 @@
 //! `bobbin up`: check everything, bring the models to life, serve, and stop without cutting an answer.
 
 use crate::banner;
-use crate::cli::Up;
+use crate::cli::{Serve, Up};
 use crate::hosts;
 use crate::launcher::Workers;
+use crate::open_files;
 use crate::releases;
 use anyhow::{Context, Result};
-use bobbin_manifest::{App, Route, Trigger};
-use bobbin_runtime::{ComponentSpec, Handler, OutboundConfig, Runtime, RuntimeConfig};
-use bobbin_server::{AppInfo, Limits, Listeners, Metrics, RouteEntry, RoutePath, Server};
+use bobbin_loader::{Mount, Size, Unit};
+use bobbin_manifest::{App, Handler as Answers, Route, Trigger};
+use bobbin_runtime::{ComponentSpec, Folder, Handler, InstanceSize, OutboundConfig, Runtime, RuntimeConfig};
+use bobbin_server::{Answerer, AppInfo, FixedAnswer, Limits, Listeners, Metrics, RouteEntry, RoutePath, Server};
 use bobbin_worker::supervisor::{Gpu, Search, Supervisor, SupervisorConfig};
+use futures::FutureExt;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::ops::RangeInclusive;
@@ -28,20 +31,28 @@ const WORKER_GRACE: Duration = Duration::from_secs(2);
 const CALLS: RangeInclusive<usize> = 32..=1024;
 
 pub(crate) fn run(args: &Up) -> Result<ExitCode> {
-    let app = bobbin_manifest::load(&args.file)?;
+    let app = match &args.profile {
+        Some(profile) => bobbin_manifest::load_profile(&args.file, profile)?,
+        None => bobbin_manifest::load(&args.file)?,
+    };
+    start(&args.serve, &app, Again::AnySignal)
+}
+
+/// Serves an application until a signal stops it.
+pub(crate) fn start(args: &Serve, app: &App, again: Again) -> Result<ExitCode> {
     app.check_supported()?;
     for warning in &app.warnings {
         eprintln!("warning: {warning}");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(serve(args, app));
+    let result = runtime.block_on(serve(args, app, again));
     // A bundle that is still being hashed is no reason to stay.
     runtime.shutdown_background();
     result
 }
 
-async fn serve(args: &Up, app: App) -> Result<ExitCode> {
-    let limits = limits(&app, args);
+async fn serve(args: &Serve, app: &App, again: Again) -> Result<ExitCode> {
+    let limits = limits(app, args);
     let state_dir = args.state_dir.clone().unwrap_or_else(|| app.root.join(".bobbin"));
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
     let search = gpu(args).await;
@@ -49,31 +60,38 @@ async fn serve(args: &Up, app: App) -> Result<ExitCode> {
     let supervisor = Supervisor::new(config).context("no thread to start workers from")?;
     let workers = Workers::new(supervisor, args.model_memory);
     // Before anything is built: another host may have the state.
-    let releases =
-        tokio::task::block_in_place(|| releases::open(&app, &state_dir, workers, Arc::clone(&metrics) as _))?;
+    let releases = tokio::task::block_in_place(|| releases::open(app, &state_dir, workers, Arc::clone(&metrics) as _))?;
+    let units = tokio::task::block_in_place(|| bobbin_loader::load(app, &state_dir))?;
+    open_files::allow(&units, &limits);
     let runtime = Runtime::new(RuntimeConfig {
         instances: u32::try_from(limits.max_in_flight)?,
         chained: u32::try_from(limits.calls)?,
-        reusing: u32::try_from(app.bobbin.reuse_instances.len())?,
+        reusing: u32::try_from(units.iter().filter(|unit| reuses(app, unit)).count())?,
         guest_memory: app.bobbin.limits.guest_memory_bytes,
         guest_cpu: app.bobbin.limits.guest_cpu,
+        greatest: greatest(&units),
         cache: Some(cache_dir(&state_dir)),
         outbound: OutboundConfig::default(),
     })?;
-    let handlers = tokio::task::block_in_place(|| load_components(&runtime, &app))?;
+    let routes = tokio::task::block_in_place(|| {
+        let handlers = load_components(&runtime, app, &units)?;
+        routes(app, &units, &handlers)
+    })?;
+    // Compiled, nobody needs the bytes any more.
+    drop(units);
     let info = AppInfo { name: app.name.clone(), version: Some(app.version.clone()) };
-    let server = Server::new(info, routes(&app, &handlers), Arc::clone(&releases), metrics, limits)?;
+    let server = Server::new(info, routes, Arc::clone(&releases), metrics, limits)?;
 
     let listeners = Listeners::bind(args.listen, args.admin_listen, args.admin_token.clone()).await?;
     let (listen, admin) = (listeners.app_addr(), listeners.admin_addr());
     runtime.keep_from(admin);
     let stop = CancellationToken::new();
     let serving = tokio::spawn(server.serve(listeners, stop.clone()));
-    tokio::spawn(stop_on_signal(stop.clone())?);
-    let _watch = releases::watch(&app, &releases)?;
+    tokio::spawn(stop_on_signal(stop.clone(), again)?);
+    let _watch = releases::watch(app, &state_dir, &releases)?;
     tokio::select! {
         () = releases.bring_to_life() => {
-            let banner = banner::render(&app, &releases, &search, listen, admin);
+            let banner = banner::render(app, &releases, &search, listen, admin);
             // A closed standard output is no reason not to serve.
             let _ = std::io::stdout().lock().write_all(banner.as_bytes());
         }
@@ -86,7 +104,7 @@ async fn serve(args: &Up, app: App) -> Result<ExitCode> {
 }
 
 /// The worker for a GPU that is installed beside this executable.
-async fn gpu(args: &Up) -> Search {
+async fn gpu(args: &Serve) -> Search {
     if args.gpu_layers == Some(0) {
         return Search::default();
     }
@@ -97,7 +115,7 @@ async fn gpu(args: &Up) -> Search {
     search
 }
 
-fn limits(app: &App, args: &Up) -> Limits {
+fn limits(app: &App, args: &Serve) -> Limits {
     let declared = &app.bobbin.limits;
     let max_in_flight = args.max_in_flight.unwrap_or(declared.max_in_flight) as usize;
     // Who may ask nobody calls no other component.
@@ -123,36 +141,70 @@ fn cache_dir(state_dir: &Path) -> PathBuf {
     user.map_or_else(|| state_dir.join("components"), |user| user.join("bobbin").join("components"))
 }
 
-fn load_components(runtime: &Runtime, app: &App) -> Result<BTreeMap<String, Handler>> {
-    let load = |component: &bobbin_manifest::Component| {
+fn reuses(app: &App, unit: &Unit) -> bool {
+    app.bobbin.reuse_instances.contains(&unit.component)
+}
+
+fn greatest(units: &[Unit]) -> InstanceSize {
+    let Size { core_instances, memories, tables } =
+        units.iter().map(|unit| Size::of(&unit.bytes)).fold(Size::default(), Size::max);
+    InstanceSize { core_instances, memories, tables }
+}
+
+fn load_components(runtime: &Runtime, app: &App, units: &[Unit]) -> Result<BTreeMap<String, Handler>> {
+    let folder = |mount: &Mount| Folder { host: mount.host.clone(), guest: mount.guest.clone() };
+    let load = |unit: &Unit| {
+        let component = app.components.get(&unit.component).context("every unit has a component")?;
         let spec = ComponentSpec {
             id: component.id.to_string(),
             source: component.source.clone(),
             environment: component.environment.clone(),
             allowed_outbound_hosts: hosts::resolve(component, |name| app.variables.get(name)?.default.clone()),
-            reuse: app.bobbin.reuse_instances.contains(&component.id),
+            folders: unit.mounts.iter().map(folder).collect(),
+            reuse: reuses(app, unit),
         };
-        Ok((spec.id.clone(), runtime.load(&spec)?))
+        Ok((unit.id.clone(), runtime.load(&spec, &unit.bytes)?))
     };
-    app.components.values().map(load).collect()
+    units.iter().map(load).collect()
 }
 
-fn routes(app: &App, handlers: &BTreeMap<String, Handler>) -> Vec<RouteEntry<Handler>> {
+fn routes(app: &App, units: &[Unit], handlers: &BTreeMap<String, Handler>) -> Result<Vec<RouteEntry<Handler>>> {
     let entry = |trigger: &Trigger| {
-        let component = trigger.component()?.as_str();
-        let handler = handlers.get(component)?.clone();
+        let answerer = match &trigger.handler {
+            Answers::Component(component) => {
+                let unit = units.iter().find(|unit| unit.triggers.contains(&trigger.id));
+                let handler = unit.and_then(|unit| handlers.get(&unit.id)).context("every trigger has a unit")?;
+                let (id, calls) = (component.as_str().into(), handler.calls());
+                Answerer::Component { id, handler: handler.clone(), calls }
+            }
+            Answers::Static(fixed) => {
+                let headers = fixed.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+                Answerer::Fixed(FixedAnswer::new(fixed.status, headers, fixed.body.clone().unwrap_or_default())?)
+            }
+        };
         let route = match &trigger.route {
             Route::Path(path) => RoutePath::Public(path.clone()),
             Route::Private => RoutePath::Private,
         };
-        let (trigger_id, calls) = (trigger.id.as_str().into(), handler.calls());
-        Some(RouteEntry { trigger_id, route, component: component.into(), handler, calls })
+        Ok(RouteEntry { trigger_id: trigger.id.as_str().into(), route, answerer })
     };
-    app.triggers.iter().filter_map(entry).collect()
+    app.triggers.iter().map(entry).collect()
 }
 
+/// Which signals stop the host at once, after one has begun to drain it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// Any.
+    AnySignal,
+    /// Ctrl-C alone, and not what comes with the first: Spin passes each one on as SIGTERM, more than once.
+    CtrlC,
+}
+
+/// How long one ctrl-C may take to arrive by all the ways that it takes under Spin.
+const SAME_STOP: Duration = Duration::from_secs(1);
+
 /// The first signal drains; workers sit in process groups of their own, so ctrl-C does not reach them first.
-fn stop_on_signal(stop: CancellationToken) -> Result<impl Future<Output = ()>> {
+fn stop_on_signal(stop: CancellationToken, again: Again) -> Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {
@@ -162,9 +214,17 @@ fn stop_on_signal(stop: CancellationToken) -> Result<impl Future<Output = ()>> {
         }
         eprintln!("stopping: requests in flight may finish; again to stop at once");
         stop.cancel();
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        match again {
+            Again::AnySignal => tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            },
+            Again::CtrlC => {
+                tokio::time::sleep(SAME_STOP).await;
+                // What has come until now.
+                let _ = interrupt.recv().now_or_never();
+                interrupt.recv().await;
+            }
         }
         eprintln!("stopped at once");
         std::process::exit(130);

@@ -23,7 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// What to start.
 #[derive(Debug)]
 pub struct TestHostBuilder {
-    manifest: PathBuf,
+    /// The first words of the command line.
+    command: Vec<OsString>,
+    environment: Vec<(String, OsString)>,
     args: Vec<String>,
     log_filter: Option<String>,
     state: Option<PathBuf>,
@@ -83,6 +85,13 @@ impl TestHostBuilder {
     #[must_use]
     pub fn through(mut self, program: Vec<String>) -> Self {
         self.wrapper = program;
+        self
+    }
+
+    /// Sets a variable of its environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.environment.push((name.to_owned(), value.into()));
         self
     }
 
@@ -158,7 +167,8 @@ impl TestHostBuilder {
     fn command(&self, state: &Path, app: SocketAddr, admin: SocketAddr) -> Command {
         let mut words = self.wrapper.iter().map(OsString::from).chain([self.executable.clone().into_os_string()]);
         let mut command = Command::new(words.next().unwrap_or_default());
-        command.args(words).arg("up").arg("-f").arg(&self.manifest).arg("--state-dir").arg(state);
+        command.args(words).args(&self.command).arg("--state-dir").arg(state);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.args(["--listen", &app.to_string(), "--admin-listen", &admin.to_string()]);
         command.args(&self.args).stdin(Stdio::null()).kill_on_drop(true);
         if let Some(filter) = &self.log_filter {
@@ -190,8 +200,19 @@ impl TestHost {
     /// An application.
     #[must_use]
     pub fn of(manifest: &Path) -> TestHostBuilder {
+        Self::command(vec!["up".into(), "-f".into(), manifest.into()])
+    }
+
+    /// The plugin of Spin's, by the name that Spin gives it.
+    #[must_use]
+    pub fn plugin(executable: &Path) -> TestHostBuilder {
+        Self::command(Vec::new()).executable(executable)
+    }
+
+    fn command(command: Vec<OsString>) -> TestHostBuilder {
         TestHostBuilder {
-            manifest: manifest.to_owned(),
+            command,
+            environment: Vec::new(),
             executable: bobbin(),
             args: Vec::new(),
             log_filter: None,

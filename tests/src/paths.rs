@@ -22,6 +22,13 @@ pub fn fixture_component(name: &str) -> PathBuf {
     repository_root().join(target).join(name.replace('-', "_")).with_extension("wasm")
 }
 
+/// A core module that exists for the tests.
+#[must_use]
+pub fn fixture_module(name: &str) -> PathBuf {
+    let target = "tests/fixtures/components/target/wasm32-wasip1/release";
+    repository_root().join(target).join(name.replace('-', "_")).with_extension("wasm")
+}
+
 /// The optional folder of small real weights beside the repository.
 ///
 /// Returns `None` where it is absent, after saying so; with `BOBBIN_REQUIRE_SHARED=1` absence is a failure.

@@ -21,6 +21,8 @@ pub(crate) enum Task {
     Ci,
     /// Run one benchmark, or all; the arguments go to the benchmark.
     Bench { name: Option<String>, arguments: Vec<OsString> },
+    /// Build, then pack the binary as a plugin for Spin.
+    Plugin,
     /// Write a model file for benchmarks.
     Synthesize { shape: String, quant: String, out: PathBuf },
 }
@@ -34,7 +36,7 @@ pub(crate) struct Command {
     example: &'static str,
 }
 
-const COMMANDS: [Command; 6] = [
+const COMMANDS: [Command; 7] = [
     Command {
         name: "up",
         usage: "up [-- ARGUMENTS of bobbin up]",
@@ -64,6 +66,12 @@ const COMMANDS: [Command; 6] = [
         usage: "bench [NAME] [ARGUMENTS of the benchmark]",
         about: "build, then run one benchmark of host/benches, or all of them",
         example: "cargo xtask bench",
+    },
+    Command {
+        name: "plugin",
+        usage: "plugin",
+        about: "build, then pack the binary as the plugin by which Spin runs [[trigger.bobbin]]",
+        example: "cargo xtask plugin",
     },
     Command {
         name: "synthesize",
@@ -108,6 +116,7 @@ fn task(command: &Command, own: Vec<String>, passed_on: Vec<OsString>) -> Result
         "bench" => return Ok(bench(own.collect(), passed_on)),
         _ if !passed_on.is_empty() => return Err(surplus(command, &passed_on)),
         "build" => Task::Build,
+        "plugin" => Task::Plugin,
         "synthesize" => return synthesize(command, own),
         _ => Task::Ci,
     };

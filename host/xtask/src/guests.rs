@@ -8,15 +8,22 @@ use crate::project::Project;
 /// The target that every component is built for.
 pub(crate) const TARGET: &str = "wasm32-wasip2";
 
+/// The target that makes core modules; the host makes components of them, and a test shows it.
+pub(crate) const MODULE_TARGET: &str = "wasm32-wasip1";
+
+/// The component of the tests that is built as a core module, too.
+const MODULE: &str = "reader-spin5";
+
 /// Variables meant for the host's build. spin.toml names files in guest-components/target, and flags such
 /// as `target-cpu` mean nothing to WebAssembly.
-const HOST_ONLY: [&str; 8] = [
+const HOST_ONLY: [&str; 9] = [
     "CARGO_TARGET_DIR",
     "CARGO_BUILD_TARGET_DIR",
     "CARGO_BUILD_BUILD_DIR",
     "CARGO_BUILD_TARGET",
     "CARGO_BUILD_RUSTFLAGS",
     "CARGO_ENCODED_RUSTFLAGS",
+    "CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS",
     "CARGO_TARGET_WASM32_WASIP2_RUSTFLAGS",
     "RUSTFLAGS",
 ];
@@ -31,6 +38,18 @@ pub(crate) fn build(project: &Project, progress: &Progress) -> Result<(), Failur
 pub(crate) fn build_fixtures(project: &Project, progress: &Progress) -> Result<(), Failure> {
     progress.stage("building the components of the tests (tests/fixtures/components)");
     build_workspace(&project.fixtures())
+}
+
+/// Builds the component of the tests that is a core module.
+pub(crate) fn build_module(project: &Project) -> Result<(), Failure> {
+    let workspace = project.fixtures();
+    Step::cargo()
+        .within(&workspace)
+        .without_env(&HOST_ONLY)
+        .args(["build", "--release", "--package", MODULE, "--target", MODULE_TARGET, "--target-dir"])
+        .args([workspace.join("target")])
+        .or_else("the compiler's message above says why")
+        .run()
 }
 
 /// Runs the unit tests of the shared guest crate, which need no WebAssembly, and compiles the examples of

@@ -8,6 +8,7 @@ mod checks;
 mod guests;
 mod host;
 mod mounts;
+mod plugin;
 mod prerequisites;
 mod process;
 mod project;
@@ -63,6 +64,10 @@ fn run() -> Result<(), Failure> {
             guests::build_fixtures(&project, &progress)?;
             host::bench(&project, &progress, &names, &arguments)
         }
+        Task::Plugin => {
+            build(&project, &progress)?;
+            plugin::pack(&project, &progress)
+        }
         Task::Synthesize { shape, quant, out } => synthesize::write(&progress, &shape, &quant, &out),
     }
 }
@@ -84,6 +89,7 @@ fn test(
 ) -> Result<(), Failure> {
     guests::build(project, progress)?;
     guests::build_fixtures(project, progress)?;
+    guests::build_module(project)?;
     // Arguments choose among the host's tests; whoever gives some has those in mind.
     if arguments.is_empty() {
         guests::test(project, progress)?;

@@ -6,13 +6,14 @@ use std::sync::Arc;
 
 use crate::component::Component;
 use crate::config::BobbinConfig;
+use crate::dependencies;
 use crate::document::Document;
 use crate::errors::{ManifestErrors, Problem, ProblemKind};
 use crate::files;
 use crate::names::{ComponentId, GraphName, TriggerId, VariableName};
 use crate::place::Place;
 use crate::releases::{DeclaredRelease, ReleaseDoc};
-use crate::trigger::{self, OtherTrigger, Trigger};
+use crate::trigger::{self, OtherTrigger, Trigger, TriggerKind};
 use crate::variables::Variable;
 
 /// An application whose manifest is right and whose files are there.
@@ -68,8 +69,14 @@ impl App {
         models.unwrap_or_default().iter().filter_map(resolve).collect()
     }
 
+    /// Leaves the triggers of one type alone: a host that serves one serves nobody else's.
+    pub fn keep(&mut self, kind: TriggerKind) {
+        self.triggers.retain(|trigger| trigger.kind == kind);
+        self.other_triggers.clear();
+    }
+
     /// What the manifest rightly asks for and this version of Bobbin cannot do: trigger types that it does not
-    /// serve, the Wagi executor, middleware, composition with dependencies.
+    /// serve, the Wagi executor, dependencies and middleware that are no local files.
     ///
     /// # Errors
     /// When there is any such thing; a host that starts all the same would serve another application.
@@ -82,16 +89,9 @@ impl App {
             problems.push((other.place, Problem::new(ProblemKind::Unsupported, what, help)));
         }
         for component in self.components.values() {
-            let user = self.triggers.iter().find(|trigger| trigger.component() == Some(&component.id));
-            if let (Some(user), false) = (user, component.files.is_empty()) {
-                let what = format!("file mounts are not supported yet: component {:?} has `files`", component.id);
-                let help = "build the files into the component, or remove `files`";
-                problems.push((user.place, Problem::new(ProblemKind::Unsupported, what, help)));
-            }
-            if let Some((name, first)) = component.dependencies.first() {
-                let what = format!("composing components is not supported yet: {:?} depends on {name:?}", component.id);
-                let help = "compose them when they are built, for example with `wac plug`, and remove `dependencies`";
-                problems.push((first.place, Problem::new(ProblemKind::Unsupported, what, help)));
+            for (name, dependency) in &component.dependencies {
+                let owner = format!("the dependency {name:?} of component {:?}", component.id);
+                problems.extend(dependencies::unsupported(dependency, &owner));
             }
         }
         ManifestErrors::unless_empty(

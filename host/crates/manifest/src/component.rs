@@ -23,6 +23,10 @@ pub struct Component {
     pub place: Place,
     /// The absolute path of its `.wasm` file.
     pub source: PathBuf,
+    /// Where the file is named.
+    pub source_place: Place,
+    /// The digest that the file must have: `sha256:` and 64 hexadecimal digits. Locked applications may give one.
+    pub digest: Option<String>,
     /// What it is, for people.
     pub description: String,
     /// The models it may load, which are the names that wasi-nn's `load-by-name` takes.
@@ -55,6 +59,35 @@ pub struct Component {
     pub profiles: Vec<String>,
 }
 
+impl Component {
+    /// One that is granted nothing.
+    pub(crate) fn empty(id: ComponentId, place: Place) -> Self {
+        Self {
+            id,
+            place,
+            // Set when the files are looked up, which is the only way from here to an application.
+            source: PathBuf::new(),
+            source_place: place,
+            digest: None,
+            description: String::new(),
+            ai_models: Vec::new(),
+            allowed_outbound_hosts: Vec::new(),
+            key_value_stores: Vec::new(),
+            sqlite_databases: Vec::new(),
+            environment: BTreeMap::new(),
+            variables: BTreeMap::new(),
+            files: Vec::new(),
+            exclude_files: Vec::new(),
+            build: None,
+            targets: None,
+            dependencies: Vec::new(),
+            dependencies_inherit_configuration: None,
+            tool: BTreeMap::new(),
+            profiles: Vec::new(),
+        }
+    }
+}
+
 /// A component as it was read, with the places that later checks point at.
 #[derive(Debug)]
 pub(crate) struct ComponentDoc {
@@ -64,7 +97,6 @@ pub(crate) struct ComponentDoc {
     pub(crate) models: Vec<At<GraphName>>,
     pub(crate) hosts: Vec<At<Template>>,
     pub(crate) variables: Vec<At<Template>>,
-    pub(crate) files: Vec<At<FileMount>>,
 }
 
 /// Reads a component; what is wrong in it is reported, and the rest of it is still read.
@@ -73,38 +105,33 @@ pub(crate) fn read(id: ComponentId, place: Place, mut table: Table<'_>, profile:
     let source = table.required("source", example).and_then(|node| source::read(&node));
     let models = models(&mut table);
     let hosts = outbound_hosts(&mut table);
-    let variables = variables(&mut table);
-    let files = table.get("files").map(|node| mounts::read(&node)).unwrap_or_default();
+    let variables = variables(&mut table, "variables");
     let component = Component {
-        id,
-        place,
-        // Set when the files are looked up, which is the only way from here to an application.
-        source: PathBuf::new(),
         description: table.string("description").map(|text| text.value).unwrap_or_default(),
         ai_models: models.iter().map(|model| model.value.clone()).collect(),
         allowed_outbound_hosts: hosts.iter().map(|host| host.value.clone()).collect(),
         key_value_stores: labels(&mut table, "key_value_stores"),
         sqlite_databases: labels(&mut table, "sqlite_databases"),
-        environment: environment(&mut table),
+        environment: environment(&mut table, "environment"),
         variables: variables.iter().map(|(name, value)| (name.clone(), value.value.clone())).collect(),
-        files: files.iter().map(|file| file.value.clone()).collect(),
+        files: table.get("files").map(|node| mounts::read(&node)).unwrap_or_default(),
         exclude_files: exclude_files(&mut table),
         build: table.table("build").and_then(build::read),
         targets: table.get("targets").map(|node| targets(&node)),
         dependencies: table.get("dependencies").map(|node| dependencies::of_component(&node)).unwrap_or_default(),
         dependencies_inherit_configuration: table.boolean("dependencies_inherit_configuration").map(|f| f.value),
         tool: table.foreign_tables("tool"),
-        profiles: Vec::new(),
+        ..Component::empty(id, place)
     };
     let variables = variables.into_values().collect();
-    let mut doc = ComponentDoc { component, source, models, hosts, variables, files };
+    let mut doc = ComponentDoc { component, source, models, hosts, variables };
     check_inheritance(&table, &doc.component);
     profiles(&mut table, &mut doc, profile);
     table.finish();
     doc
 }
 
-fn models(table: &mut Table<'_>) -> Vec<At<GraphName>> {
+pub(crate) fn models(table: &mut Table<'_>) -> Vec<At<GraphName>> {
     let mut models: Vec<At<GraphName>> = Vec::new();
     for model in table.strings("ai_models") {
         if model.value.trim().is_empty() {
@@ -119,7 +146,7 @@ fn models(table: &mut Table<'_>) -> Vec<At<GraphName>> {
     models
 }
 
-fn outbound_hosts(table: &mut Table<'_>) -> Vec<At<Template>> {
+pub(crate) fn outbound_hosts(table: &mut Table<'_>) -> Vec<At<Template>> {
     let mut hosts: Vec<At<Template>> =
         table.strings("allowed_outbound_hosts").iter().filter_map(|host| outbound_host(table, host)).collect();
     let old = table.strings("allowed_http_hosts");
@@ -168,9 +195,9 @@ fn template(table: &Table<'_>, text: &At<String>) -> Option<At<Template>> {
     }
 }
 
-fn variables(table: &mut Table<'_>) -> BTreeMap<VariableName, At<Template>> {
+pub(crate) fn variables(table: &mut Table<'_>, key: &'static str) -> BTreeMap<VariableName, At<Template>> {
     let mut variables = BTreeMap::new();
-    for (name, (place, value)) in table.string_map("variables") {
+    for (name, (place, value)) in table.string_map(key) {
         if let Err(cause) = names::lower_snake(&name) {
             let what = format!("{name:?} is no name for a variable: {cause}");
             table.found.schema(place, what, "use lower snake_case, such as `api_host`");
@@ -182,9 +209,9 @@ fn variables(table: &mut Table<'_>) -> BTreeMap<VariableName, At<Template>> {
     variables
 }
 
-fn environment(table: &mut Table<'_>) -> BTreeMap<String, String> {
+pub(crate) fn environment(table: &mut Table<'_>, key: &'static str) -> BTreeMap<String, String> {
     let mut environment = BTreeMap::new();
-    for (name, (place, value)) in table.string_map("environment") {
+    for (name, (place, value)) in table.string_map(key) {
         if name.is_empty() || name.contains(['=', '\0']) {
             let what = format!("{name:?} is no name for an environment variable");
             table.found.schema(place, what, "write a name without `=` and NUL");
@@ -198,7 +225,7 @@ fn environment(table: &mut Table<'_>) -> BTreeMap<String, String> {
     environment
 }
 
-fn labels(table: &mut Table<'_>, key: &'static str) -> Vec<String> {
+pub(crate) fn labels(table: &mut Table<'_>, key: &'static str) -> Vec<String> {
     let labels = table.strings(key);
     for label in &labels {
         if let Err(cause) = names::kebab_or_snake(&label.value) {
@@ -258,7 +285,7 @@ fn profiles(table: &mut Table<'_>, doc: &mut ComponentDoc, chosen: Option<&str>)
         doc.component.profiles.push(name.value.to_owned());
         let Some(mut profile) = node.table() else { continue };
         let source = profile.get("source").and_then(|node| source::read(&node));
-        let environment = environment(&mut profile);
+        let environment = environment(&mut profile, "environment");
         let dependencies = profile.get("dependencies").map(|node| dependencies::of_component(&node));
         let commands = profile.table("build").and_then(|mut build| {
             let commands = build::commands(&mut build);

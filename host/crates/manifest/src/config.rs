@@ -47,6 +47,10 @@ pub struct Limits {
     pub guest_cpu: Duration,
     /// How long a graceful stop waits for requests in flight. Default 30 s.
     pub drain: Duration,
+    /// The files that all components together may mount. Default 65,536.
+    pub mounted_files: u64,
+    /// What those files may have, in bytes. Default 1 GiB.
+    pub mounted_bytes: u64,
 }
 
 impl Default for Limits {
@@ -60,6 +64,8 @@ impl Default for Limits {
             account_bytes: 64 << 20,
             guest_cpu: Duration::from_secs(30),
             drain: Duration::from_secs(30),
+            mounted_files: 1 << 16,
+            mounted_bytes: 1 << 30,
         }
     }
 }
@@ -127,6 +133,8 @@ fn limits(mut table: Table<'_>) -> Limits {
         account_bytes: number(t, "account_bytes", 8 << 20, 64 * GIB).unwrap_or(default.account_bytes),
         guest_cpu: number(t, "guest_cpu_seconds", 1, DAY).map_or(default.guest_cpu, Duration::from_secs),
         drain: number(t, "drain_seconds", 0, DAY).map_or(default.drain, Duration::from_secs),
+        mounted_files: number(t, "mounted_files", 1, 1 << 24).unwrap_or(default.mounted_files),
+        mounted_bytes: number(t, "mounted_bytes", 0, 1024 * GIB).unwrap_or(default.mounted_bytes),
     };
     table.finish();
     limits

@@ -1,12 +1,14 @@
 //! `dependencies`: which other components satisfy the imports of a component, or stand before a trigger.
 
-use semver::{Version, VersionReq};
+use semver::VersionReq;
 
 use crate::errors::{Problem, ProblemKind};
-use crate::names::{self, ComponentId};
+use crate::imports::ImportName;
+use crate::names::ComponentId;
 use crate::place::{At, Place};
 use crate::reader::{Node, Table};
 use crate::source;
+use crate::suggest;
 
 /// One dependency of a component, or one piece of a trigger's middleware.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +19,8 @@ pub struct Dependency {
     pub export: Option<String>,
     /// Which of the component's grants it shares.
     pub inherit: Option<Inherit>,
+    /// The digest that a local file must have: `sha256:` and 64 hexadecimal digits. Locked applications may give one.
+    pub digest: Option<String>,
     /// Where it is declared.
     pub place: Place,
 }
@@ -55,6 +59,17 @@ pub enum Inherit {
     Only(Vec<String>),
 }
 
+/// The keys of a component's table that a dependency can share.
+pub const INHERITABLE: [&str; 7] = [
+    "ai_models",
+    "allowed_outbound_hosts",
+    "environment",
+    "files",
+    "key_value_stores",
+    "sqlite_databases",
+    "variables",
+];
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Owner {
     Component,
@@ -92,7 +107,7 @@ fn dependency(node: &Node<'_>, place: Place, owner: Owner) -> Option<Dependency>
     if owner == Owner::Component && node.is_string() {
         let version = version_req(node)?;
         let from = DependencySource::Package { package: None, version, registry: None };
-        return Some(Dependency { from, export: None, inherit: None, place });
+        return Some(Dependency { from, export: None, inherit: None, digest: None, place });
     }
     if !node.is_table() {
         return node.wrong_type(match owner {
@@ -105,7 +120,7 @@ fn dependency(node: &Node<'_>, place: Place, owner: Owner) -> Option<Dependency>
     let inherit = table.get("inherit_configuration").and_then(|node| inherit(&node));
     let from = from(&mut table, owner);
     table.finish();
-    Some(Dependency { from: from?, export, inherit, place })
+    Some(Dependency { from: from?, export, inherit, digest: None, place })
 }
 
 fn from(table: &mut Table<'_>, owner: Owner) -> Option<DependencySource> {
@@ -140,9 +155,19 @@ fn from(table: &mut Table<'_>, owner: Owner) -> Option<DependencySource> {
 fn inherit(node: &Node<'_>) -> Option<Inherit> {
     match (node.is_bool(), node.is_array()) {
         (true, _) => node.boolean().map(|flag| Inherit::All(flag.value)),
-        (_, true) => Some(Inherit::Only(node.strings().into_iter().map(|text| text.value).collect())),
+        (_, true) => Some(Inherit::Only(node.strings().into_iter().map(|text| known_key(node, text)).collect())),
         _ => node.wrong_type("true, false, or an array of keys"),
     }
+}
+
+/// Spin takes any text here, and one that is no key grants nothing.
+fn known_key(node: &Node<'_>, key: At<String>) -> String {
+    if !INHERITABLE.contains(&key.value.as_str()) {
+        let what = format!("{:?} is nothing that can be inherited", key.value);
+        let help = suggest::help_for(&key.value, INHERITABLE, "remove it");
+        node.found.warning(key.place, what, help);
+    }
+    key.value
 }
 
 fn version_req(node: &Node<'_>) -> Option<VersionReq> {
@@ -158,60 +183,18 @@ fn version_req(node: &Node<'_>) -> Option<VersionReq> {
     }
 }
 
-/// The name of an import: `plain-name`, or `namespace:package[/interface][@version]`.
-#[derive(Debug, PartialEq, Eq)]
-enum ImportName {
-    Plain,
-    Package { package: String, interface: Option<String>, version: Option<Version> },
-}
-
-impl ImportName {
-    fn parse(text: &str) -> Option<Self> {
-        if !text.contains([':', '/']) {
-            return names::kebab(text).is_ok().then_some(Self::Plain);
+/// Reports a dependency that is right and that this version cannot fetch. `owner` is how messages call it.
+pub(crate) fn unsupported(dependency: &Dependency, owner: &str) -> Option<(Place, Problem)> {
+    let (kind, what) = match &dependency.from {
+        DependencySource::Local(_) | DependencySource::Component(_) => return None,
+        DependencySource::Remote { url, .. } => ("url", url.clone()),
+        DependencySource::Package { package, version, .. } => {
+            ("registry", package.as_ref().map_or_else(|| version.to_string(), |package| format!("{package} {version}")))
         }
-        let (name, version) = match text.split_once('@') {
-            Some((name, version)) => (name, Some(Version::parse(version).ok()?)),
-            None => (text, None),
-        };
-        let (package, interface) = match name.split_once('/') {
-            Some((package, interface)) => (package, Some(interface.to_owned())),
-            None => (name, None),
-        };
-        let good = source::is_package(package) && interface.as_deref().is_none_or(|text| names::kebab(text).is_ok());
-        good.then(|| Self::Package { package: package.to_owned(), interface, version })
-    }
-
-    /// Whether two names can mean the same import: one package, and neither version nor interface tells them apart.
-    fn overlaps(&self, other: &Self) -> bool {
-        let (
-            Self::Package { package, interface, version },
-            Self::Package { package: other_package, interface: other_interface, version: other_version },
-        ) = (self, other)
-        else {
-            return false;
-        };
-        let versions_differ = match (version, other_version) {
-            (Some(a), Some(b)) => compatibility(a) != compatibility(b),
-            _ => false,
-        };
-        let interfaces_differ = matches!((interface, other_interface), (Some(a), Some(b)) if a != b);
-        package == other_package && !versions_differ && !interfaces_differ
-    }
-}
-
-/// What two versions have in common when semver calls them compatible.
-fn compatibility(version: &Version) -> Version {
-    let mut version = Version { build: semver::BuildMetadata::EMPTY, ..version.clone() };
-    if version.pre.is_empty() {
-        if version.major > 0 {
-            version.minor = 0;
-        }
-        if version.major > 0 || version.minor > 0 {
-            version.patch = 0;
-        }
-    }
-    version
+    };
+    let what = format!("dependencies of the kind `{kind}` are not supported yet: {owner} is {what}");
+    let help = "download the component, and write its path: { path = \"part.wasm\" }";
+    Some((dependency.place, Problem::new(ProblemKind::Unsupported, what, help)))
 }
 
 fn import_name(table: &Table<'_>, name: &At<&str>) -> Option<ImportName> {
@@ -226,7 +209,7 @@ fn import_name(table: &Table<'_>, name: &At<&str>) -> Option<ImportName> {
 
 fn check_shape(table: &Table<'_>, name: &At<&str>, import: &ImportName, dependency: &Dependency) {
     let nameless = matches!(dependency.from, DependencySource::Package { package: None, .. });
-    if *import == ImportName::Plain && nameless {
+    if matches!(import, ImportName::Plain(_)) && nameless {
         let what = format!("the dependency {:?} does not say which package it comes from", name.value);
         table.found.schema(name.place, what, "write { package = \"namespace:name\", version = \"...\" }");
     }
@@ -235,34 +218,5 @@ fn check_shape(table: &Table<'_>, name: &At<&str>, import: &ImportName, dependen
     if whole && composed && dependency.export.is_some() {
         let what = format!("the dependency {:?} is a whole package and names one `export`", name.value);
         table.found.schema(name.place, what, "remove `export`, or name one interface: \"namespace:package/interface\"");
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn overlap(a: &str, b: &str) -> bool {
-        ImportName::parse(a).unwrap().overlaps(&ImportName::parse(b).unwrap())
-    }
-
-    #[test]
-    fn imports_overlap_unless_package_interface_or_major_version_differ() {
-        assert!(overlap("a:b", "a:b@1.0.0"));
-        assert!(overlap("a:b@1.0.0", "a:b@1.2.0"));
-        assert!(overlap("a:b/c@0.1.0", "a:b@0.1.5"));
-        assert!(!overlap("a:b@0.1.0", "a:b@0.2.0"));
-        assert!(!overlap("a:b@1.0.0", "a:b@2.0.0"));
-        assert!(!overlap("a:b/c", "a:b/d"));
-        assert!(!overlap("a:b", "a:c"));
-        assert!(!overlap("plain", "plain"));
-    }
-
-    #[test]
-    fn only_import_names_are_import_names() {
-        assert!(ImportName::parse("a:b/c@1").is_none());
-        assert!(ImportName::parse("a/b").is_none());
-        assert!(ImportName::parse("Not Plain").is_none());
-        assert_eq!(ImportName::parse("plain-name"), Some(ImportName::Plain));
     }
 }

@@ -100,7 +100,7 @@ fn application_table(mut table: Table<'_>) -> Application {
 }
 
 /// Reads `[application.trigger.<type>]`: ours and `http` key by key, those of other types as they are.
-fn trigger_settings(table: &Table<'_>, application: &mut Application) {
+pub(crate) fn trigger_settings(table: &Table<'_>, application: &mut Application) {
     for (kind, node) in table.entries() {
         match kind.value {
             "bobbin" => {
@@ -120,7 +120,12 @@ fn trigger_settings(table: &Table<'_>, application: &mut Application) {
 }
 
 fn http_settings(mut table: Table<'_>) {
-    if let Some(base) = table.string("base").filter(|base| base.value != "/") {
+    let base = table.string("base");
+    if let Some(base) = base.as_ref().filter(|base| base.value == "/") {
+        let what = "`base` is no longer a setting of the http trigger, and \"/\" changes nothing";
+        table.found.warning(base.place, what, "remove the line");
+    }
+    if let Some(base) = base.filter(|base| base.value != "/") {
         let what = format!("`base` is no longer a setting of the http trigger: {:?}", base.value);
         let help = "write it in front of every route, and remove the line";
         table.found.schema(base.place, what, help);

@@ -7,7 +7,7 @@ use crate::component::ComponentDoc;
 use crate::dependencies::DependencySource;
 use crate::document::Document;
 use crate::errors::{Findings, Problem, ProblemKind};
-use crate::mounts::{self, FileMount};
+use crate::mounts::{self, FileMount, Mounted};
 use crate::place::Place;
 use crate::source::{self, Source};
 
@@ -16,8 +16,8 @@ use crate::source::{self, Source};
 pub(crate) fn check(document: &mut Document, shown: &Path, root: &Path, found: &Findings<'_>) {
     for doc in document.components.values_mut() {
         component_source(doc, shown, root, found);
-        for file in &doc.files {
-            mount(&file.value, file.place, shown, found);
+        for file in &doc.component.files {
+            mount(file, shown, found);
         }
         for (name, dependency) in &doc.component.dependencies {
             if let DependencySource::Local(path) = &dependency.from {
@@ -50,6 +50,7 @@ fn component_source(doc: &mut ComponentDoc, shown: &Path, root: &Path, found: &F
         found.error(source.place, problem);
     }
     doc.component.source = absolute(root, path);
+    doc.component.source_place = source.place;
 }
 
 fn local_dependency(path: &str, place: Place, what: &str, shown: &Path, found: &Findings<'_>) {
@@ -76,17 +77,18 @@ fn file_problem(path: &Path, owner: &str, help: String) -> Option<Problem> {
 }
 
 /// As in Spin: a pattern may match nothing, a plain path must be there.
-fn mount(file: &FileMount, place: Place, shown: &Path, found: &Findings<'_>) {
-    let path = match file {
-        FileMount::Pattern(pattern) if mounts::is_glob(pattern) => return,
-        FileMount::Pattern(path) => path,
-        FileMount::Placement { source, .. } => source,
+fn mount(file: &FileMount, shown: &Path, found: &Findings<'_>) {
+    let path = match &file.what {
+        Mounted::Pattern(pattern) if mounts::is_glob(pattern) => return,
+        Mounted::Pattern(path) => Path::new(path),
+        Mounted::Placement { source, .. } => Path::new(source),
+        Mounted::Prepared { source, .. } => source,
     };
     let path = shown.join(path);
     if let Err(cause) = path.metadata() {
         let what = format!("there is no file or folder {}", path.display());
         let help = "create it, correct the path, or remove the entry from `files`";
-        found.error(place, Problem::new(ProblemKind::File, what, help).caused_by(cause));
+        found.error(file.place, Problem::new(ProblemKind::File, what, help).caused_by(cause));
     }
 }
 

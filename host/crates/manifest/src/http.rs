@@ -34,6 +34,10 @@ pub struct StaticResponse {
     pub body: Option<String>,
 }
 
+/// Headers that say how a response is sent; a wrong one would break the connection.
+const CONNECTION_HEADERS: [&str; 6] =
+    ["connection", "content-length", "keep-alive", "te", "transfer-encoding", "upgrade"];
+
 pub(crate) fn route(node: &Node<'_>) -> Option<At<Route>> {
     if node.is_table() {
         return private(node);
@@ -118,6 +122,10 @@ fn headers(table: &mut Table<'_>) -> BTreeMap<String, String> {
         if name.is_empty() || !name.chars().all(token) {
             let what = format!("{name:?} is no name for a header");
             table.found.schema(place, what, "write a name such as `content-type`");
+        }
+        if CONNECTION_HEADERS.iter().any(|of| name.eq_ignore_ascii_case(of)) {
+            let what = format!("the header {name:?} belongs to the connection, and not to a response");
+            table.found.schema(place, what, "remove it; the host writes it where it is needed");
         }
         if value.value.contains(|c: char| c.is_control() && c != '\t') {
             let what = format!("the value of the header {name:?} has a control character");

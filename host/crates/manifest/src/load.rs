@@ -11,7 +11,9 @@ use crate::checks;
 use crate::document::{self, Document};
 use crate::errors::{Findings, ManifestErrors, Problem, ProblemKind};
 use crate::files;
-use crate::place::Lines;
+use crate::json::{self, JsonError};
+use crate::locked;
+use crate::place::{Lines, Place};
 use crate::reader::Table;
 
 /// The name of a manifest in its folder.
@@ -45,7 +47,8 @@ impl Manifest {
     }
 }
 
-/// Reads the manifest at `path`, or the `spin.toml` in the folder `path`, and checks everything it says.
+/// Reads the manifest at `path`, or the `spin.toml` in the folder `path`, and checks everything it says. A locked
+/// application is read in its place.
 ///
 /// # Errors
 /// All problems found, in the order of the file.
@@ -60,6 +63,18 @@ pub fn load(path: &Path) -> Result<App, ManifestErrors> {
 /// All problems found; that no component has such a profile is one.
 pub fn load_profile(path: &Path, profile: &str) -> Result<App, ManifestErrors> {
     load_with(path, Some(profile))
+}
+
+/// Reads a locked application: what Spin makes of a manifest. `root` is the application's folder, which relative paths of
+/// its settings are relative to; without one it is the file's.
+///
+/// # Errors
+/// All problems found, in the order of the file.
+pub fn load_locked(file: &Path, root: Option<&Path>) -> Result<App, ManifestErrors> {
+    let file: Arc<Path> = Arc::from(file);
+    let text = text(&file)?;
+    let read = read_locked(&text, &file)?;
+    resolve_in(&file, root, read.document, read.errors, read.warnings)
 }
 
 /// Checks everything in a manifest that can be checked without a disk. `file` is what messages call it, and
@@ -84,7 +99,15 @@ fn load_with(path: &Path, profile: Option<&str>) -> Result<App, ManifestErrors> 
     let path = if path.is_dir() { path.join(FILE_NAME) } else { path.to_owned() };
     let file: Arc<Path> = Arc::from(path);
     let text = text(&file)?;
-    let read = read(&text, &file, profile)?;
+    let read = match (is_json(&text), profile) {
+        (false, _) => read(&text, &file, profile)?,
+        (true, None) => read_locked(&text, &file)?,
+        (true, Some(profile)) => {
+            let what = format!("a locked application has the profile that it was locked with, and no {profile:?}");
+            let problem = Problem::new(ProblemKind::Schema, what, "leave the profile out, or name the spin.toml");
+            return Err(ManifestErrors::one(problem.located(&file, None)));
+        }
+    };
     resolve(&file, read.document, read.errors, read.warnings)
 }
 
@@ -94,6 +117,41 @@ fn read(text: &str, file: &Arc<Path>, profile: Option<&str>) -> Result<Read, Man
     let (toml, mistakes) = DeTable::parse_recoverable(text);
     syntax(&mistakes, &found);
     let document = if found.any_error() { None } else { document::read(Table::root(&found, &toml), profile) };
+    finish(document, found, file, profile)
+}
+
+/// No TOML begins like this.
+fn is_json(text: &str) -> bool {
+    text.trim_start_matches('\u{feff}').trim_start().starts_with('{')
+}
+
+/// As [`read`], for a locked application.
+fn read_locked(text: &str, file: &Arc<Path>) -> Result<Read, ManifestErrors> {
+    let text = text.trim_start_matches('\u{feff}');
+    let found = Findings::new(text, Arc::clone(file));
+    let json = match json::parse(text) {
+        Ok(json) => json,
+        Err(cause) => {
+            let place = match &cause {
+                JsonError::Syntax(cause) => Place { line: cause.line().max(1), column: cause.column().max(1) },
+                JsonError::Twice { offset, .. } => found.place(*offset),
+                JsonError::NoObject | JsonError::Deep | JsonError::Number(..) => found.place(0),
+            };
+            let help = "let Spin lock the application again; `bobbin up` runs its spin.toml, too";
+            let problem = Problem::new(ProblemKind::Syntax, "this is no locked application", help).caused_by(cause);
+            return Err(ManifestErrors::one(problem.located(file, Some(place))));
+        }
+    };
+    let document = locked::read(Table::root(&found, &json));
+    finish(document, found, file, None)
+}
+
+fn finish(
+    document: Option<Document>,
+    found: Findings<'_>,
+    file: &Arc<Path>,
+    profile: Option<&str>,
+) -> Result<Read, ManifestErrors> {
     if let Some(document) = &document {
         checks::all(document, &found, profile);
     }
@@ -109,11 +167,22 @@ fn read(text: &str, file: &Arc<Path>, profile: Option<&str>) -> Result<Read, Man
 
 fn resolve(
     file: &Arc<Path>,
+    document: Document,
+    errors: Vec<Problem>,
+    warnings: Vec<Problem>,
+) -> Result<App, ManifestErrors> {
+    resolve_in(file, None, document, errors, warnings)
+}
+
+/// `folder` is what paths are relative to; without one it is the file's folder.
+fn resolve_in(
+    file: &Arc<Path>,
+    folder: Option<&Path>,
     mut document: Document,
     mut errors: Vec<Problem>,
     warnings: Vec<Problem>,
 ) -> Result<App, ManifestErrors> {
-    let shown = file.parent().unwrap_or(Path::new(""));
+    let shown = folder.or(file.parent()).unwrap_or(Path::new(""));
     let root = root(file, shown)?;
     let found = Findings::new("", Arc::clone(file));
     files::check(&mut document, shown, &root, &found);

@@ -1,12 +1,24 @@
 //! `files`: what of the host's files a component may read, and where it finds them.
 
+use std::fmt;
+use std::path::PathBuf;
+
 use crate::errors::{Problem, ProblemKind};
-use crate::place::At;
+use crate::place::Place;
 use crate::reader::Node;
 
-/// One entry of a component's `files`. Paths are relative to the manifest, as they were written.
+/// One entry of a component's `files`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FileMount {
+pub struct FileMount {
+    /// What is mounted.
+    pub what: Mounted,
+    /// Where it is written.
+    pub place: Place,
+}
+
+/// What an entry of `files` names. Paths are relative to the manifest, as they were written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mounted {
     /// A file, a folder or a glob pattern; matches appear under the same relative path below `/`.
     Pattern(String),
     /// A file or folder that appears at another, absolute path.
@@ -16,13 +28,31 @@ pub enum FileMount {
         /// The absolute path in the guest.
         destination: String,
     },
+    /// A folder that Spin filled for this component alone: a locked application names it by its absolute path, which
+    /// may be outside of the application's folder.
+    Prepared {
+        /// The folder on the host.
+        source: PathBuf,
+        /// The absolute path in the guest.
+        destination: String,
+    },
 }
 
-pub(crate) fn read(node: &Node<'_>) -> Vec<At<FileMount>> {
+impl fmt::Display for Mounted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pattern(pattern) => write!(f, "{pattern:?}"),
+            Self::Placement { source, .. } => write!(f, "{source:?}"),
+            Self::Prepared { source, .. } => write!(f, "{:?}", source.display().to_string()),
+        }
+    }
+}
+
+pub(crate) fn read(node: &Node<'_>) -> Vec<FileMount> {
     node.items().unwrap_or_default().iter().filter_map(mount).collect()
 }
 
-fn mount(node: &Node<'_>) -> Option<At<FileMount>> {
+fn mount(node: &Node<'_>) -> Option<FileMount> {
     let place = node.place;
     if node.is_string() {
         let text = pattern(node)?;
@@ -32,7 +62,7 @@ fn mount(node: &Node<'_>) -> Option<At<FileMount>> {
             node.found.schema(place, what, help);
             return None;
         }
-        return Some(At { place, value: FileMount::Pattern(text) });
+        return Some(FileMount { what: Mounted::Pattern(text), place });
     }
     if !node.is_table() {
         return node.wrong_type("a pattern, or a table with `source` and `destination`");
@@ -47,9 +77,15 @@ fn mount(node: &Node<'_>) -> Option<At<FileMount>> {
         node.found.schema(destination.place, what, "write an absolute path without `..`");
         return None;
     }
-    // Spin takes a relative destination as one below the guest's root.
-    let destination = format!("/{}", destination.value.trim_start_matches('/'));
-    Some(At { place, value: FileMount::Placement { source: source.value, destination } })
+    Some(FileMount {
+        what: Mounted::Placement { source: source.value, destination: absolute(&destination.value) },
+        place,
+    })
+}
+
+/// Spin takes a relative destination as one below the guest's root.
+pub(crate) fn absolute(destination: &str) -> String {
+    format!("/{}", destination.trim_start_matches('/'))
 }
 
 /// A text that is a path or a glob pattern.

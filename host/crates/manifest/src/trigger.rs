@@ -115,6 +115,21 @@ impl TriggerDoc {
         Some(TriggerId::new(format!("{}:{route}:{target}", self.kind.as_str())))
     }
 
+    /// The component that answers; none for a fixed response, and where an error was reported.
+    pub(crate) fn component(&self) -> Option<&ComponentId> {
+        match &self.handler.as_ref()?.value {
+            Handler::Component(id) => Some(id),
+            Handler::Static(_) => None,
+        }
+    }
+
+    /// Names another component.
+    pub(crate) fn set_component(&mut self, id: ComponentId) {
+        if let Some(At { value: Handler::Component(known), .. }) = &mut self.handler {
+            *known = id;
+        }
+    }
+
     /// The trigger, once nothing in it is wrong.
     pub(crate) fn checked(self) -> Option<Trigger> {
         Some(Trigger {
@@ -197,16 +212,31 @@ fn inline_id(trigger: Option<&At<String>>, route: Option<&At<Route>>) -> String 
 pub(crate) fn read_served(kind: TriggerKind, node: &Node<'_>, components: &mut Components<'_>) -> Option<TriggerDoc> {
     let mut table = node.table()?;
     let id = id(&mut table);
+    Some(served(kind, node.place, id, table, components))
+}
+
+/// Reads what a trigger of a served type says of itself; its id is read already.
+pub(crate) fn served(
+    kind: TriggerKind,
+    place: Place,
+    id: Option<At<String>>,
+    mut table: Table<'_>,
+    components: &mut Components<'_>,
+) -> TriggerDoc {
     let route = table.required("route", "route = \"/hello\"").and_then(|node| http::route(&node));
     let executor = table.get("executor").and_then(|node| http::executor(&node)).unwrap_or_default();
     let handler = handler(&mut table, id.as_ref(), route.as_ref(), components);
     let roles = roles(&mut table, id.as_ref(), route.as_ref(), components);
     let middleware = table.table("dependencies").map(middleware).unwrap_or_default();
+    if let (Some(At { value: Handler::Static(_), .. }), Some(first)) = (&handler, middleware.first()) {
+        let what = format!("`{}` has middleware before a fixed response, which no component gives", table.name);
+        table.found.warning(first.place, what, "remove `dependencies.middleware`");
+    }
     table.finish();
-    Some(TriggerDoc { kind, place: node.place, id, route, handler, executor, components: roles, middleware })
+    TriggerDoc { kind, place, id, route, handler, executor, components: roles, middleware }
 }
 
-fn id(table: &mut Table<'_>) -> Option<At<String>> {
+pub(crate) fn id(table: &mut Table<'_>) -> Option<At<String>> {
     // Spin takes an empty id for none.
     let id = table.string("id").filter(|id| !id.value.is_empty())?;
     if id.value.chars().any(char::is_control) || id.value.trim() != id.value {
@@ -307,14 +337,35 @@ pub(crate) fn read_other(
     let component = component.and_then(|node| components.reference_or_inline(&node, inline));
     let place = component.as_ref().map(|component| component.place);
     let component = component.map(|component| component.value);
-    let id = match &explicit {
+    let id = other_id(kind, explicit.as_ref(), &settings, component.as_ref());
+    Some((OtherTrigger { id, kind: kind.to_owned(), component, settings, place: node.place }, place))
+}
+
+fn other_id(
+    kind: &str,
+    explicit: Option<&At<String>>,
+    settings: &toml::Table,
+    component: Option<&ComponentId>,
+) -> TriggerId {
+    TriggerId::new(match explicit {
         Some(id) => id.value.clone(),
-        None => format!("{kind}:{hash}:{}", component.as_ref().map_or("none", ComponentId::as_str)),
-    };
-    Some((
-        OtherTrigger { id: TriggerId::new(id), kind: kind.to_owned(), component, settings, place: node.place },
-        place,
-    ))
+        None => {
+            let hash = short_hash(&[kind, &settings.to_string()]);
+            format!("{kind}:{hash}:{}", component.map_or("none", ComponentId::as_str))
+        }
+    })
+}
+
+/// A trigger of another type in a locked application, where everything that it says stands in its settings.
+pub(crate) fn locked_other(
+    kind: &str,
+    id: Option<&At<String>>,
+    mut settings: toml::Table,
+    place: Place,
+) -> (OtherTrigger, Option<Place>) {
+    let component = settings.remove("component").and_then(|id| id.as_str().map(ComponentId::new));
+    let id = other_id(kind, id, &settings, component.as_ref());
+    (OtherTrigger { id, kind: kind.to_owned(), component, settings, place }, None)
 }
 
 /// What this version cannot do for a trigger, though the manifest is right.
@@ -328,17 +379,12 @@ pub(crate) fn unsupported(trigger: &Trigger) -> Vec<(Place, Problem)> {
         let help = "build the component for wasi:http, and remove `executor`";
         add(trigger.place, format!("the executor `wagi` is not supported yet: trigger {id:?} asks for it"), help);
     }
-    if let Handler::Static(_) = trigger.handler {
-        let help = "answer from a component, and remove `static_response`";
-        add(trigger.place, format!("static responses are not supported yet: trigger {id:?} is one"), help);
-    }
-    if let Some(first) = trigger.middleware.first() {
-        let help = "compose the component with its middleware when it is built, and remove `dependencies.middleware`";
-        add(first.place, format!("middleware is not supported yet: trigger {id:?} has some"), help);
-    }
     if !trigger.components.is_empty() {
         let help = "remove `components`; a trigger's own component is named by `component`";
         add(trigger.place, format!("further components are not supported yet: trigger {id:?} has some"), help);
+    }
+    for dependency in &trigger.middleware {
+        problems.extend(dependencies::unsupported(dependency, &format!("middleware of the trigger {id:?}")));
     }
     problems
 }

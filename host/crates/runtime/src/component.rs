@@ -1,4 +1,4 @@
-//! From a file to something that can be instantiated for a request.
+//! From bytes to something that can be instantiated for a request.
 
 use crate::background::Background;
 use crate::llm;
@@ -22,15 +22,26 @@ use wasmtime_wasi_http::{p2, p3};
 pub struct ComponentSpec {
     /// Its id in the manifest.
     pub id: String,
-    /// Its file.
+    /// Its file, for messages.
     pub source: PathBuf,
     /// Its environment variables.
     pub environment: BTreeMap<String, String>,
     /// Its `allowed_outbound_hosts`, in which every variable has its value.
     pub allowed_outbound_hosts: Vec<String>,
+    /// The folders that it may read.
+    pub folders: Vec<Folder>,
     /// Whether its instances answer one request after another. What a guest keeps in its memory then meets the next
     /// request, whoever asks; so never with models.
     pub reuse: bool,
+}
+
+/// A folder of the host's that guests may read and not change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Folder {
+    /// The folder on the host.
+    pub host: PathBuf,
+    /// Where the guest finds it.
+    pub guest: String,
 }
 
 /// A component that can be instantiated, and the bounds of its instances.
@@ -63,16 +74,6 @@ impl Linked {
 /// A component that cannot serve.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
-    /// The file cannot be read.
-    #[error("component \"{id}\": {} cannot be read: {reason}; build it first, or correct `source`", path.display())]
-    Unreadable {
-        /// The component.
-        id: String,
-        /// Its file.
-        path: PathBuf,
-        /// Why.
-        reason: std::io::Error,
-    },
     /// The file is no component.
     #[error(
         "component \"{id}\": {} is no WebAssembly component that this host can run: {reason:#}; build it for the \
@@ -144,13 +145,10 @@ pub(crate) fn link(
     engine: &Engine,
     linker: &Linker<State>,
     spec: &ComponentSpec,
+    bytes: &[u8],
 ) -> Result<ProxyPre<State>, LoadError> {
     let (id, path) = (spec.id.clone(), spec.source.clone());
-    let bytes = match std::fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(reason) => return Err(LoadError::Unreadable { id, path, reason }),
-    };
-    let component = match Component::from_binary(engine, &bytes) {
+    let component = match Component::from_binary(engine, bytes) {
         Ok(component) => component,
         Err(reason) => return Err(LoadError::NoComponent { id, path, reason }),
     };

@@ -16,7 +16,7 @@ use std::time::Duration;
 use wasmtime::component::Linker;
 use wasmtime::{Cache, CacheConfig, Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-/// Core modules of one component: a guest's own, its adapters, and those of what it was composed with.
+/// Core modules of one component, at least: a guest's own, its adapters, and those of what it was composed with.
 const CORE_INSTANCES: u32 = 32;
 /// Memories of one component; more than one where it was composed of several.
 const MEMORIES: u32 = 4;
@@ -37,10 +37,23 @@ pub struct RuntimeConfig {
     pub guest_memory: u64,
     /// CPU time of one request's guest.
     pub guest_cpu: Duration,
+    /// The greatest of the components.
+    pub greatest: InstanceSize,
     /// Where compiled components are kept between starts; `None` compiles them every time.
     pub cache: Option<PathBuf>,
     /// Bounds on requests to other hosts.
     pub outbound: OutboundConfig,
+}
+
+/// What one instance of a component takes of the pool. Room is kept for what most need, at least.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct InstanceSize {
+    /// Core instances.
+    pub core_instances: u32,
+    /// Linear memories: one for each component that it was composed of, at least.
+    pub memories: u32,
+    /// Tables.
+    pub tables: u32,
 }
 
 /// The engine could not be set up.
@@ -90,17 +103,18 @@ impl Runtime {
         Ok(Self { engine, linker, config, background, client })
     }
 
-    /// Compiles a component (or takes it from the cache) and links it. Blocking: seconds for a large one.
+    /// Compiles a component (or takes it from the cache) and links it. `bytes` is the component, whole. Blocking: seconds
+    /// for a large one.
     ///
     /// # Errors
     /// When it is no component, imports what is not supplied, does not answer HTTP, or may ask a host that is none.
-    pub fn load(&self, spec: &ComponentSpec) -> Result<Handler, LoadError> {
+    pub fn load(&self, spec: &ComponentSpec, bytes: &[u8]) -> Result<Handler, LoadError> {
         let rules = Rules::parse(&spec.allowed_outbound_hosts).map_err(|(entry, source)| LoadError::Host {
             id: spec.id.clone(),
             entry,
             source,
         })?;
-        let pre = component::link(&self.engine, &self.linker, spec)?;
+        let pre = component::link(&self.engine, &self.linker, spec, bytes)?;
         let (guest_memory, guest_cpu) = (self.config.guest_memory, self.config.guest_cpu);
         let idle = spec.reuse.then(Idle::new);
         let background = Arc::clone(&self.background);
@@ -119,13 +133,17 @@ fn engine_config(config: &RuntimeConfig) -> wasmtime::Result<Config> {
     let mut pool = PoolingAllocationConfig::new();
     let instances = config.instances + config.chained + config.reusing * MOST_IDLE;
     pool.total_component_instances(instances);
-    pool.total_core_instances(instances * CORE_INSTANCES);
-    pool.total_memories(instances * MEMORIES);
-    pool.total_tables(instances * TABLES);
-    pool.total_stacks(instances * STACKS);
-    pool.max_core_instances_per_component(CORE_INSTANCES);
-    pool.max_memories_per_component(MEMORIES);
-    pool.max_tables_per_component(TABLES);
+    let core_instances = CORE_INSTANCES.max(config.greatest.core_instances);
+    let memories = MEMORIES.max(config.greatest.memories);
+    let tables = TABLES.max(config.greatest.tables);
+    pool.total_core_instances(instances.saturating_mul(core_instances));
+    pool.total_memories(instances.saturating_mul(memories));
+    pool.total_tables(instances.saturating_mul(tables));
+    // Where several components are one, each may wait for the next.
+    pool.total_stacks(instances.saturating_mul(STACKS.max(config.greatest.memories.saturating_mul(2))));
+    pool.max_core_instances_per_component(core_instances);
+    pool.max_memories_per_component(memories);
+    pool.max_tables_per_component(tables);
     pool.max_memory_size(usize::try_from(config.guest_memory)?);
     // Clearing a page is cheaper than giving it back, up to about this much; and of those only what was written to.
     pool.pagemap_scan(Enabled::Auto);

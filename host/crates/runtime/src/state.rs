@@ -10,13 +10,13 @@ use bobbin_inference::{Charge, OverAccount, RequestContext};
 use bobbin_release::Pins;
 use std::sync::Arc;
 use wasmtime::component::ResourceTable;
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 /// Handles of wasi-nn that a guest may hold at once; what each costs is charged to the request's account besides.
 const NN_CAPACITY: usize = 65_536;
-/// The same for WASI's handles: at least so many, whatever the account.
-const WASI_CAPACITY: u64 = 128;
+/// The same for WASI's handles: at least so many, whatever the account; and no more where some may be open files.
+pub const OPEN_HANDLES: u64 = 128;
 /// Bytes of all names and values of one set of headers.
 const FIELDS_BYTES: u64 = 32 << 10;
 /// The most that one of WASI's handles makes the host hold: a set of headers, or what is queued of a body.
@@ -25,6 +25,15 @@ const WASI_ENTRY_BYTES: u64 = FIELDS_BYTES;
 const WASI_SHARE: u64 = 4;
 /// The same for a component that another one calls: several share the account of their request.
 const CHAINED_WASI_SHARE: u64 = 64;
+
+/// Why a store cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoState {
+    #[error(transparent)]
+    Account(#[from] OverAccount),
+    #[error("{host} cannot be opened: {reason:#}; restart the host, which copies the files again")]
+    Folder { host: String, reason: wasmtime::Error },
+}
 
 pub(crate) struct State {
     /// WASI's handles.
@@ -44,17 +53,18 @@ pub(crate) struct State {
 
 impl State {
     /// # Errors
-    /// When the account cannot hold even what WASI's handles may need.
+    /// When the account cannot hold even what WASI's handles may need, or a folder cannot be opened.
     pub(crate) fn new(
         component: &Linked,
         context: &Arc<RequestContext>,
         pins: Pins,
         application: Option<Arc<dyn Application>>,
         chained: bool,
-    ) -> Result<Self, OverAccount> {
+    ) -> Result<Self, NoState> {
         let spec = &component.spec;
-        let capacity = wasi_capacity(context, if chained { CHAINED_WASI_SHARE } else { WASI_SHARE });
-        let wasi_bytes = capacity * WASI_ENTRY_BYTES;
+        let share = if chained { CHAINED_WASI_SHARE } else { WASI_SHARE };
+        let capacity = wasi_capacity(context, spec, share);
+        let wasi_bytes = account_capacity(context, share) * WASI_ENTRY_BYTES;
         let wasi_charge = Some(context.account.charge(wasi_bytes)?);
         let request = OutputOf::new(context.id.as_str());
         let mut table = ResourceTable::new();
@@ -65,7 +75,7 @@ impl State {
             table,
             memory: MemoryLimit::new(component.guest_memory),
             nn: Nn::new(Arc::clone(context), pins, NN_CAPACITY)?,
-            wasi: wasi(spec, &request),
+            wasi: wasi(spec, &request)?,
             http,
             outbound: Outbound::new(&spec.id, (&component.rules, &component.client), context, application),
             request,
@@ -103,12 +113,17 @@ impl State {
     }
 }
 
-fn wasi_capacity(context: &RequestContext, share: u64) -> u64 {
-    (context.account.limit() / share / WASI_ENTRY_BYTES).max(WASI_CAPACITY)
+/// Handles of a component that may open files: each may be an open file of the host's process.
+fn wasi_capacity(context: &RequestContext, spec: &ComponentSpec, share: u64) -> u64 {
+    if spec.folders.is_empty() { account_capacity(context, share) } else { OPEN_HANDLES }
 }
 
-/// No files, no sockets, no arguments: what a component may reach is granted by name.
-fn wasi(spec: &ComponentSpec, request: &OutputOf) -> WasiCtx {
+fn account_capacity(context: &RequestContext, share: u64) -> u64 {
+    (context.account.limit() / share / WASI_ENTRY_BYTES).max(OPEN_HANDLES)
+}
+
+/// No files but the folders of the manifest, no sockets, no arguments: what a component may reach is granted by name.
+fn wasi(spec: &ComponentSpec, request: &OutputOf) -> Result<WasiCtx, NoState> {
     let log = |stream| OutputLog { component: spec.id.as_str().into(), request: request.clone(), stream };
     let mut wasi = WasiCtx::builder();
     wasi.stdout(log(Stream::Stdout)).stderr(log(Stream::Stderr));
@@ -116,7 +131,11 @@ fn wasi(spec: &ComponentSpec, request: &OutputOf) -> WasiCtx {
     for (name, value) in &spec.environment {
         wasi.env(name, value);
     }
-    wasi.build()
+    for folder in &spec.folders {
+        let opened = wasi.preopened_dir(&folder.host, &folder.guest, FsPerms::ReadOnly);
+        opened.map_err(|reason| NoState::Folder { host: folder.host.display().to_string(), reason })?;
+    }
+    Ok(wasi.build())
 }
 
 impl WasiView for State {

@@ -6,8 +6,8 @@ use crate::call::Call;
 use crate::component::Linked;
 use crate::cpu::{self, Budgeted, CpuBudgetExceeded};
 use crate::reuse::Instance;
-use crate::state::State;
-use bobbin_inference::{Cause, OverAccount, RequestContext};
+use crate::state::{NoState, State};
+use bobbin_inference::{Cause, RequestContext};
 use bobbin_release::Pins;
 use futures::channel::oneshot::Sender as AnswerSender;
 use http_body_util::BodyExt;
@@ -31,8 +31,8 @@ pub(crate) async fn run(task: StoreTask) {
     let Call { request, context, pins, permit, application, chained } = call;
     let mut instance = match instance(&component, &context, pins, (application, chained)) {
         Ok(instance) => instance,
-        Err(over) => {
-            let _ = ended.send(Ended::NoInstance(over.to_string()));
+        Err(reason) => {
+            let _ = ended.send(Ended::NoInstance(reason.to_string()));
             return;
         }
     };
@@ -69,7 +69,7 @@ fn instance(
     context: &Arc<RequestContext>,
     pins: Pins,
     (application, chained): (Option<Arc<dyn Application>>, bool),
-) -> Result<Instance, OverAccount> {
+) -> Result<Instance, NoState> {
     if let Some(mut instance) = component.idle.as_ref().and_then(|idle| idle.take()) {
         instance.store.data_mut().serve(context, pins, application)?;
         return Ok(instance);

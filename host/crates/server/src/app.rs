@@ -11,7 +11,7 @@ use crate::inside::Inside;
 use crate::limits::Limits;
 use crate::metrics::{Metrics, NO_ROUTE};
 use crate::problem::{Problem, REQUEST_ID};
-use crate::routes::{RouteTable, Target, WELL_KNOWN};
+use crate::routes::{Answers, Component, RouteTable, WELL_KNOWN};
 use crate::server::AppInfo;
 use crate::spin_headers;
 use crate::upload;
@@ -20,7 +20,7 @@ use bobbin_release::{Asker, Releases};
 use bobbin_runtime::{Application, Call, Failure};
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, EXPECT, HOST, HeaderValue};
-use http::{Request, Response, Version, request};
+use http::{Request, Response, StatusCode, Version, request};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -58,7 +58,7 @@ struct Arrived {
 
 /// A request that may go to its component.
 struct Ticket<'app, H> {
-    target: &'app Target<H>,
+    component: &'app Component<H>,
     head: request::Parts,
     context: Arc<RequestContext>,
     permit: Permit,
@@ -81,22 +81,45 @@ impl<H: Handle> App<H> {
         let mut response = match self.admit(&mut arrived, head, &connection) {
             Ok(Admitted::Component(ticket)) => self.call(*ticket, body, &connection).await,
             Ok(Admitted::Own(response)) => {
-                self.metrics.request(&arrived.route, None, response.status(), arrived.started.elapsed());
-                response.map(AnswerBody::Host)
+                self.own(&arrived, response.status());
+                self.unread(response, body, waits_for_continue)
             }
             Err(problem) => {
                 self.refused(&arrived, &problem);
-                // Reading on would ask a client that waits for "100 Continue" to send what nobody wants.
-                if !waits_for_continue {
-                    discard(body, &self.tasks);
-                }
-                problem.into_response(&arrived.id).map(AnswerBody::Host)
+                self.unread(problem.into_response(&arrived.id), body, waits_for_continue)
             }
         };
         if let Ok(id) = HeaderValue::from_str(arrived.id.as_str()) {
             response.headers_mut().insert(REQUEST_ID, id);
         }
         response
+    }
+
+    /// An answer of the host's own, to a request whose body nobody reads.
+    fn unread(&self, response: Response<Full<Bytes>>, body: Incoming, waits_for_continue: bool) -> Answer<H> {
+        // Reading on would ask a client that waits for "100 Continue" to send what nobody wants.
+        if !waits_for_continue {
+            discard(body, &self.tasks);
+        }
+        response.map(AnswerBody::Host)
+    }
+
+    /// Records what the host answered without asking anybody.
+    fn own(&self, arrived: &Arrived, status: StatusCode) {
+        let took = arrived.started.elapsed();
+        self.metrics.request(&arrived.route, None, status, took);
+        if &*arrived.route == NO_ROUTE {
+            // Whoever asks for health asks often.
+            return;
+        }
+        tracing::info!(
+            target: "bobbin::access",
+            request_id = %arrived.id,
+            route = %arrived.route,
+            status = status.as_u16(),
+            took_ms = took.as_secs_f64() * 1e3,
+            "request"
+        );
     }
 
     fn refused(&self, arrived: &Arrived, problem: &Problem) {
@@ -134,11 +157,15 @@ impl<H: Handle> App<H> {
             return Err(Problem::body_too_large(Some(length), limit));
         }
         spin_headers::prepare(&mut head, &route, connection.peer).map_err(|error| Problem::bad_target(&error))?;
+        let component = match &target.answers {
+            Answers::Component(component) => component,
+            Answers::Fixed(answer) => return Ok(Admitted::Own(answer.response())),
+        };
         let permit = self.admission.admit().ok_or_else(|| Problem::over_capacity(self.admission.limit()))?;
         let context = Arc::new(self.context(arrived, &head, connection));
         let exchange =
             Exchange::begin(&context, head.method.clone(), arrived.started, connection, &self.in_flight, &self.metrics);
-        Ok(Admitted::Component(Box::new(Ticket { target, head, context, permit, exchange })))
+        Ok(Admitted::Component(Box::new(Ticket { component, head, context, permit, exchange })))
     }
 
     fn check_head(&self, head: &request::Parts) -> Result<(), Problem> {
@@ -190,11 +217,11 @@ impl<H: Handle> App<H> {
 
     /// Lets the component answer. Dropping this future gives the request up, record included.
     async fn call(self: &Arc<Self>, ticket: Ticket<'_, H>, body: Incoming, connection: &Connection) -> Answer<H> {
-        let Ticket { target, mut head, context, permit, mut exchange } = ticket;
+        let Ticket { component, mut head, context, permit, mut exchange } = ticket;
         let client = context.sticky_key.as_deref().unwrap_or_default();
         let asking = Asking { headers: &head.headers, client };
         let pins = self.releases.pin(&context, &asking);
-        let application = self.inside(target, &context, &asking);
+        let application = self.inside(component, &context, &asking);
         head.headers.remove(VERSION);
         let (method, version) = (head.method.clone(), head.version);
         let (upload, inlet, outlet) = upload::channel(&context, &body, self.limits.body_bytes);
@@ -212,11 +239,11 @@ impl<H: Handle> App<H> {
         let answered = tokio::select! {
             biased;
             problem = upload.failed() => Err(problem),
-            answered = target.handler.handle(call) => match upload.problem() {
+            answered = component.handler.handle(call) => match upload.problem() {
                 // Whatever the component made of a body that was cut: the client can still learn the truth.
                 Some(problem) => Err(problem),
                 None => answered.map_err(|failure| {
-                    log_failure(&context, &target.component, &failure);
+                    log_failure(&context, &component.id, &failure);
                     Problem::of_failure(&failure)
                 }),
             },
@@ -243,15 +270,15 @@ impl<H: Handle> App<H> {
     /// the request's own.
     fn inside(
         self: &Arc<Self>,
-        target: &Target<H>,
+        component: &Component<H>,
         context: &Arc<RequestContext>,
         asker: &dyn Asker,
     ) -> Option<Arc<dyn Application>> {
-        if target.reaches.is_empty() {
+        if component.reaches.is_empty() {
             return None;
         }
         let pin = |trigger: &Arc<str>| (Arc::clone(trigger), self.releases.pin_trigger(trigger, asker));
-        let pins = target.reaches.iter().map(pin).collect();
+        let pins = component.reaches.iter().map(pin).collect();
         Some(Arc::new(Inside::new(self, context, pins)))
     }
 }

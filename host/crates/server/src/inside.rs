@@ -6,7 +6,7 @@ use crate::app::{App, log_failure};
 use crate::asker::VERSION;
 use crate::handle::Handle;
 use crate::problem::Problem;
-use crate::routes::Target;
+use crate::routes::{Answers, Component};
 use crate::spin_headers;
 use bobbin_inference::RequestContext;
 use bobbin_release::Pins;
@@ -52,8 +52,8 @@ impl<H: Handle> Inside<H> {
 
     async fn answer(self, callee: Callee, request: Request<RequestBody>) -> Result<Response<CallBody>, CallError> {
         let (mut head, body) = request.into_parts();
-        let target = match self.find(&callee, &mut head)? {
-            Found::Component(target) => target,
+        let called = match self.find(&callee, &mut head)? {
+            Found::Component(called) => called,
             Found::Own(response) => return Ok(own(response)),
         };
         let depth = self.depth + 1;
@@ -64,10 +64,10 @@ impl<H: Handle> Inside<H> {
         let room = self.app.calls.admit().ok_or_else(|| CallError::TooMany(self.app.calls.limit()))?;
         head.headers.remove(VERSION);
         let context = Arc::new(self.context.call());
-        let pins = self.pins.iter().find(|(trigger, _)| *trigger == target.trigger_id);
+        let pins = self.pins.iter().find(|(trigger, _)| *trigger == called.trigger_id);
         let pins = pins.map(|(_, pins)| pins.clone()).unwrap_or_default();
         let inside = Self { context: Arc::clone(&context), depth, ..self };
-        let (request_id, component) = (&context.id, &target.component);
+        let (request_id, component) = (&context.id, &called.id);
         tracing::debug!(%request_id, %component, depth, "a component calls another");
         let call = Call {
             request: Request::from_parts(head, body),
@@ -77,7 +77,7 @@ impl<H: Handle> Inside<H> {
             application: Some(Arc::new(inside)),
             chained: true,
         };
-        match target.handler.handle(call).await {
+        match called.handler.handle(call).await {
             Ok(response) => Ok(response.map(BodyExt::boxed_unsync)),
             Err(failure) => {
                 log_failure(&context, component, &failure);
@@ -95,23 +95,25 @@ impl<H: Handle> Inside<H> {
                 if let Some(response) = self.app.own_path(&path) {
                     return Ok(Found::Own(response));
                 }
-                return Ok(match self.app.table.find(&path) {
-                    Some(route) => {
-                        spin_headers::prepare_own(head, &route);
-                        Found::Component(Arc::clone(route.target))
-                    }
-                    None => Found::Own(Problem::no_route(&path).into_response(&self.context.id)),
+                let Some(route) = self.app.table.find(&path) else {
+                    return Ok(Found::Own(Problem::no_route(&path).into_response(&self.context.id)));
+                };
+                spin_headers::prepare_own(head, &route);
+                return Ok(match &route.target.answers {
+                    Answers::Component(component) => Found::Component(Arc::clone(component)),
+                    Answers::Fixed(answer) => Found::Own(answer.response()),
                 });
             }
         };
-        let target = self.app.table.component(id).ok_or_else(|| CallError::UnknownComponent(format!("{id:.100}")))?;
+        let component = self.app.table.component(id);
+        let component = component.ok_or_else(|| CallError::UnknownComponent(format!("{id:.100}")))?;
         spin_headers::prepare_chained(head);
-        Ok(Found::Component(Arc::clone(target)))
+        Ok(Found::Component(Arc::clone(component)))
     }
 }
 
 enum Found<H> {
-    Component(Arc<Target<H>>),
+    Component(Arc<Component<H>>),
     /// The host answers itself.
     Own(Response<Full<Bytes>>),
 }

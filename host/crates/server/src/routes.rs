@@ -3,6 +3,7 @@
 //! Exact segments go before parameters, parameters before wildcards, longer prefixes before shorter ones; slashes
 //! at either end do not count; the path is matched as it came, percent-encoding included.
 
+use crate::fixed::FixedAnswer;
 use crate::reach::{Node, reach};
 use bobbin_runtime::Calls;
 use routefinder::{RouteSpec, Segment};
@@ -28,12 +29,24 @@ pub struct RouteEntry<H> {
     pub trigger_id: Arc<str>,
     /// Where it listens.
     pub route: RoutePath,
-    /// Id of the component.
-    pub component: Arc<str>,
-    /// The component, ready to answer.
-    pub handler: H,
-    /// Which parts of the application the component may ask.
-    pub calls: Calls,
+    /// Who answers.
+    pub answerer: Answerer<H>,
+}
+
+/// Who answers a trigger.
+#[derive(Debug, Clone)]
+pub enum Answerer<H> {
+    /// A component.
+    Component {
+        /// Its id.
+        id: Arc<str>,
+        /// The component, ready to answer.
+        handler: H,
+        /// Which parts of the application the component may ask.
+        calls: Calls,
+    },
+    /// The host itself. It takes no permit: there is nothing to wait for.
+    Fixed(FixedAnswer),
 }
 
 /// A route that cannot be served.
@@ -61,41 +74,58 @@ pub enum RouteError {
     },
 }
 
-/// A trigger, as requests find it.
+/// A trigger's component, as requests find it, and other components.
+#[derive(Debug)]
+pub(crate) struct Component<H> {
+    pub(crate) trigger_id: Arc<str>,
+    pub(crate) id: Arc<str>,
+    pub(crate) handler: H,
+    /// The triggers whose components may be asked on behalf of a request to this one.
+    pub(crate) reaches: Vec<Arc<str>>,
+}
+
+/// Who answers a public route.
+#[derive(Debug)]
+pub(crate) enum Answers<H> {
+    Component(Arc<Component<H>>),
+    Fixed(FixedAnswer),
+}
+
+/// A public route.
 #[derive(Debug)]
 pub(crate) struct Target<H> {
     pub(crate) trigger_id: Arc<str>,
-    pub(crate) component: Arc<str>,
-    pub(crate) handler: H,
+    pub(crate) answers: Answers<H>,
     /// As the manifest writes it.
     pub(crate) raw: String,
     /// Absolute, and without a slash at its end.
     pub(crate) based: String,
     /// As the manifest writes it, without the trailing wildcard.
     pub(crate) prefix: String,
-    /// The triggers whose components may be asked on behalf of a request to this one.
-    pub(crate) reaches: Vec<Arc<str>>,
 }
 
 /// Every public route, and every component that a trigger runs.
 #[derive(Debug)]
 pub(crate) struct RouteTable<H> {
-    router: routefinder::Router<Arc<Target<H>>>,
-    components: BTreeMap<Arc<str>, Arc<Target<H>>>,
+    router: routefinder::Router<Target<H>>,
+    components: BTreeMap<Arc<str>, Arc<Component<H>>>,
 }
 
 /// A path that a route matched.
 #[derive(Debug)]
 pub(crate) struct RouteMatch<'table, 'path, H> {
-    pub(crate) target: &'table Arc<Target<H>>,
+    pub(crate) target: &'table Target<H>,
     /// What the trailing wildcard matched, its first slash included.
     pub(crate) path_info: String,
     pub(crate) params: Vec<(&'table str, &'path str)>,
 }
 
 impl<H> RouteEntry<H> {
-    fn node(&self) -> Node<'_> {
-        Node { trigger: &self.trigger_id, component: &self.component, calls: &self.calls }
+    fn node(&self) -> Option<Node<'_>> {
+        match &self.answerer {
+            Answerer::Component { id, calls, .. } => Some(Node { trigger: &self.trigger_id, component: id, calls }),
+            Answerer::Fixed(_) => None,
+        }
     }
 }
 
@@ -105,20 +135,21 @@ impl<H> RouteTable<H> {
         let mut router = routefinder::Router::new();
         let mut components = BTreeMap::new();
         let mut seen: BTreeMap<String, Arc<str>> = BTreeMap::new();
-        let nodes: Vec<_> = entries.iter().map(RouteEntry::node).collect();
-        let reaches: Vec<_> = entries.iter().map(|entry| reach(&nodes, &entry.calls)).collect();
+        let nodes: Vec<_> = entries.iter().filter_map(RouteEntry::node).collect();
+        let reaches = |entry: &RouteEntry<H>| entry.node().map(|node| reach(&nodes, node.calls)).unwrap_or_default();
+        let reaches: Vec<_> = entries.iter().map(reaches).collect();
         for (entry, reaches) in entries.into_iter().zip(reaches) {
-            let RouteEntry { trigger_id, component, handler, route, .. } = entry;
-            let raw = match route {
-                RoutePath::Public(raw) => raw,
-                RoutePath::Private => {
-                    let (raw, based, prefix) = (String::new(), String::new(), String::new());
-                    let name = Arc::clone(&component);
-                    let target = Target { trigger_id, component, handler, raw, based, prefix, reaches };
-                    components.entry(name).or_insert_with(|| Arc::new(target));
-                    continue;
+            let RouteEntry { trigger_id, answerer, route } = entry;
+            let answers = match answerer {
+                Answerer::Component { id, handler, .. } => {
+                    let component = Component { trigger_id: Arc::clone(&trigger_id), id, handler, reaches };
+                    let component = Arc::new(component);
+                    components.entry(Arc::clone(&component.id)).or_insert_with(|| Arc::clone(&component));
+                    Answers::Component(component)
                 }
+                Answerer::Fixed(answer) => Answers::Fixed(answer),
             };
+            let RoutePath::Public(raw) = route else { continue };
             let based = based(&raw);
             let spec = parse(&based).map_err(|reason| RouteError::Pattern {
                 route: raw.clone(),
@@ -132,17 +163,14 @@ impl<H> RouteTable<H> {
                 tracing::warn!(trigger = %trigger_id, route = %raw, "the host answers below {WELL_KNOWN} itself; this route is never reached");
             }
             let prefix = raw.strip_suffix("/...").unwrap_or(&raw).to_owned();
-            let name = Arc::clone(&component);
-            let target = Arc::new(Target { trigger_id, component, handler, raw, based, prefix, reaches });
-            components.entry(name).or_insert_with(|| Arc::clone(&target));
             // A parsed spec converts into itself.
-            let Ok(()) = router.add(spec, target);
+            let Ok(()) = router.add(spec, Target { trigger_id, answers, raw, based, prefix });
         }
         Ok(Self { router, components })
     }
 
     /// The first trigger that runs this component, whether its route is public or not.
-    pub(crate) fn component(&self, id: &str) -> Option<&Arc<Target<H>>> {
+    pub(crate) fn component(&self, id: &str) -> Option<&Arc<Component<H>>> {
         self.components.get(id)
     }
 

@@ -4,6 +4,7 @@ mod machine;
 mod packages;
 mod rust;
 
+use crate::guests::{MODULE_TARGET, TARGET};
 use crate::process::{Failure, Progress};
 use machine::{Machine, Need};
 use packages::{Family, Rights};
@@ -12,12 +13,13 @@ use packages::{Family, Rights};
 pub(crate) fn for_building(progress: &Progress) -> Result<(), Failure> {
     rust::check_version()?;
     system(progress)?;
-    rust::ensure_wasm_target(progress)
+    rust::ensure_target(TARGET, progress)
 }
 
 /// What `test` needs besides.
 pub(crate) fn for_testing(progress: &Progress) -> Result<(), Failure> {
     for_building(progress)?;
+    rust::ensure_target(MODULE_TARGET, progress)?;
     rust::ensure_test_runner(progress)
 }
 

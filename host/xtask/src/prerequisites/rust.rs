@@ -3,7 +3,6 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use crate::guests::TARGET;
 use crate::process::{Failure, Progress, Step};
 
 /// The oldest compiler, from Cargo.toml's `rust-version`.
@@ -29,24 +28,24 @@ fn rustc() -> Step {
     Step::new(std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into()))
 }
 
-/// Adds the target of the components, for the toolchain that runs this.
-pub(super) fn ensure_wasm_target(progress: &Progress) -> Result<(), Failure> {
-    if has_wasm_target()? {
+/// Adds a target of the components, for the toolchain that runs this.
+pub(super) fn ensure_target(target: &str, progress: &Progress) -> Result<(), Failure> {
+    if has_target(target)? {
         return Ok(());
     }
-    progress.stage(&format!("installing the target {TARGET} (rustup)"));
-    rustup("target", TARGET)?;
-    if has_wasm_target()? {
+    progress.stage(&format!("installing the target {target} (rustup)"));
+    rustup("target", target)?;
+    if has_target(target)? {
         return Ok(());
     }
     Err(Failure::unready(
-        format!("rustup added the target {TARGET}, but the compiler in use does not have it"),
+        format!("rustup added the target {target}, but the compiler in use does not have it"),
         "unset RUSTC, or use rustup's cargo: `which cargo` should name its folder",
     ))
 }
 
-fn has_wasm_target() -> Result<bool, Failure> {
-    let folder = rustc().args(["--print", "target-libdir", "--target", TARGET]).output()?;
+fn has_target(target: &str) -> Result<bool, Failure> {
+    let folder = rustc().args(["--print", "target-libdir", "--target", target]).output()?;
     Ok(Path::new(folder.trim()).is_dir())
 }
 

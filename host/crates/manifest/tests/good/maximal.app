@@ -201,6 +201,7 @@ App {
                     ),
                     export: None,
                     inherit: None,
+                    digest: None,
                     place: Place {
                         line: 87,
                         column: 28,
@@ -216,6 +217,7 @@ App {
                             true,
                         ),
                     ),
+                    digest: None,
                     place: Place {
                         line: 87,
                         column: 52,
@@ -266,6 +268,11 @@ App {
                 column: 12,
             },
             source: "<root>/files/app.wasm",
+            source_place: Place {
+                line: 136,
+                column: 10,
+            },
+            digest: None,
             description: "",
             ai_models: [],
             allowed_outbound_hosts: [],
@@ -289,6 +296,11 @@ App {
                 column: 13,
             },
             source: "<root>/files/app.wasm",
+            source_place: Place {
+                line: 68,
+                column: 24,
+            },
+            digest: None,
             description: "written in place",
             ai_models: [],
             allowed_outbound_hosts: [],
@@ -312,6 +324,11 @@ App {
                 column: 52,
             },
             source: "<root>/files/app.wasm",
+            source_place: Place {
+                line: 88,
+                column: 63,
+            },
+            digest: None,
             description: "",
             ai_models: [],
             allowed_outbound_hosts: [],
@@ -335,6 +352,11 @@ App {
                 column: 13,
             },
             source: "<root>/files/app.wasm",
+            source_place: Place {
+                line: 72,
+                column: 24,
+            },
+            digest: None,
             description: "",
             ai_models: [],
             allowed_outbound_hosts: [],
@@ -358,6 +380,11 @@ App {
                 column: 12,
             },
             source: "<root>/files/app.wasm",
+            source_place: Place {
+                line: 132,
+                column: 10,
+            },
+            digest: None,
             description: "",
             ai_models: [],
             allowed_outbound_hosts: [
@@ -384,6 +411,11 @@ App {
                 column: 12,
             },
             source: "<root>/files/app.wasm",
+            source_place: Place {
+                line: 139,
+                column: 10,
+            },
+            digest: None,
             description: "",
             ai_models: [],
             allowed_outbound_hosts: [],
@@ -416,6 +448,11 @@ App {
                 column: 12,
             },
             source: "<root>/files/app.wasm",
+            source_place: Place {
+                line: 129,
+                column: 10,
+            },
+            digest: None,
             description: "",
             ai_models: [],
             allowed_outbound_hosts: [],
@@ -439,6 +476,11 @@ App {
                 column: 12,
             },
             source: "<root>/files/app.wasm",
+            source_place: Place {
+                line: 96,
+                column: 10,
+            },
+            digest: None,
             description: "Tells stories",
             ai_models: [
                 "story",
@@ -464,15 +506,33 @@ App {
                 "url": "https://{{ api_host }}/?t={{ token }}",
             },
             files: [
-                Pattern(
-                    "files/assets",
-                ),
-                Pattern(
-                    "files/assets/*.png",
-                ),
-                Placement {
-                    source: "files/assets",
-                    destination: "/assets",
+                FileMount {
+                    what: Pattern(
+                        "files/assets",
+                    ),
+                    place: Place {
+                        line: 103,
+                        column: 10,
+                    },
+                },
+                FileMount {
+                    what: Pattern(
+                        "files/assets/*.png",
+                    ),
+                    place: Place {
+                        line: 103,
+                        column: 26,
+                    },
+                },
+                FileMount {
+                    what: Placement {
+                        source: "files/assets",
+                        destination: "/assets",
+                    },
+                    place: Place {
+                        line: 103,
+                        column: 48,
+                    },
                 },
             ],
             exclude_files: [
@@ -529,6 +589,7 @@ App {
                             "foo",
                         ),
                         inherit: None,
+                        digest: None,
                         place: Place {
                             line: 122,
                             column: 1,
@@ -543,6 +604,7 @@ App {
                         ),
                         export: None,
                         inherit: None,
+                        digest: None,
                         place: Place {
                             line: 123,
                             column: 1,
@@ -573,6 +635,7 @@ App {
                         },
                         export: None,
                         inherit: None,
+                        digest: None,
                         place: Place {
                             line: 124,
                             column: 1,
@@ -587,6 +650,7 @@ App {
                         ),
                         export: None,
                         inherit: None,
+                        digest: None,
                         place: Place {
                             line: 125,
                             column: 1,
@@ -602,6 +666,7 @@ App {
                         },
                         export: None,
                         inherit: None,
+                        digest: None,
                         place: Place {
                             line: 126,
                             column: 1,
@@ -630,6 +695,11 @@ App {
                 column: 13,
             },
             source: "<root>/files/app.wasm",
+            source_place: Place {
+                line: 77,
+                column: 24,
+            },
+            digest: None,
             description: "",
             ai_models: [],
             allowed_outbound_hosts: [],
@@ -682,6 +752,8 @@ App {
             account_bytes: 8388608,
             guest_cpu: 10s,
             drain: 5s,
+            mounted_files: 65536,
+            mounted_bytes: 1073741824,
         },
         reuse_instances: {
             "lonely",
@@ -814,6 +886,8 @@ releases: [
 warnings:
 tests/good/maximal.toml:5:11: the application's version "1.2" is no semantic version
   help: write three numbers, such as 1.0.0
+tests/good/maximal.toml:14:8: `base` is no longer a setting of the http trigger, and "/" changes nothing
+  help: remove the line
 tests/good/maximal.toml:97:31: the model "story" is granted twice
   help: remove one of the two
 tests/good/maximal.toml:133:23: `allowed_http_hosts` is the older form of `allowed_outbound_hosts`: "example.com:8080"
@@ -822,17 +896,15 @@ tests/good/maximal.toml:138:12: no trigger leads to the component "lonely"
   help: name it in a trigger, or remove it
 
 supported:
-tests/good/maximal.toml:47:1: file mounts are not supported yet: component "storyteller" has `files`
-  help: build the files into the component, or remove `files`
-tests/good/maximal.toml:79:1: static responses are not supported yet: trigger "http:/teapot:static" is one
-  help: answer from a component, and remove `static_response`
 tests/good/maximal.toml:83:1: the executor `wagi` is not supported yet: trigger "http:/legacy:legacy" asks for it
   help: build the component for wasi:http, and remove `executor`
 tests/good/maximal.toml:83:1: further components are not supported yet: trigger "http:/legacy:legacy" has some
   help: remove `components`; a trigger's own component is named by `component`
-tests/good/maximal.toml:87:28: middleware is not supported yet: trigger "http:/legacy:legacy" has some
-  help: compose the component with its middleware when it is built, and remove `dependencies.middleware`
 tests/good/maximal.toml:90:1: triggers of the type "redis" are not supported yet
   help: remove the trigger, or serve the component with [[trigger.http]]
-tests/good/maximal.toml:122:1: composing components is not supported yet: "storyteller" depends on "a:b/c"
-  help: compose them when they are built, for example with `wac plug`, and remove `dependencies`
+tests/good/maximal.toml:122:1: dependencies of the kind `registry` are not supported yet: the dependency "a:b/c" of component "storyteller" is a:b ^1.2.3
+  help: download the component, and write its path: { path = "part.wasm" }
+tests/good/maximal.toml:124:1: dependencies of the kind `registry` are not supported yet: the dependency "p:q" of component "storyteller" is >=0.1.0
+  help: download the component, and write its path: { path = "part.wasm" }
+tests/good/maximal.toml:126:1: dependencies of the kind `url` are not supported yet: the dependency "t:u" of component "storyteller" is https://example.com/u.wasm
+  help: download the component, and write its path: { path = "part.wasm" }

@@ -1,7 +1,9 @@
 //! A host on free ports, and clients for it.
 
 use super::workshop::Bench;
-use crate::{AppInfo, Drained, Handle, Limits, Listeners, Metrics, RouteEntry, RoutePath, Server};
+use crate::{
+    Answerer, AppInfo, Drained, FixedAnswer, Handle, Limits, Listeners, Metrics, RouteEntry, RoutePath, Server,
+};
 use bobbin_inference::Cause;
 use bobbin_release::{Declared, ReleaseId, Releases, Spec, Store};
 use bobbin_runtime::{BrokenAnswer, Call, Calls, Failure};
@@ -131,9 +133,7 @@ pub(super) fn entry<H>(route: &str, handler: H) -> RouteEntry<H> {
     RouteEntry {
         trigger_id: format!("trigger {route}").into(),
         route: RoutePath::Public(route.to_owned()),
-        component: "component".into(),
-        handler,
-        calls: Calls::default(),
+        answerer: Answerer::Component { id: "component".into(), handler, calls: Calls::default() },
     }
 }
 
@@ -145,6 +145,13 @@ impl Builder {
 
     pub(super) fn component(mut self, entry: RouteEntry<Fake>) -> Self {
         self.routes.push(entry);
+        self
+    }
+
+    pub(super) fn fixed(mut self, route: &str, answer: FixedAnswer) -> Self {
+        let trigger_id = format!("trigger {route}").into();
+        let route = RoutePath::Public(route.to_owned());
+        self.routes.push(RouteEntry { trigger_id, route, answerer: Answerer::Fixed(answer) });
         self
     }
 

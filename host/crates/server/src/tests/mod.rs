@@ -7,6 +7,7 @@ mod answers;
 mod bounds;
 mod calls;
 mod contract;
+mod fixed;
 mod host;
 mod routing;
 pub(crate) mod schema;

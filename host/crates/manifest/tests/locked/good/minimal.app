@@ -1,0 +1,84 @@
+App {
+    name: "locked",
+    version: "1.2.3",
+    description: "",
+    authors: [],
+    targets: [],
+    manifest: "<folder>/minimal.json",
+    root: "<folder>",
+    triggers: [
+        Trigger {
+            id: "http:/hello:hello",
+            kind: Http,
+            route: Path(
+                "/hello",
+            ),
+            handler: Component(
+                "hello",
+            ),
+            executor: Http,
+            components: {},
+            middleware: [],
+            place: Place {
+                line: 9,
+                column: 5,
+            },
+        },
+    ],
+    other_triggers: [],
+    trigger_settings: {},
+    components: {
+        "hello": Component {
+            id: "hello",
+            place: Place {
+                line: 20,
+                column: 5,
+            },
+            source: "<root>/good/files/app.wasm",
+            source_place: Place {
+                line: 24,
+                column: 19,
+            },
+            digest: None,
+            description: "",
+            ai_models: [],
+            allowed_outbound_hosts: [],
+            key_value_stores: [],
+            sqlite_databases: [],
+            environment: {},
+            variables: {},
+            files: [],
+            exclude_files: [],
+            build: None,
+            targets: None,
+            dependencies: [],
+            dependencies_inherit_configuration: None,
+            tool: {},
+            profiles: [],
+        },
+    },
+    variables: {},
+    bobbin: BobbinConfig {
+        repository: "<folder>/models",
+        limits: Limits {
+            max_in_flight: 64,
+            request: 120s,
+            grace: 5s,
+            body_bytes: 1048576,
+            guest_memory_bytes: 134217728,
+            account_bytes: 67108864,
+            guest_cpu: 30s,
+            drain: 30s,
+            mounted_files: 65536,
+            mounted_bytes: 1073741824,
+        },
+        reuse_instances: {},
+        releases: {},
+        overrides: {},
+    },
+    tool: {},
+    warnings: [],
+}
+
+warnings:
+

@@ -1,0 +1,187 @@
+//! `trigger-bobbin`, as Spin uses it. No Spin is needed: the tests do what `spin up` does, down to its environment.
+
+use anyhow::{Context, ensure};
+use bobbin_tests::{Locked, Result, TestHost, TestHostBuilder, bobbin, file_url, fixture_component, repository_root};
+use rustix::process::Signal;
+use serde_json::json;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use tempfile::TempDir;
+
+/// Spin's part: a folder for what it locks, and one in which the plugin is installed.
+struct Spin {
+    folder: TempDir,
+}
+
+impl Spin {
+    fn new() -> Result<Self> {
+        let folder = TempDir::new()?;
+        for name in ["plugins", "working", "app"] {
+            fs::create_dir(folder.path().join(name))?;
+        }
+        let plugin = folder.path().join("plugins/trigger-bobbin");
+        // Where a link cannot reach, a copy does.
+        if fs::hard_link(bobbin(), &plugin).is_err() {
+            fs::copy(bobbin(), &plugin)?;
+        }
+        Ok(Self { folder })
+    }
+
+    fn plugin(&self) -> PathBuf {
+        self.folder.path().join("plugins/trigger-bobbin")
+    }
+
+    fn app_dir(&self) -> PathBuf {
+        self.folder.path().join("app")
+    }
+
+    /// Locks the application and starts its trigger, as `spin up` does for a spin.toml.
+    fn up(&self, app: &Locked) -> Result<TestHostBuilder> {
+        let working = self.folder.path().join("working");
+        let locked = app.write(&working)?;
+        Ok(TestHost::plugin(&self.plugin())
+            .env("SPIN_LOCKED_URL", file_url(&locked))
+            .env("SPIN_WORKING_DIR", working)
+            .env("SPIN_LOCAL_APP_DIR", self.app_dir()))
+    }
+
+    /// Asks the plugin something, without an application.
+    fn ask(&self, question: &str) -> Result<std::process::Output> {
+        let output = Command::new(self.plugin()).arg(question).output()?;
+        ensure!(output.status.success(), "{question}: {}", String::from_utf8_lossy(&output.stderr));
+        Ok(output)
+    }
+}
+
+fn guest(name: &str) -> PathBuf {
+    repository_root().join("guest-components/target/wasm32-wasip2/release").join(name).with_extension("wasm")
+}
+
+fn app() -> Locked {
+    Locked::new("spun")
+        .component("reader", &fixture_component("reader"), json!({ "env": { "A": "b" } }))
+        .component("hello", &guest("hello"), json!({}))
+        .component("slow", &fixture_component("tally"), json!({}))
+        .trigger("bobbin", "reader-bobbin-trigger", json!({ "route": "/r/...", "component": "reader" }))
+        .trigger("bobbin", "slow-bobbin-trigger", json!({ "route": "/slow/...", "component": "slow" }))
+        .trigger("http", "hello-http-trigger", json!({ "route": "/hello", "component": "hello" }))
+        .trigger("redis", "redis-trigger1", json!({ "channel": "news", "component": "hello" }))
+}
+
+#[tokio::test]
+async fn spin_up_serves_the_triggers_of_our_type_and_leaves_the_others_to_their_plugins() -> Result {
+    let spin = Spin::new()?;
+    let host = spin.up(&app())?.start().await?;
+    assert_eq!(host.get("/r/env").await?.json()?["A"], "b");
+    assert_eq!(host.get("/hello").await?.status(), 404);
+    Ok(())
+}
+
+#[tokio::test]
+async fn models_are_where_the_spin_toml_is() -> Result {
+    let spin = Spin::new()?;
+    let models = spin.app_dir().join("models/storyteller");
+    fs::create_dir_all(&models)?;
+    copy(&repository_root().join("models/storyteller/1.0.0"), &models.join("1.0.0"))?;
+    let app = Locked::new("spun")
+        .settings("bobbin", json!({ "releases": { "story": "storyteller@1.0.0" } }))
+        .component("storyteller", &guest("storyteller"), json!({ "metadata": { "ai_models": ["story"] } }))
+        .trigger("bobbin", "storyteller-bobbin-trigger", json!({ "route": "/story", "component": "storyteller" }));
+    let host = spin.up(&app)?.start().await?;
+    let story = host.post_json("/story", &json!({ "prompt": "Once upon a time", "max_tokens": 4 })).await?;
+    assert_eq!((story.status(), story.header("bobbin-bundle")), (200, Some("storyteller@1.0.0")), "{}", story.text());
+    assert_eq!(host.workers()?.len(), 1, "the worker is the same executable by another name");
+    Ok(())
+}
+
+#[tokio::test]
+async fn sigterm_stops_it_after_the_requests_in_flight() -> Result {
+    let spin = Spin::new()?;
+    let mut host = spin.up(&app())?.start().await?;
+    let mut connection = host.connect().await?;
+    connection.send("GET /slow/sleep?ms=1500 HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await?;
+    host.metrics_when("the request runs", |metrics| metrics.sum("bobbin_http_requests_in_flight", &[]) >= 1.0).await?;
+    host.signal(host.pid()?, Signal::TERM)?;
+    let answer = connection.read_to_end().await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(host.ended().await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn one_ctrl_c_under_spin_comes_as_several_signals_and_cuts_nothing() -> Result {
+    let spin = Spin::new()?;
+    let mut host = spin.up(&app())?.start().await?;
+    let mut connection = host.connect().await?;
+    connection.send("GET /slow/sleep?ms=2500 HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").await?;
+    host.metrics_when("the request runs", |metrics| metrics.sum("bobbin_http_requests_in_flight", &[]) >= 1.0).await?;
+    // The terminal's to everybody in the foreground, then one by each Spin process above.
+    for signal in [Signal::INT, Signal::TERM, Signal::TERM] {
+        host.signal(host.pid()?, signal)?;
+    }
+    let answer = connection.read_to_end().await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert_eq!(host.ended().await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn spin_learns_which_options_there_are() -> Result {
+    let spin = Spin::new()?;
+    let metadata = spin.ask("--launch-metadata-only")?;
+    assert!(metadata.stdout.is_empty());
+    // All of standard error is JSON, or Spin cannot read it.
+    let json: serde_json::Value = serde_json::from_slice(&metadata.stderr)?;
+    let flags = json["all_flags"].as_array().context("a list of flags")?;
+    for long in ["--listen", "--state-dir", "--max-in-flight"] {
+        assert!(flags.iter().any(|flag| flag["long"] == long), "{long} is missing in {json}");
+    }
+    let help = spin.ask("--help-args-only")?;
+    let text = String::from_utf8(help.stdout)?;
+    assert!(text.contains("--listen <ADDR>") && text.contains("Bobbin Trigger Options"), "{text}");
+    assert!(!text.contains("Usage") && !text.contains("--help-args-only"), "{text}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_said_with_the_next_step() -> Result {
+    let spin = Spin::new()?;
+    let error = TestHost::plugin(&spin.plugin()).refused().await?;
+    assert!(error.contains("SPIN_LOCKED_URL is not set") && error.contains("bobbin up"), "{error}");
+    let error = spin.up(&app())?.env("SPIN_LOCKED_URL", "https://example.com/spin.lock").refused().await?;
+    assert!(error.contains("no URL of a file"), "{error}");
+    let none = Locked::new("spun").component("hello", &guest("hello"), json!({})).trigger(
+        "http",
+        "hello",
+        json!({ "route": "/hello", "component": "hello" }),
+    );
+    let error = spin.up(&none)?.refused().await?;
+    assert!(error.contains("no trigger of the type `bobbin`"), "{error}");
+    let error = spin.up(&app().with("must_understand", json!(["quantum"])))?.refused().await?;
+    assert!(error.contains("\"quantum\"") && error.contains("spin.lock:"), "{error}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn people_may_write_the_trigger_in_their_own_spin_toml() -> Result {
+    let text = "spin_manifest_version = 2\n[application]\nname = \"test\"\n\
+        [[trigger.bobbin]]\nroute = \"/hello\"\ncomponent = \"hello\"\n\
+        [[trigger.http]]\nroute = \"/other\"\ncomponent = \"hello\"\n\
+        [component.hello]\nsource = \"{root}/guest-components/target/wasm32-wasip2/release/hello.wasm\"\n";
+    let app = bobbin_tests::TestApp::new(text)?;
+    let host = TestHost::of(&app.manifest()).start().await?;
+    for path in ["/hello", "/other"] {
+        assert_eq!(host.get(path).await?.status(), 200, "{path}");
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Path) -> Result {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        fs::copy(entry.path(), to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
