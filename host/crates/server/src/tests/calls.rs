@@ -3,7 +3,7 @@
 use super::host::{Fake, Host, Pieces, get, text};
 use crate::{Answerer, RouteEntry, RoutePath};
 use bobbin_inference::Cause;
-use bobbin_runtime::{Call, Callee, Calls, Failure};
+use bobbin_runtime::{Application, Call, Callee, Calls, Failure};
 use futures::future::{join_all, poll_immediate};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Empty};
@@ -17,8 +17,8 @@ fn component(id: &str, route: RoutePath, calls: &[&str], fake: Fake) -> RouteEnt
 }
 
 /// What a component is told that asks another one.
-async fn ask(call: &Call, id: &str) -> String {
-    let Some(application) = &call.application else { return "it has nobody to ask".into() };
+async fn ask(application: Option<Arc<dyn Application>>, id: &str) -> String {
+    let Some(application) = application else { return "it has nobody to ask".into() };
     let body = Empty::new().map_err(|never| match never {}).boxed_unsync();
     let request = Request::get(format!("http://{id}.spin.internal/a/b?c=d")).body(body).unwrap();
     match application.call(Callee::Component(id.to_owned()), request).await {
@@ -34,7 +34,7 @@ async fn ask(call: &Call, id: &str) -> String {
 }
 
 fn asking(id: &'static str) -> Fake {
-    Fake::new(move |call| async move { Ok(Response::new(Pieces::of(ask(&call, id).await.leak()))) })
+    Fake::new(move |call| async move { Ok(Response::new(Pieces::of(ask(call.application, id).await.leak()))) })
 }
 
 #[tokio::test]
@@ -95,7 +95,7 @@ async fn calls_of_one_request_and_of_all_have_a_bound_and_give_their_places_back
     let front = Fake::new(move |call: Call| {
         let opened = Arc::clone(&opened);
         async move {
-            let mut all: Vec<_> = (0..5).map(|_| Box::pin(ask(&call, "back"))).collect();
+            let mut all: Vec<_> = (0..5).map(|_| Box::pin(ask(call.application.clone(), "back"))).collect();
             // The first ones wait, so what is over at once was refused.
             let mut told = Vec::new();
             for ask in &mut all {
