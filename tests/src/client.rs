@@ -83,9 +83,12 @@ impl Events {
             if let Some(end) = self.pending.windows(2).position(|pair| pair == b"\n\n") {
                 let event: Vec<u8> = self.pending.drain(..end + 2).collect();
                 let event = String::from_utf8(event)?;
-                let data =
-                    event.lines().find_map(|line| line.strip_prefix("data: ")).context("an event without data")?;
-                return Ok(Some(data.to_owned()));
+                // A comment is no event: servers send some so that a connection on which nothing comes is kept.
+                if event.lines().all(|line| line.is_empty() || line.starts_with(':')) {
+                    continue;
+                }
+                let data = event.lines().find_map(|line| line.strip_prefix("data: "));
+                return Ok(Some(data.with_context(|| format!("an event without data: {event:?}"))?.to_owned()));
             }
             match self.body.next().await {
                 Some(bytes) => self.pending.extend_from_slice(&bytes?),
