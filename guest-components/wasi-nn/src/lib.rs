@@ -22,7 +22,8 @@
 //! With the feature `http` (on by default) there are helpers for spin-sdk 7: [`http`] for requests, JSON
 //! answers and errors, and [`sse::respond`] for streamed ones. Without it the crate links beside spin-sdk 5.
 
-// The examples that component authors copy from are compiled with the crate's tests.
+// The examples that component authors copy from are compiled with the crate's tests, but for the one whose macro wants to
+// stand in a crate's root; guest-components/storyteller is that one.
 #[cfg(all(doctest, feature = "http"))]
 #[doc = include_str!("../../../docs/wasi-nn.md")]
 struct Contract;
