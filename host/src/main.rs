@@ -7,10 +7,12 @@ mod admin;
 mod banner;
 mod bundles;
 mod cli;
+mod kept;
 mod launcher;
 mod release;
 mod releases;
 mod up;
+mod variables;
 mod workshop;
 
 use anyhow::Context;

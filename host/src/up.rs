@@ -2,12 +2,15 @@
 
 use crate::banner;
 use crate::cli::Up;
+use crate::kept::Keeper;
 use crate::launcher::Workers;
 use crate::releases;
+use crate::variables;
 use anyhow::{Context, Result};
-use bobbin_manifest::{App, Route, Trigger};
+use bobbin_manifest::{App, Route, RuntimeConfigFile, Trigger};
 use bobbin_runtime::{ComponentSpec, Handler, Runtime, RuntimeConfig};
 use bobbin_server::{AppInfo, Limits, Listeners, Metrics, RouteEntry, RoutePath, Server};
+use bobbin_stores::variables::Variables;
 use bobbin_worker::supervisor::{Gpu, Search, Supervisor, SupervisorConfig};
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -27,24 +30,29 @@ pub(crate) fn run(args: &Up) -> Result<ExitCode> {
     for warning in &app.warnings {
         eprintln!("warning: {warning}");
     }
+    let config = args.runtime_config_file.as_deref().map(RuntimeConfigFile::load).transpose()?.unwrap_or_default();
+    let variables = variables::resolve(args, &app, &config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(serve(args, app));
+    let result = runtime.block_on(serve(args, app, &config, variables));
     // A bundle that is still being hashed is no reason to stay.
     runtime.shutdown_background();
     result
 }
 
-async fn serve(args: &Up, app: App) -> Result<ExitCode> {
+async fn serve(args: &Up, app: App, config: &RuntimeConfigFile, variables: Variables) -> Result<ExitCode> {
     let limits = limits(&app, args);
-    let state_dir = args.state_dir.clone().unwrap_or_else(|| app.root.join(".bobbin"));
+    let state_dir = args.state_dir.as_ref().or(config.state_dir.as_ref()).cloned();
+    let state_dir = state_dir.unwrap_or_else(|| app.root.join(".bobbin"));
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
     let search = gpu(args).await;
-    let config = SupervisorConfig { gpu: search.gpu.clone(), ..SupervisorConfig::default() };
-    let supervisor = Supervisor::new(config).context("no thread to start workers from")?;
+    let supervised = SupervisorConfig { gpu: search.gpu.clone(), ..SupervisorConfig::default() };
+    let supervisor = Supervisor::new(supervised).context("no thread to start workers from")?;
     let workers = Workers::new(supervisor, args.model_memory);
     // Before anything is built: another host may have the state.
     let releases =
         tokio::task::block_in_place(|| releases::open(&app, &state_dir, workers, Arc::clone(&metrics) as _))?;
+    let config_file = args.runtime_config_file.as_deref();
+    let keeper = tokio::task::block_in_place(|| Keeper::open(&app, config, config_file, variables, &state_dir))?;
     let runtime = Runtime::new(RuntimeConfig {
         instances: u32::try_from(limits.max_in_flight)?,
         reusing: u32::try_from(app.bobbin.reuse_instances.len())?,
@@ -52,7 +60,7 @@ async fn serve(args: &Up, app: App) -> Result<ExitCode> {
         guest_cpu: app.bobbin.limits.guest_cpu,
         cache: Some(cache_dir(&state_dir)),
     })?;
-    let handlers = tokio::task::block_in_place(|| load_components(&runtime, &app))?;
+    let handlers = tokio::task::block_in_place(|| load_components(&runtime, &app, args, &keeper))?;
     let info = AppInfo { name: app.name.clone(), version: Some(app.version.clone()) };
     let server = Server::new(info, routes(&app, &handlers), Arc::clone(&releases), metrics, limits)?;
 
@@ -110,12 +118,14 @@ fn cache_dir(state_dir: &Path) -> PathBuf {
     user.map_or_else(|| state_dir.join("components"), |user| user.join("bobbin").join("components"))
 }
 
-fn load_components(runtime: &Runtime, app: &App) -> Result<BTreeMap<String, Handler>> {
+fn load_components(runtime: &Runtime, app: &App, args: &Up, keeper: &Keeper) -> Result<BTreeMap<String, Handler>> {
     let load = |component: &bobbin_manifest::Component| {
+        let given = args.env.iter().cloned();
         let spec = ComponentSpec {
             id: component.id.to_string(),
             source: component.source.clone(),
-            environment: component.environment.clone(),
+            environment: component.environment.clone().into_iter().chain(given).collect(),
+            kept: keeper.of(component),
             reuse: app.bobbin.reuse_instances.contains(&component.id),
         };
         Ok((spec.id.clone(), runtime.load(&spec)?))

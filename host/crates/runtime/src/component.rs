@@ -4,6 +4,7 @@ use crate::background::Background;
 use crate::nn;
 use crate::reuse::{Idle, Instance};
 use crate::state::State;
+use bobbin_stores::Kept;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,6 +23,8 @@ pub struct ComponentSpec {
     pub source: PathBuf,
     /// Its environment variables.
     pub environment: BTreeMap<String, String>,
+    /// What it may know and keep.
+    pub kept: Kept,
     /// Whether its instances answer one request after another. What a guest keeps in its memory then meets the next
     /// request, whoever asks; so never with wasi-nn.
     pub reuse: bool,

@@ -6,6 +6,7 @@ use crate::cpu::EPOCH;
 use crate::handler::Handler;
 use crate::nn;
 use crate::reuse::{Idle, MOST_IDLE};
+use crate::spin;
 use crate::state::State;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -131,6 +132,7 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
     nn::add_to_linker(&mut linker)?;
+    spin::add_to_linker(&mut linker)?;
     Ok(linker)
 }
 

@@ -5,6 +5,7 @@ use crate::memory::MemoryLimit;
 use crate::nn::Nn;
 use crate::outbound::Outbound;
 use crate::output_log::{OutputLog, OutputOf, Stream};
+use crate::spin::Spin;
 use bobbin_inference::{Charge, OverAccount, RequestContext};
 use bobbin_release::Pins;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ pub(crate) struct State {
     table: ResourceTable,
     pub(crate) memory: MemoryLimit,
     pub(crate) nn: Nn,
+    pub(crate) spin: Spin,
     wasi: WasiCtx,
     http: WasiHttpCtx,
     outbound: Outbound,
@@ -57,6 +59,7 @@ impl State {
             table,
             memory: MemoryLimit::new(guest_memory),
             nn: Nn::new(Arc::clone(context), pins, NN_CAPACITY)?,
+            spin: Spin::new(spec.kept.clone(), Arc::clone(context)),
             wasi: wasi(spec, &request),
             http,
             outbound: Outbound { component: spec.id.clone() },
@@ -72,6 +75,7 @@ impl State {
     pub(crate) fn serve(&mut self, context: &Arc<RequestContext>, pins: Pins) -> Result<(), OverAccount> {
         self.wasi_charge = Some(charge_wasi(context)?);
         self.nn = Nn::new(Arc::clone(context), pins, NN_CAPACITY)?;
+        self.spin.serve(Arc::clone(context));
         self.request.set(context.id.as_str());
         Ok(())
     }
@@ -80,6 +84,7 @@ impl State {
     pub(crate) fn rest(&mut self) {
         self.wasi_charge = None;
         self.nn.rest();
+        self.spin.rest();
     }
 }
 
