@@ -25,6 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub struct TestHostBuilder {
     manifest: PathBuf,
     args: Vec<String>,
+    environment: Vec<(String, String)>,
     log_filter: Option<String>,
     state: Option<PathBuf>,
     /// The host's executable.
@@ -55,6 +56,13 @@ impl TestHostBuilder {
     #[must_use]
     pub fn arg(mut self, arg: &str) -> Self {
         self.args.push(arg.to_owned());
+        self
+    }
+
+    /// One more variable of the host's environment.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -161,6 +169,7 @@ impl TestHostBuilder {
         command.args(words).arg("up").arg("-f").arg(&self.manifest).arg("--state-dir").arg(state);
         command.args(["--listen", &app.to_string(), "--admin-listen", &admin.to_string()]);
         command.args(&self.args).stdin(Stdio::null()).kill_on_drop(true);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         if let Some(filter) = &self.log_filter {
             command.env("BOBBIN_LOG", filter);
         }
@@ -194,6 +203,7 @@ impl TestHost {
             manifest: manifest.to_owned(),
             executable: bobbin(),
             args: Vec::new(),
+            environment: Vec::new(),
             log_filter: None,
             state: None,
             wrapper: Vec::new(),
