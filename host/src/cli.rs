@@ -2,6 +2,7 @@
 
 use crate::bundles::BundleArg;
 use crate::release::ReleaseArgs;
+use crate::variables::{VariableArg, environment_variable};
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -69,6 +70,15 @@ pub(crate) struct Serve {
     /// Layers of each model that a GPU computes, where a worker for one is installed; 0 for none [default: as many as fit]
     #[arg(long, value_name = "N")]
     pub(crate) gpu_layers: Option<u32>,
+    /// Where variables, key-value stores and SQLite databases are, in the form of Spin's runtime-config.toml
+    #[arg(long, value_name = "FILE", env = "RUNTIME_CONFIG_FILE")]
+    pub(crate) runtime_config_file: Option<PathBuf>,
+    /// The value of a variable: NAME=VALUE, NAME=@FILE, @FILE.json or @FILE.toml; may be given several times
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) variable: Vec<VariableArg>,
+    /// An environment variable for all components; may be given several times
+    #[arg(short = 'e', long, value_name = "NAME=VALUE", value_parser = environment_variable)]
+    pub(crate) env: Vec<(String, String)>,
 }
 
 /// What Spin asks of a trigger.

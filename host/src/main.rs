@@ -8,12 +8,14 @@ mod banner;
 mod bundles;
 mod cli;
 mod hosts;
+mod kept;
 mod launcher;
 mod open_files;
 mod release;
 mod releases;
 mod trigger;
 mod up;
+mod variables;
 mod workshop;
 
 use anyhow::Context;

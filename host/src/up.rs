@@ -3,14 +3,17 @@
 use crate::banner;
 use crate::cli::{Serve, Up};
 use crate::hosts;
+use crate::kept::Keeper;
 use crate::launcher::Workers;
 use crate::open_files;
 use crate::releases;
+use crate::variables;
 use anyhow::{Context, Result};
 use bobbin_loader::{Mount, Size, Unit};
-use bobbin_manifest::{App, Handler as Answers, Route, Trigger};
+use bobbin_manifest::{App, Handler as Answers, Route, RuntimeConfigFile, Trigger};
 use bobbin_runtime::{ComponentSpec, Folder, Handler, InstanceSize, OutboundConfig, Runtime, RuntimeConfig};
 use bobbin_server::{Answerer, AppInfo, FixedAnswer, Limits, Listeners, Metrics, RouteEntry, RoutePath, Server};
+use bobbin_stores::variables::Variables;
 use bobbin_worker::supervisor::{Gpu, Search, Supervisor, SupervisorConfig};
 use futures::FutureExt;
 use std::collections::BTreeMap;
@@ -44,23 +47,34 @@ pub(crate) fn start(args: &Serve, app: &App, again: Again) -> Result<ExitCode> {
     for warning in &app.warnings {
         eprintln!("warning: {warning}");
     }
+    let config = args.runtime_config_file.as_deref().map(RuntimeConfigFile::load).transpose()?.unwrap_or_default();
+    let variables = variables::resolve(args, app, &config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(serve(args, app, again));
+    let result = runtime.block_on(serve(args, app, &config, variables, again));
     // A bundle that is still being hashed is no reason to stay.
     runtime.shutdown_background();
     result
 }
 
-async fn serve(args: &Serve, app: &App, again: Again) -> Result<ExitCode> {
+async fn serve(
+    args: &Serve,
+    app: &App,
+    config: &RuntimeConfigFile,
+    variables: Variables,
+    again: Again,
+) -> Result<ExitCode> {
     let limits = limits(app, args);
-    let state_dir = args.state_dir.clone().unwrap_or_else(|| app.root.join(".bobbin"));
+    let state_dir = args.state_dir.as_ref().or(config.state_dir.as_ref()).cloned();
+    let state_dir = state_dir.unwrap_or_else(|| app.root.join(".bobbin"));
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
     let search = gpu(args).await;
-    let config = SupervisorConfig { gpu: search.gpu.clone(), ..SupervisorConfig::default() };
-    let supervisor = Supervisor::new(config).context("no thread to start workers from")?;
+    let supervised = SupervisorConfig { gpu: search.gpu.clone(), ..SupervisorConfig::default() };
+    let supervisor = Supervisor::new(supervised).context("no thread to start workers from")?;
     let workers = Workers::new(supervisor, args.model_memory);
     // Before anything is built: another host may have the state.
     let releases = tokio::task::block_in_place(|| releases::open(app, &state_dir, workers, Arc::clone(&metrics) as _))?;
+    let config_file = args.runtime_config_file.as_deref();
+    let keeper = tokio::task::block_in_place(|| Keeper::open(app, config, config_file, variables, &state_dir))?;
     let units = tokio::task::block_in_place(|| bobbin_loader::load(app, &state_dir))?;
     open_files::allow(&units, &limits);
     let runtime = Runtime::new(RuntimeConfig {
@@ -74,7 +88,7 @@ async fn serve(args: &Serve, app: &App, again: Again) -> Result<ExitCode> {
         outbound: OutboundConfig::default(),
     })?;
     let routes = tokio::task::block_in_place(|| {
-        let handlers = load_components(&runtime, app, &units)?;
+        let handlers = load_components(&runtime, app, &units, &args.env, &keeper)?;
         routes(app, &units, &handlers)
     })?;
     // Compiled, nobody needs the bytes any more.
@@ -151,15 +165,23 @@ fn greatest(units: &[Unit]) -> InstanceSize {
     InstanceSize { core_instances, memories, tables }
 }
 
-fn load_components(runtime: &Runtime, app: &App, units: &[Unit]) -> Result<BTreeMap<String, Handler>> {
+/// `given` are environment variables for all of them.
+fn load_components(
+    runtime: &Runtime,
+    app: &App,
+    units: &[Unit],
+    given: &[(String, String)],
+    keeper: &Keeper,
+) -> Result<BTreeMap<String, Handler>> {
     let folder = |mount: &Mount| Folder { host: mount.host.clone(), guest: mount.guest.clone() };
     let load = |unit: &Unit| {
         let component = app.components.get(&unit.component).context("every unit has a component")?;
         let spec = ComponentSpec {
             id: component.id.to_string(),
             source: component.source.clone(),
-            environment: component.environment.clone(),
-            allowed_outbound_hosts: hosts::resolve(component, |name| app.variables.get(name)?.default.clone()),
+            environment: component.environment.clone().into_iter().chain(given.iter().cloned()).collect(),
+            allowed_outbound_hosts: hosts::resolve(component, |template| keeper.render(template)),
+            kept: keeper.of(component),
             folders: unit.mounts.iter().map(folder).collect(),
             reuse: reuses(app, unit),
         };

@@ -48,16 +48,11 @@ fn up_arguments(arguments: Vec<OsString>) -> Vec<OsString> {
     all
 }
 
-/// Becomes the test runner, with the variable `required` set to 1. Returns only if that fails.
-pub(crate) fn test(
-    project: &Project,
-    progress: &Progress,
-    arguments: Vec<OsString>,
-    required: Option<&str>,
-) -> Failure {
+/// Becomes the test runner, with the variables `required` set to 1. Returns only if that fails.
+pub(crate) fn test(project: &Project, progress: &Progress, arguments: Vec<OsString>, required: &[&str]) -> Failure {
     progress.stage("building and running the tests");
     required
-        .into_iter()
+        .iter()
         .fold(Step::cargo(), |step, name| step.env(name, "1"))
         .within(project.root())
         .env(BOBBIN_BIN, project.bobbin())

@@ -12,6 +12,7 @@ mod plugin;
 mod prerequisites;
 mod process;
 mod project;
+mod servers;
 mod synthesize;
 
 use std::process::ExitCode;
@@ -47,15 +48,16 @@ fn run() -> Result<(), Failure> {
         }
         Task::Test(arguments) => {
             prerequisites::for_testing(&progress)?;
-            test(&project, &progress, arguments, None)
+            test(&project, &progress, arguments, &[])
         }
         Task::Ci => {
             prerequisites::for_testing(&progress)?;
             prerequisites::for_checking(&progress)?;
             // First, since what cannot be tested here should be known before the checks have taken their minutes.
-            let required = mounts::required(&progress)?;
+            let required = [mounts::required(&progress)?, servers::required(&progress)?];
+            let required: Vec<&str> = required.into_iter().flatten().collect();
             checks::all(&project, &progress)?;
-            test(&project, &progress, Vec::new(), required)
+            test(&project, &progress, Vec::new(), &required)
         }
         Task::Bench { name, arguments } => {
             let names = arguments::chosen_benches(name, project.benches()?)?;
@@ -85,7 +87,7 @@ fn test(
     project: &Project,
     progress: &Progress,
     arguments: Vec<std::ffi::OsString>,
-    required: Option<&str>,
+    required: &[&str],
 ) -> Result<(), Failure> {
     guests::build(project, progress)?;
     guests::build_fixtures(project, progress)?;

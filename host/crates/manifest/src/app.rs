@@ -105,6 +105,16 @@ impl App {
         ManifestErrors::one(problem.located(&Arc::from(self.manifest.as_path()), Some(place)))
     }
 
+    /// As [`App::problem_at`], for any number of problems.
+    ///
+    /// # Errors
+    /// When there are any.
+    pub fn problems_at(&self, problems: Vec<(Place, Problem)>) -> Result<(), ManifestErrors> {
+        let file: Arc<Path> = Arc::from(self.manifest.as_path());
+        let located = problems.into_iter().map(|(place, problem)| problem.located(&file, Some(place)));
+        ManifestErrors::unless_empty(located.collect())
+    }
+
     /// Makes the application. Nothing is wrong in the document any more, so nothing is left out.
     pub(crate) fn assemble(document: Document, file: &Path, root: PathBuf, warnings: Vec<Problem>) -> Self {
         let application = document.application;

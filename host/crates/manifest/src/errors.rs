@@ -26,6 +26,8 @@ pub enum ProblemKind {
     Duplicate,
     /// A model grant and the releases do not fit together.
     Release,
+    /// A variable has no value that could be used.
+    Variable,
     /// A file that the manifest names is not there.
     File,
     /// Correct, but this version of Bobbin cannot run it.
@@ -175,6 +177,8 @@ impl Error for ManifestErrors {
 #[derive(Debug)]
 pub(crate) struct Findings<'t> {
     file: Arc<Path>,
+    /// What messages call the whole of it.
+    document: &'static str,
     lines: Lines<'t>,
     errors: std::cell::RefCell<Vec<Problem>>,
     warnings: std::cell::RefCell<Vec<Problem>>,
@@ -182,7 +186,16 @@ pub(crate) struct Findings<'t> {
 
 impl<'t> Findings<'t> {
     pub(crate) fn new(text: &'t str, file: Arc<Path>) -> Self {
-        Self { file, lines: Lines::new(text), errors: Vec::new().into(), warnings: Vec::new().into() }
+        Self::of("manifest", text, file)
+    }
+
+    /// Of another file than a manifest.
+    pub(crate) fn of(document: &'static str, text: &'t str, file: Arc<Path>) -> Self {
+        Self { file, document, lines: Lines::new(text), errors: Vec::new().into(), warnings: Vec::new().into() }
+    }
+
+    pub(crate) fn document(&self) -> &'static str {
+        self.document
     }
 
     pub(crate) fn error(&self, place: Place, problem: Problem) {

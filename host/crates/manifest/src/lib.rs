@@ -5,6 +5,8 @@
 //! `document` and its parts say which keys there are, `checks` and `grants` hold one part against
 //! another, `files` looks up what the manifest names. All of them go on after a problem, so that one run
 //! shows everything; an [`App`] exists only when nothing was found.
+//!
+//! `runtime_config` reads the other file that Spin has, what a host rather than an application says, in the same way.
 
 #![forbid(unsafe_code)]
 
@@ -31,6 +33,7 @@ mod place;
 mod reader;
 mod releases;
 mod routes;
+mod runtime_config;
 mod settings;
 mod source;
 mod suggest;
@@ -53,6 +56,7 @@ pub use names::{ComponentId, GraphName, NameError, TriggerId, VariableName};
 pub use place::Place;
 pub use releases::{BundleRef, BundleRefError, DEFAULT_DRAIN, DeclarationDigest, DeclaredRelease};
 pub use routes::Route;
+pub use runtime_config::{KeyValueBackend, RuntimeConfigFile, SqliteBackend, VariablesProvider};
 pub use settings::{Policy, PolicyError, Sticky, StickyError};
 pub use template::{Template, TemplateError};
 pub use trigger::{Handler, OtherTrigger, Trigger, TriggerKind};

@@ -225,7 +225,7 @@ fn text(file: &Arc<Path>) -> Result<String, ManifestErrors> {
 
 /// Reports what is no TOML. What follows a mistake on its line follows from it, and so do the keys of a table
 /// that stands there twice.
-fn syntax(mistakes: &[toml::de::Error], found: &Findings<'_>) {
+pub(crate) fn syntax(mistakes: &[toml::de::Error], found: &Findings<'_>) {
     let (mut last_line, mut repeated) = (0, false);
     for mistake in mistakes {
         let place = found.place(mistake.span().map_or(0, |span| span.start));

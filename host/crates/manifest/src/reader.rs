@@ -179,7 +179,7 @@ impl<'a> Table<'a> {
         let node = self.get(key);
         if node.is_none() {
             let what = match self.name.as_str() {
-                "" => format!("the manifest has no `{key}`"),
+                "" => format!("the {} has no `{key}`", self.found.document()),
                 name => format!("`{name}` has no `{key}`"),
             };
             self.found.schema(self.place, what, format!("add it, for example: {example}"));
@@ -239,7 +239,7 @@ impl<'a> Table<'a> {
             }
             let place = self.found.place(key.span().start);
             let inside = match self.name.as_str() {
-                "" => "at the top of the manifest".to_owned(),
+                "" => format!("at the top of the {}", self.found.document()),
                 parent => format!("in `{parent}`"),
             };
             let help = suggest::help_for(name, self.asked.iter().copied(), "remove it");

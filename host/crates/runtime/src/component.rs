@@ -8,6 +8,7 @@ use crate::reuse::{Idle, Instance};
 use crate::state::State;
 use crate::stubs;
 use bobbin_manifest::HostError;
+use bobbin_stores::Kept;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -30,6 +31,8 @@ pub struct ComponentSpec {
     pub allowed_outbound_hosts: Vec<String>,
     /// The folders that it may read.
     pub folders: Vec<Folder>,
+    /// What it may know and keep.
+    pub kept: Kept,
     /// Whether its instances answer one request after another. What a guest keeps in its memory then meets the next
     /// request, whoever asks; so never with models.
     pub reuse: bool,

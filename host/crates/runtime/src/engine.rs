@@ -8,6 +8,7 @@ use crate::llm;
 use crate::nn;
 use crate::outbound::{self, Client, OutboundConfig, Rules};
 use crate::reuse::{Idle, MOST_IDLE};
+use crate::spin;
 use crate::state::State;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -172,6 +173,7 @@ fn linker(engine: &Engine) -> wasmtime::Result<Linker<State>> {
     nn::add_to_linker(&mut linker)?;
     llm::add_to_linker(&mut linker)?;
     outbound::spin::add_to_linker(&mut linker)?;
+    spin::add_to_linker(&mut linker)?;
     Ok(linker)
 }
 

@@ -22,6 +22,7 @@ mod nn;
 mod outbound;
 mod output_log;
 mod reuse;
+mod spin;
 mod state;
 mod store_task;
 mod stubs;

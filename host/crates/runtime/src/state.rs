@@ -6,6 +6,7 @@ use crate::memory::MemoryLimit;
 use crate::nn::Nn;
 use crate::outbound::Outbound;
 use crate::output_log::{OutputLog, OutputOf, Stream};
+use crate::spin::Spin;
 use bobbin_inference::{Charge, OverAccount, RequestContext};
 use bobbin_release::Pins;
 use std::sync::Arc;
@@ -40,6 +41,7 @@ pub(crate) struct State {
     table: ResourceTable,
     pub(crate) memory: MemoryLimit,
     pub(crate) nn: Nn,
+    pub(crate) spin: Spin,
     wasi: WasiCtx,
     http: WasiHttpCtx,
     outbound: Outbound,
@@ -75,6 +77,7 @@ impl State {
             table,
             memory: MemoryLimit::new(component.guest_memory),
             nn: Nn::new(Arc::clone(context), pins, NN_CAPACITY)?,
+            spin: Spin::new(spec.kept.clone(), Arc::clone(context)),
             wasi: wasi(spec, &request)?,
             http,
             outbound: Outbound::new(&spec.id, (&component.rules, &component.client), context, application),
@@ -97,6 +100,7 @@ impl State {
         self.wasi_charge = Some(context.account.charge(self.wasi_bytes)?);
         self.outbound.serve(context, application);
         self.nn = Nn::new(Arc::clone(context), pins, NN_CAPACITY)?;
+        self.spin.serve(Arc::clone(context));
         self.request.set(context.id.as_str());
         Ok(())
     }
@@ -106,6 +110,7 @@ impl State {
         self.wasi_charge = None;
         self.nn.rest();
         self.outbound.rest();
+        self.spin.rest();
     }
 
     pub(crate) fn outbound(&mut self) -> &mut Outbound {

@@ -9,17 +9,26 @@ use wasmtime::component::{Component, InstancePre, Linker, LinkerInstance, Resour
 
 /// What the host supplies itself. A component that asks more of these than they have is refused: half an interface would
 /// be worse than none.
-const SUPPLIED: [&str; 10] = [
+const SUPPLIED: [&str; 19] = [
     "wasi:cli/",
     "wasi:clocks/",
+    "wasi:config/",
     "wasi:filesystem/",
     "wasi:http/",
     "wasi:io/",
+    "wasi:keyvalue/",
     "wasi:nn/",
     "wasi:random/",
     "wasi:sockets/",
+    "fermyon:spin/config",
     "fermyon:spin/http",
+    "fermyon:spin/key-value",
     "fermyon:spin/llm",
+    "fermyon:spin/sqlite",
+    "fermyon:spin/variables",
+    "spin:key-value/",
+    "spin:sqlite/",
+    "spin:variables/",
 ];
 /// Cases of errors that fit, the best one first.
 const CASES: [&str; 8] =

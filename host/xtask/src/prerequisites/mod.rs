@@ -6,6 +6,7 @@ mod rust;
 
 use crate::guests::{MODULE_TARGET, TARGET};
 use crate::process::{Failure, Progress};
+use crate::servers;
 use machine::{Machine, Need};
 use packages::{Family, Rights};
 
@@ -20,6 +21,7 @@ pub(crate) fn for_building(progress: &Progress) -> Result<(), Failure> {
 pub(crate) fn for_testing(progress: &Progress) -> Result<(), Failure> {
     for_building(progress)?;
     rust::ensure_target(MODULE_TARGET, progress)?;
+    redis(progress)?;
     rust::ensure_test_runner(progress)
 }
 
@@ -51,6 +53,17 @@ fn system(progress: &Progress) -> Result<(), Failure> {
         format!("{} installed, and still missing:\n{}", packages.join(", "), listed(&still)),
         "for a library in an unusual place set LIBCLANG_PATH to its folder; else check PATH",
     ))
+}
+
+/// The server that the tests of key-value stores start. Without it they are skipped, so only what needs no question is
+/// done.
+fn redis(progress: &Progress) -> Result<(), Failure> {
+    let rights = Rights::here();
+    if servers::has_redis() || Family::here()? != Family::Debian || !rights.suffice() {
+        return Ok(());
+    }
+    progress.stage(&format!("installing {} (apt-get, {})", servers::REDIS, rights.shown()));
+    install(&[servers::REDIS], rights, progress)
 }
 
 /// Nothing can be installed from here: the one line that a person runs.

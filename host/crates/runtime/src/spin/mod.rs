@@ -1,0 +1,66 @@
+//! Spin's interfaces for what components know and keep, on the crate `bobbin-stores`.
+//!
+//! There is one trait implementation for each version of each interface, with bindings of its own; what they share is
+//! in the module of the interface. Unversioned interfaces are those of Spin 1.
+
+#![allow(unreachable_pub, reason = "the generated bindings re-export the types of resources")]
+
+mod key_value;
+mod sqlite;
+mod variables;
+
+use crate::state::State;
+use bobbin_inference::RequestContext;
+use bobbin_stores::Kept;
+use bobbin_stores::sqlite::Connection;
+use std::sync::{Arc, Weak};
+use tokio::sync::Semaphore;
+use wasmtime::component::{HasData, Linker, ResourceTable};
+
+/// Handles that a guest may hold at once; what each costs is charged to the request's account besides.
+const CAPACITY: usize = 1024;
+
+/// One store's share of what components know and keep.
+pub(crate) struct Spin {
+    kept: Kept,
+    context: Arc<RequestContext>,
+    table: ResourceTable,
+    /// The connections in `table`.
+    connections: Vec<Weak<Connection>>,
+    /// Whose statement runs, of all that the request has.
+    turn: Arc<Semaphore>,
+}
+
+struct HasSpin;
+
+impl HasData for HasSpin {
+    type Data<'a> = &'a mut Spin;
+}
+
+fn spin(state: &mut State) -> &mut Spin {
+    &mut state.spin
+}
+
+impl Spin {
+    pub(crate) fn new(kept: Kept, context: Arc<RequestContext>) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(CAPACITY);
+        Self { kept, context, table, connections: Vec::new(), turn: Arc::new(Semaphore::new(1)) }
+    }
+
+    /// Takes up the next request. A guest may use what it opened for the one before.
+    pub(crate) fn serve(&mut self, context: Arc<RequestContext>) {
+        self.context = context;
+    }
+
+    /// Undoes transactions that the request has left open: they keep others from writing.
+    pub(crate) fn rest(&mut self) {
+        self.connections.iter().filter_map(Weak::upgrade).for_each(|connection| connection.close());
+    }
+}
+
+pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
+    key_value::add_to_linker(linker)?;
+    sqlite::add_to_linker(linker)?;
+    variables::add_to_linker(linker)
+}

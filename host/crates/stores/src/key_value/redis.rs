@@ -1,0 +1,206 @@
+//! Stores on a Redis server: each key there is a key here, without any prefix, as in Spin.
+//!
+//! All requests share one connection, on which any number of commands are under way. It is made with the first command
+//! and again after it broke.
+
+use super::{Answer, Cursor, Found, Page, Store, StoreError};
+use crate::charged::Charged;
+use bobbin_inference::{Account, Charge};
+use futures::FutureExt;
+use futures::future::try_join_all;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{Client, Cmd, FromRedisValue, RedisError, Value, cmd};
+use std::fmt;
+use std::time::Duration;
+
+/// How long a connection may take to be made, and an answer to come. Requests have deadlines besides.
+const CONNECTING: Duration = Duration::from_secs(3);
+const ANSWERING: Duration = Duration::from_secs(30);
+/// Times that a broken connection is made again before a command fails.
+const RETRIES: usize = 1;
+
+/// What is charged before a value's length is known.
+const SHORT_BYTES: u64 = 16 << 10;
+/// What an entry of a list costs besides its bytes.
+const ENTRY_BYTES: usize = 64;
+/// Keys that the server looks at for one page.
+const PAGE: usize = 256;
+
+/// The value, or its length where it is longer than what there is room for.
+const GET: &str = "local value = redis.call('GET', KEYS[1])
+    if value and #value > tonumber(ARGV[1]) then return #value end
+    return value";
+/// Sets the third argument where the value is the second, or absent if the first is 0.
+const SWAP: &str = "local value = redis.call('GET', KEYS[1])
+    if (ARGV[1] == '1' and value == ARGV[2]) or (ARGV[1] == '0' and not value) then
+        redis.call('SET', KEYS[1], ARGV[3])
+        return 1
+    end
+    return 0";
+
+/// A server's address that cannot be used. The address may have a password, so it is not repeated.
+#[derive(Debug, thiserror::Error)]
+#[error("this is no address of a Redis server that can be used; write redis://[:password@]host[:port][/number]")]
+pub struct AddressError(#[source] RedisError);
+
+/// A store on a server.
+#[derive(Clone)]
+pub struct RedisStore {
+    connection: ConnectionManager,
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore").finish_non_exhaustive()
+    }
+}
+
+impl RedisStore {
+    /// The store at an address, such as `redis://127.0.0.1:6379/0`. Nothing is sent yet; there must be a tokio runtime.
+    ///
+    /// # Errors
+    /// When it is no address.
+    pub fn at(url: &str) -> Result<Self, AddressError> {
+        let config = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(CONNECTING))
+            .set_response_timeout(Some(ANSWERING))
+            .set_number_of_retries(RETRIES);
+        let client = Client::open(url).map_err(AddressError)?;
+        let connection = ConnectionManager::new_lazy_with_config(client, config).map_err(AddressError)?;
+        Ok(Self { connection })
+    }
+
+    async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, StoreError> {
+        Ok(command.query_async(&mut self.connection.clone()).await?)
+    }
+
+    /// A value is charged before the server sends it.
+    async fn read(&self, key: &str, account: &Account) -> Result<Found, StoreError> {
+        let mut charge = account.charge(SHORT_BYTES)?;
+        loop {
+            let mut get = cmd("EVAL");
+            get.arg(GET).arg(1).arg(key).arg(charge.bytes());
+            match self.ask(&get).await? {
+                Value::Nil => return Ok(None),
+                Value::BulkString(value) => return Ok(Some(held(value, charge)?)),
+                // It may have grown again when the answer to the next question is made.
+                Value::Int(length) => charge.resize(u64::try_from(length).unwrap_or(u64::MAX))?,
+                other => return Err(StoreError::Unexpected(format!("{:.100}", format!("{other:?}")))),
+            }
+        }
+    }
+}
+
+fn held(value: Vec<u8>, mut charge: Charge) -> Result<Charged<Vec<u8>>, StoreError> {
+    charge.resize((value.len() + ENTRY_BYTES) as u64)?;
+    Ok(Charged::new(value, charge))
+}
+
+impl Store for RedisStore {
+    fn get(&self, key: String, account: &Account) -> Answer<'_, Found> {
+        let account = account.clone();
+        async move { self.read(&key, &account).await }.boxed()
+    }
+
+    fn set(&self, key: String, value: Vec<u8>) -> Answer<'_, ()> {
+        async move { self.ask(cmd("SET").arg(key).arg(value)).await }.boxed()
+    }
+
+    fn delete(&self, key: String) -> Answer<'_, ()> {
+        async move { self.ask(cmd("DEL").arg(key)).await }.boxed()
+    }
+
+    fn exists(&self, key: String) -> Answer<'_, bool> {
+        async move { self.ask(cmd("EXISTS").arg(key)).await }.boxed()
+    }
+
+    fn keys(&self, from: Option<Cursor>, account: &Account) -> Answer<'_, Page> {
+        let account = account.clone();
+        let at = match from {
+            Some(Cursor::At(at)) => at,
+            // The other kind belongs to other stores.
+            Some(Cursor::After(_)) | None => 0,
+        };
+        async move {
+            let (next, keys): (u64, Vec<Vec<u8>>) = self.ask(cmd("SCAN").arg(at).arg("COUNT").arg(PAGE)).await?;
+            let bytes = keys.iter().map(|key| key.len() + ENTRY_BYTES).sum::<usize>();
+            let charge = account.charge(bytes as u64)?;
+            let keys = keys.into_iter().map(|key| String::from_utf8(key).or(Err(StoreError::NoText)));
+            let keys = Charged::new(keys.collect::<Result<_, _>>()?, charge);
+            Ok(Page { keys, next: (next != 0).then_some(Cursor::At(next)) })
+        }
+        .boxed()
+    }
+
+    fn get_many(&self, keys: Vec<String>, account: &Account) -> Answer<'_, Vec<(String, Found)>> {
+        let account = account.clone();
+        async move {
+            let values = try_join_all(keys.iter().map(|key| self.read(key, &account))).await?;
+            Ok(keys.into_iter().zip(values).collect())
+        }
+        .boxed()
+    }
+
+    fn set_many(&self, pairs: Vec<(String, Vec<u8>)>) -> Answer<'_, ()> {
+        async move {
+            let mut set = cmd("MSET");
+            pairs.iter().for_each(|(key, value)| {
+                set.arg(key).arg(value.as_slice());
+            });
+            // The server wants at least one.
+            if pairs.is_empty() { Ok(()) } else { self.ask(&set).await }
+        }
+        .boxed()
+    }
+
+    fn delete_many(&self, keys: Vec<String>) -> Answer<'_, ()> {
+        async move { if keys.is_empty() { Ok(()) } else { self.ask(cmd("DEL").arg(&keys)).await } }.boxed()
+    }
+
+    /// Numbers are text, as Redis has them.
+    fn increment(&self, key: String, delta: i64) -> Answer<'_, i64> {
+        async move {
+            self.ask(cmd("INCRBY").arg(key).arg(delta)).await.map_err(|error| match error {
+                StoreError::Redis(error) if error.to_string().contains("not an integer") => StoreError::NoNumber,
+                StoreError::Redis(error) if error.to_string().contains("overflow") => StoreError::Overflow,
+                error => error,
+            })
+        }
+        .boxed()
+    }
+
+    fn swap(&self, key: String, old: Option<Vec<u8>>, new: Vec<u8>) -> Answer<'_, bool> {
+        async move {
+            let mut swap = cmd("EVAL");
+            swap.arg(SWAP).arg(1).arg(key).arg(i64::from(old.is_some())).arg(old.unwrap_or_default()).arg(new);
+            self.ask(&swap).await
+        }
+        .boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_is_none_is_refused_without_showing_it() {
+        for url in
+            ["hunter2", "http://hunter2@localhost", "redis://:hunter2@localhost:port", "rediss://:hunter2@localhost"]
+        {
+            let error = RedisStore::at(url).map(drop);
+            let error = error.unwrap_err();
+            assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
+        }
+        let store = RedisStore::at("redis://:hunter2@127.0.0.1:1/3").unwrap();
+        assert!(!format!("{store:?}").contains("hunter2"));
+    }
+
+    #[tokio::test]
+    async fn a_server_that_is_not_there_is_an_error_and_no_wait() {
+        let store = RedisStore::at("redis://127.0.0.1:1").unwrap();
+        let account = Account::new(1 << 20);
+        assert!(matches!(store.get("k".into(), &account).await, Err(StoreError::Redis(_))));
+        assert_eq!(account.held(), 0);
+    }
+}

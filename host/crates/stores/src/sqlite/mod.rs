@@ -1,0 +1,176 @@
+//! SQLite databases of components.
+//!
+//! Each connection that a component opens is one of its own, on the file of its database and on nothing else. A query
+//! runs on a thread that may block, for as long as its request has time, and what it answers fits into the request's
+//! account.
+
+mod error;
+mod guard;
+mod query;
+
+pub use error::SqliteError;
+pub use query::{Bounds, Rows, Value};
+
+use crate::charged::Charged;
+use crate::key_value::OpenError;
+use parking_lot::Mutex;
+use query::Interrupt;
+use rusqlite::OpenFlags;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Once};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::timeout_at;
+
+/// Queries of one database at once.
+const QUERIES: usize = 8;
+/// How long a statement waits for another connection's transaction, at most.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes that SQLite may hold in memory in this process, whoever asks: what a single query computes with is not seen by
+/// any account.
+const HEAP_BYTES: i64 = 512 << 20;
+/// What one connection keeps of its database in memory, in KiB; negative because that is how SQLite tells it from pages.
+const CACHE_KIB: i64 = -1024;
+
+static HEAP_LIMIT: Once = Once::new();
+
+/// The database behind a label.
+#[derive(Debug)]
+pub struct Database {
+    /// The file; none for memory alone.
+    path: Option<PathBuf>,
+    queries: Arc<Semaphore>,
+    /// Keeps the write-ahead log open: whoever closes a file's last connection has to clean up.
+    _anchor: Option<Mutex<rusqlite::Connection>>,
+}
+
+impl Database {
+    /// A database in a file, which is made with its folder where it is absent. Blocking.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub fn open(path: &Path) -> Result<Arc<Self>, OpenError> {
+        if let Some(folder) = path.parent() {
+            let failed = |source| OpenError::Folder { folder: folder.to_owned(), source };
+            std::fs::create_dir_all(folder).map_err(failed)?;
+        }
+        let anchor = connect(Some(path)).and_then(|connection| {
+            connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
+            Ok(connection)
+        });
+        let anchor = anchor.map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })?;
+        Ok(Self::of(Some(path.to_owned()), Some(Mutex::new(anchor))))
+    }
+
+    /// Databases that end with their connection; each connection has its own.
+    pub fn in_memory() -> Arc<Self> {
+        Self::of(None, None)
+    }
+
+    fn of(path: Option<PathBuf>, anchor: Option<Mutex<rusqlite::Connection>>) -> Arc<Self> {
+        Arc::new(Self { path, queries: Arc::new(Semaphore::new(QUERIES)), _anchor: anchor })
+    }
+
+    /// A connection. The file is opened with its first query.
+    pub fn connect(self: &Arc<Self>) -> Connection {
+        Connection { database: Arc::clone(self), open: Mutex::default(), known: Arc::default() }
+    }
+}
+
+/// Opens a connection that can reach nothing but its file.
+fn connect(path: Option<&Path>) -> rusqlite::Result<rusqlite::Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = match path {
+        Some(path) => rusqlite::Connection::open_with_flags(path, flags)?,
+        None => rusqlite::Connection::open_in_memory_with_flags(flags)?,
+    };
+    connection.busy_timeout(PATIENCE)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "cache_size", CACHE_KIB)?;
+    let mut limited = Ok(());
+    HEAP_LIMIT.call_once(|| limited = connection.pragma_update(None, "hard_heap_limit", HEAP_BYTES));
+    limited?;
+    guard::confine(&mut connection)?;
+    Ok(connection)
+}
+
+type Open = Arc<Mutex<Option<rusqlite::Connection>>>;
+
+/// What the last statements of a connection came to.
+#[derive(Debug, Default)]
+struct Known {
+    changes: AtomicU64,
+    rowid: AtomicI64,
+}
+
+/// One connection of a component.
+#[derive(Debug)]
+pub struct Connection {
+    database: Arc<Database>,
+    open: Mutex<Open>,
+    known: Arc<Known>,
+}
+
+impl Connection {
+    /// Runs one statement, and returns its rows. Whoever stops waiting also stops the statement.
+    ///
+    /// # Errors
+    /// [`SqliteError`]
+    pub async fn query(
+        &self,
+        statement: String,
+        parameters: Vec<Value>,
+        bounds: Bounds,
+    ) -> Result<Charged<Rows>, SqliteError> {
+        let permit = timeout_at(bounds.end.into(), Arc::clone(&self.database.queries).acquire_owned()).await;
+        let permit = permit.or(Err(SqliteError::TimeOver))?.or(Err(SqliteError::Stopping))?;
+        let (open, known, database) =
+            (Arc::clone(&self.open.lock()), Arc::clone(&self.known), Arc::clone(&self.database));
+        let interrupt = Interrupt::default();
+        let _leaving = interrupt.on_drop();
+        let done = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            let mut open = open.lock();
+            let connection = match &mut *open {
+                Some(connection) => connection,
+                none => none.insert(connect(database.path.as_deref()).map_err(SqliteError::Unopened)?),
+            };
+            let rows = query::run(connection, &statement, parameters, &bounds, &interrupt);
+            known.changes.store(connection.changes(), Ordering::Relaxed);
+            known.rowid.store(connection.last_insert_rowid(), Ordering::Relaxed);
+            rows
+        });
+        done.await.or(Err(SqliteError::Stopping))?
+    }
+
+    /// Rows that the last statement changed.
+    pub fn changes(&self) -> u64 {
+        self.known.changes.load(Ordering::Relaxed)
+    }
+
+    /// The row id of the last row that was inserted; 0 where none was.
+    pub fn last_insert_rowid(&self) -> i64 {
+        self.known.rowid.load(Ordering::Relaxed)
+    }
+
+    /// Closes the connection, which undoes a transaction that is not over; the next query opens another one.
+    pub fn close(&self) {
+        let open = std::mem::take(&mut *self.open.lock());
+        self.known.changes.store(0, Ordering::Relaxed);
+        self.known.rowid.store(0, Ordering::Relaxed);
+        // Undoing and closing reads and writes files.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn_blocking(move || drop(open));
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+#[cfg(test)]
+mod tests;

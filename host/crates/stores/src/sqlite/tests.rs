@@ -1,0 +1,160 @@
+//! Unit tests of components' databases.
+
+use super::*;
+use bobbin_inference::Account;
+use std::time::Instant;
+
+fn bounds(bytes: u64, time: Duration) -> Bounds {
+    Bounds { account: Account::new(bytes), end: Instant::now() + time }
+}
+
+fn plenty() -> Bounds {
+    bounds(16 << 20, Duration::from_secs(60))
+}
+
+async fn run(connection: &Connection, statement: &str) -> Result<Vec<Vec<Value>>, SqliteError> {
+    Ok(connection.query(statement.into(), vec![], plenty()).await?.value.rows)
+}
+
+fn file() -> (tempfile::TempDir, Arc<Database>) {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::open(&folder.path().join("deep/app.sqlite")).unwrap();
+    (folder, database)
+}
+
+#[tokio::test]
+async fn statements_take_parameters_and_answer_columns_and_rows_of_every_type() {
+    let (_folder, database) = file();
+    let connection = database.connect();
+    run(&connection, "CREATE TABLE t (id INTEGER PRIMARY KEY, a, b, c, d)").await.unwrap();
+    let values = vec![Value::Real(1.5), Value::Text("t".into()), Value::Blob(vec![0, 255]), Value::Null];
+    let insert = "INSERT INTO t (a, b, c, d) VALUES (?, ?, ?, ?)";
+    connection.query(insert.into(), values.clone(), plenty()).await.unwrap();
+    assert_eq!((connection.changes(), connection.last_insert_rowid()), (1, 1));
+    let found = database.connect().query("SELECT * FROM t".into(), vec![], plenty()).await.unwrap().value;
+    assert_eq!(found.columns, ["id", "a", "b", "c", "d"]);
+    let expected: Vec<Value> = [Value::Integer(1)].into_iter().chain(values).collect();
+    assert_eq!(found.rows, [expected]);
+    let error = connection.query("SELECT ?".into(), vec![], plenty()).await.unwrap_err();
+    assert!(matches!(error, SqliteError::Refused(_)), "{error}");
+}
+
+#[tokio::test]
+async fn another_file_code_and_the_hosts_settings_are_out_of_reach() {
+    let (folder, database) = file();
+    let connection = database.connect();
+    run(&connection, "CREATE TABLE t (a)").await.unwrap();
+    let other = folder.path().join("other.sqlite").display().to_string();
+    for statement in [
+        format!("ATTACH '{other}' AS x"),
+        format!("ATTACH 'file:{other}?mode=rwc' AS x"),
+        "ATTACH ':memory:' AS x".into(),
+        format!("VACUUM INTO '{other}'"),
+        "SELECT load_extension('libm.so')".into(),
+        "PRAGMA hard_heap_limit = 1".into(),
+        "PRAGMA soft_heap_limit = 1".into(),
+        "PRAGMA database_list".into(),
+        format!("PRAGMA temp_store_directory = '{}'", folder.path().display()),
+        "PRAGMA writable_schema = ON".into(),
+        "PRAGMA wal_checkpoint(TRUNCATE)".into(),
+        "PRAGMA max_page_count = 1".into(),
+        "DELETE FROM sqlite_schema".into(),
+    ] {
+        let error = run(&connection, &statement).await.unwrap_err();
+        assert!(matches!(error, SqliteError::Refused(_)), "{statement}: {error}");
+        assert!(!error.to_string().contains("app.sqlite"), "{error}");
+    }
+    assert!(!folder.path().join("other.sqlite").exists());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn what_applications_do_in_good_faith_goes_through() {
+    let (_folder, database) = file();
+    let connection = database.connect();
+    for statement in [
+        "PRAGMA journal_mode = DELETE",
+        "PRAGMA synchronous = OFF",
+        "PRAGMA cache_size = 1000000",
+        "PRAGMA foreign_keys = ON",
+        "CREATE TABLE t (a PRIMARY KEY)",
+        "CREATE TEMP TABLE u (a)",
+        "CREATE VIRTUAL TABLE f USING fts5 (body)",
+        "INSERT INTO f VALUES ('some words')",
+        "PRAGMA table_info(t)",
+        "PRAGMA user_version = 7",
+        "BEGIN",
+        "INSERT INTO t VALUES (json_extract('{\"a\": 1}', '$.a'))",
+        "COMMIT",
+        "VACUUM",
+        "ANALYZE",
+    ] {
+        run(&connection, statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
+    }
+    let mode = database.connect().query("SELECT count(*) FROM t".into(), vec![], plenty()).await.unwrap();
+    assert_eq!(mode.value.rows, [[Value::Integer(1)]]);
+}
+
+#[tokio::test]
+async fn a_result_that_does_not_fit_is_refused_and_gives_its_bytes_back() {
+    let (_folder, database) = file();
+    let connection = database.connect();
+    for statement in [
+        "SELECT randomblob(200000)",
+        "SELECT zeroblob(200000)",
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n",
+        "SELECT hex(randomblob(60000)), hex(randomblob(60000))",
+    ] {
+        let bounds = bounds(100_000, Duration::from_secs(60));
+        let error = connection.query(statement.into(), vec![], bounds.clone()).await.unwrap_err();
+        assert!(matches!(error, SqliteError::OverAccount(_) | SqliteError::Refused(_)), "{statement}: {error}");
+        assert_eq!(bounds.account.held(), 0, "{statement}");
+    }
+    let small = connection.query("SELECT 1".into(), vec![], bounds(100_000, Duration::from_secs(60))).await;
+    assert_eq!(small.unwrap().value.rows, [[Value::Integer(1)]]);
+}
+
+const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+
+#[tokio::test]
+async fn a_statement_is_interrupted_at_the_end_of_its_time_and_the_connection_lives_on() {
+    let (_folder, database) = file();
+    let connection = database.connect();
+    let error = connection.query(ENDLESS.into(), vec![], bounds(1 << 20, Duration::from_millis(50))).await.unwrap_err();
+    assert!(matches!(error, SqliteError::TimeOver), "{error}");
+    assert_eq!(run(&connection, "SELECT 1").await.unwrap(), [[Value::Integer(1)]]);
+}
+
+#[tokio::test]
+async fn a_statement_that_nobody_waits_for_gives_its_place_to_others() {
+    let (_folder, database) = file();
+    let connections: Vec<Connection> = (0..QUERIES).map(|_| database.connect()).collect();
+    let endless = futures::future::join_all(connections.iter().map(|one| run(one, ENDLESS)));
+    // None ends by itself, so this always leaves them behind.
+    assert!(tokio::time::timeout(Duration::from_millis(50), endless).await.is_err());
+    assert_eq!(run(&database.connect(), "SELECT 1").await.unwrap(), [[Value::Integer(1)]]);
+}
+
+#[tokio::test]
+async fn closing_undoes_a_transaction_and_lets_others_write() {
+    let (_folder, database) = file();
+    let (one, other) = (database.connect(), database.connect());
+    run(&one, "CREATE TABLE t (a)").await.unwrap();
+    run(&one, "BEGIN IMMEDIATE").await.unwrap();
+    run(&one, "INSERT INTO t VALUES (1)").await.unwrap();
+    let waiting = Bounds { account: Account::new(1 << 20), end: Instant::now() + Duration::from_millis(50) };
+    assert!(other.query("INSERT INTO t VALUES (2)".into(), vec![], waiting).await.is_err());
+    one.close();
+    run(&other, "INSERT INTO t VALUES (3)").await.unwrap();
+    assert_eq!(run(&one, "SELECT a FROM t").await.unwrap(), [[Value::Integer(3)]]);
+    assert_eq!((one.changes(), one.last_insert_rowid()), (0, 0));
+}
+
+#[tokio::test]
+async fn memory_alone_is_each_connections_own() {
+    let database = Database::in_memory();
+    let (one, other) = (database.connect(), database.connect());
+    run(&one, "CREATE TABLE t (a)").await.unwrap();
+    run(&one, "SELECT * FROM t").await.unwrap();
+    assert!(run(&other, "SELECT * FROM t").await.is_err());
+}

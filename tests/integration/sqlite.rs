@@ -1,0 +1,240 @@
+//! SQLite databases, as components of every version of the interface use them.
+
+use bobbin_tests::{Result, TestApp, TestHost, eventually};
+use futures::future::try_join_all;
+use serde_json::{Value, json};
+use std::fs;
+
+const INTERFACES: [&str; 4] = ["/s3/sql/v3", "/s5/sql/v1", "/s5/sql/v2", "/s5/sql/v3"];
+
+async fn start() -> Result<(TestApp, TestHost)> {
+    let app = TestApp::stores(|manifest| manifest)?;
+    let host = TestHost::of(&app.manifest()).start().await?;
+    Ok((app, host))
+}
+
+/// Runs statements in one connection to the default database.
+async fn run(host: &TestHost, interface: &str, statements: &Value) -> Result<Value> {
+    host.ask(&format!("{interface}?database=default"), statements.to_string()).await
+}
+
+fn error(answer: &Value) -> &str {
+    answer["error"].as_str().unwrap_or_default()
+}
+
+#[tokio::test]
+async fn every_interface_runs_statements_with_parameters_and_all_see_the_same_database() -> Result {
+    let (_app, host) = start().await?;
+    let create = json!([["CREATE TABLE t (id INTEGER PRIMARY KEY, who TEXT, a, b, c, d)", []]]);
+    assert!(run(&host, "/s3/sql/v3", &create).await?["ok"].is_array());
+    for interface in INTERFACES {
+        let insert =
+            json!([["INSERT INTO t (who, a, b, c, d) VALUES (?, ?, ?, ?, ?)", [interface, 7, 1.5, [0, 255], null]]]);
+        assert!(run(&host, interface, &insert).await?["ok"].is_array(), "{interface}");
+    }
+    for interface in INTERFACES {
+        let select = json!([["SELECT who, a, b, c, d FROM t WHERE id > ? ORDER BY id", [0]]]);
+        let answer = run(&host, interface, &select).await?;
+        let found = &answer["ok"][0];
+        assert_eq!(found["columns"], json!(["who", "a", "b", "c", "d"]), "{interface}: {answer}");
+        let expected = INTERFACES.map(|who| json!([who, 7, 1.5, [0, 255], null]));
+        assert_eq!(found["rows"], json!(expected), "{interface}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_third_version_tells_what_changed() -> Result {
+    let (_app, host) = start().await?;
+    run(&host, "/s3/sql/v3", &json!([["CREATE TABLE t (id INTEGER PRIMARY KEY, a)", []]])).await?;
+    for (interface, rowid) in [("/s3/sql/v3", 3), ("/s5/sql/v3", 6)] {
+        let answer = run(&host, interface, &json!([["INSERT INTO t (a) VALUES (1), (2), (3)", []]])).await?;
+        assert_eq!((&answer["ok"][0]["changes"], &answer["ok"][0]["rowid"]), (&json!(3), &json!(rowid)), "{answer}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_ungranted_database_is_denied_and_a_wrong_statement_or_handle_is_told() -> Result {
+    let (_app, host) = start().await?;
+    for interface in INTERFACES {
+        let answer = host.ask(&format!("{interface}?database=other"), "[]").await?;
+        assert!(error(&answer).contains("AccessDenied"), "{interface}: {answer}");
+        let answer = run(&host, interface, &json!([["SELECT 1", []], ["SELEKT", []]])).await?;
+        assert!(error(&answer).contains("Io(") && error(&answer).contains("syntax error"), "{interface}: {answer}");
+    }
+    let answer = host.ask("/none/sql/v3?database=default", "[]").await?;
+    assert!(error(&answer).contains("AccessDenied"), "{answer}");
+    let answer = run(&host, "/s5/sql/v1", &json!([["SELECT 1", []]])).await?;
+    assert!(answer["closed"].as_str().is_some_and(|closed| closed.contains("InvalidConnection")), "{answer}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn no_statement_reaches_another_file_or_loads_code() -> Result {
+    let (app, host) = start().await?;
+    let other = app.path().join("other.sqlite");
+    for statement in [
+        format!("ATTACH '{}' AS other", other.display()),
+        format!("VACUUM INTO '{}'", other.display()),
+        "ATTACH ':memory:' AS other".to_owned(),
+        "SELECT load_extension('libm.so.6')".to_owned(),
+        "PRAGMA hard_heap_limit = 1".to_owned(),
+        "PRAGMA database_list".to_owned(),
+    ] {
+        for interface in INTERFACES {
+            let answer = run(&host, interface, &json!([[statement, []]])).await?;
+            assert!(error(&answer).contains("Io("), "{interface}: {statement}: {answer}");
+        }
+    }
+    assert!(!other.exists());
+    Ok(())
+}
+
+const ENDLESS: &str = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+
+#[tokio::test]
+async fn a_long_statement_ends_with_the_requests_time_and_the_guest_hears_of_it() -> Result {
+    let app = TestApp::stores(|text| format!("{text}\n[application.trigger.bobbin.limits]\nrequest_seconds = 1\n"))?;
+    let host = TestHost::of(&app.manifest()).start().await?;
+    let endless = json!([[ENDLESS, []]]);
+    for interface in INTERFACES {
+        let answer = run(&host, interface, &endless).await?;
+        assert!(error(&answer).contains("interrupted"), "{interface}: {answer}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_statement_whose_client_left_makes_room_for_others() -> Result {
+    let (_app, host) = start().await?;
+    let body = json!([[ENDLESS, []]]).to_string();
+    let mut left = Vec::new();
+    // More than may run at once.
+    for _ in 0..12 {
+        let mut connection = host.connect().await?;
+        let head = format!(
+            "POST /s3/sql/v3?database=default HTTP/1.1\r\nhost: localhost\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        connection.send(format!("{head}{body}")).await?;
+        left.push(connection);
+    }
+    host.metrics_when("all run", |metrics| metrics.sum("bobbin_http_requests_in_flight", &[]) >= 12.0).await?;
+    drop(left);
+    let answer = run(&host, "/s5/sql/v2", &json!([["SELECT 1", []]])).await?;
+    assert_eq!(answer["ok"][0]["rows"], json!([[1]]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn results_and_connections_are_bounded_by_the_requests_account() -> Result {
+    let app =
+        TestApp::stores(|text| format!("{text}\n[application.trigger.bobbin.limits]\naccount_bytes = 33554432\n"))?;
+    let host = TestHost::of(&app.manifest()).start().await?;
+    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i, 'some text' FROM n";
+    for interface in INTERFACES {
+        for statement in [endless, "SELECT randomblob(900000000)", "SELECT zeroblob(30000000), zeroblob(30000000)"] {
+            let answer = run(&host, interface, &json!([[statement, []]])).await?;
+            assert!(error(&answer).contains("too"), "{interface}: {statement}: {answer}");
+        }
+        let answer = run(&host, interface, &json!([["SELECT length(randomblob(1000000))", []]])).await?;
+        assert_eq!(answer["ok"][0]["rows"], json!([[1_000_000]]), "{interface}: {answer}");
+    }
+    let answer = host.ask("/s3/sql/open?database=default&count=100", "").await?;
+    assert!(error(&answer).contains("too many connections"), "{answer}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn transactions_of_concurrent_requests_are_all_or_nothing() -> Result {
+    let (_app, host) = start().await?;
+    run(&host, "/s3/sql/v3", &json!([["CREATE TABLE t (a)", []]])).await?;
+    let write = json!([
+        ["BEGIN IMMEDIATE", []],
+        ["INSERT INTO t VALUES (1)", []],
+        ["INSERT INTO t VALUES (2)", []],
+        ["COMMIT", []]
+    ]);
+    let given_up = json!([["BEGIN IMMEDIATE", []], ["INSERT INTO t VALUES (3)", []]]);
+    let writes = (0..20).map(|number| {
+        let interface = INTERFACES[number % INTERFACES.len()];
+        let (write, given_up, host) = (&write, &given_up, &host);
+        async move {
+            // A transaction that is open when its request ends is undone.
+            run(host, interface, if number % 4 == 3 { given_up } else { write }).await
+        }
+    });
+    for answer in try_join_all(writes).await? {
+        assert!(answer["ok"].is_array(), "{answer}");
+    }
+    let answer = run(&host, "/s3/sql/v3", &json!([["SELECT a, count(*) FROM t GROUP BY a ORDER BY a", []]])).await?;
+    assert_eq!(answer["ok"][0]["rows"], json!([[1, 15], [2, 15]]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_instance_that_answers_several_requests_leaves_no_transaction_to_the_next() -> Result {
+    let app = TestApp::stores(|text| {
+        text.replace(
+            "[[trigger.http]]\nroute = \"/s3",
+            "[application.trigger.bobbin]\nreuse_instances = [\"stores\"]\n\n[[trigger.http]]\nroute = \"/s3",
+        )
+    })?;
+    let host = TestHost::of(&app.manifest()).start().await?;
+    assert_eq!(host.ask("/s3/sql/leave?database=default", "").await?, json!({"ok": null}));
+    let tables = json!([["SELECT name FROM sqlite_schema", []]]);
+    // Undoing takes its own time; nobody waits for it but who writes.
+    run(&host, "/s5/sql/v2", &json!([["CREATE TABLE mine (a)", []]])).await?;
+    assert_eq!(run(&host, "/s5/sql/v2", &tables).await?["ok"][0]["rows"], json!([["mine"]]));
+    let left = eventually(async || {
+        let answer = host.ask("/s3/sql/left", tables.to_string()).await?;
+        Ok(answer["ok"].is_array().then_some(answer))
+    });
+    assert_eq!(left.await?["ok"][0]["rows"], json!([["mine"]]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_database_survives_the_host_and_others_are_configured() -> Result {
+    let app = TestApp::stores(|text| {
+        text.replace("sqlite_databases = [\"default\"]", "sqlite_databases = [\"default\", \"other\", \"memory\"]")
+    })?;
+    let (config, other, state) =
+        (app.path().join("rc.toml"), app.path().join("deep/other.sqlite"), app.path().join(".bobbin"));
+    fs::write(
+        &config,
+        format!(
+            "[sqlite_database.other]\ntype = \"spin\"\npath = {other:?}\n[sqlite_database.memory]\ntype = \"spin\"\n"
+        ),
+    )?;
+    let start = async || {
+        let host = TestHost::of(&app.manifest()).state_dir(&state);
+        host.arg("--runtime-config-file").arg(&config.display().to_string()).start().await
+    };
+    let host = start().await?;
+    for database in ["default", "other", "memory"] {
+        let create = json!([["CREATE TABLE t (a)", []]]).to_string();
+        assert!(host.ask(&format!("/s3/sql/v3?database={database}"), create).await?["ok"].is_array(), "{database}");
+    }
+    host.kill().await?;
+    assert!(other.is_file() && state.join("database.sqlite").is_file());
+    let host = start().await?;
+    for (database, tables) in [("default", json!([["t"]])), ("other", json!([["t"]])), ("memory", json!([]))] {
+        let select = json!([["SELECT name FROM sqlite_schema", []]]).to_string();
+        let answer = host.ask(&format!("/s5/sql/v3?database={database}"), select).await?;
+        assert_eq!(answer["ok"][0]["rows"], tables, "{database}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_database_that_nobody_defines_is_refused_by_name() -> Result {
+    let app =
+        TestApp::stores(|text| text.replace("sqlite_databases = [\"default\"]", "sqlite_databases = [\"ledger\"]"))?;
+    let error = TestHost::of(&app.manifest()).refused().await?;
+    for part in ["\"ledger\"", "\"stores\"", "\"stores-spin5\"", "[sqlite_database.ledger]"] {
+        assert!(error.contains(part), "{part} is missing: {error}");
+    }
+    Ok(())
+}

@@ -1,0 +1,219 @@
+//! Variables: where their values come from, what components get to see of them, and what is said when there are none.
+
+use bobbin_tests::{Result, TestApp, TestHost, TestHostBuilder, fixture_component};
+use serde_json::{Value, json};
+use std::fs;
+
+/// Every interface that reads a variable.
+const INTERFACES: [&str; 5] =
+    ["/s3/variables/v3", "/s3/variables/wasi", "/s5/variables/v1", "/s5/variables/v2", "/s5/variables/wasi"];
+
+const MANIFEST: &str = r#"
+spin_manifest_version = 2
+
+[application]
+name = "test"
+
+[variables]
+host = { default = "example.com" }
+user = { default = "nobody" }
+token = { required = true, secret = true }
+
+[[trigger.http]]
+route = "/s3/..."
+component = "stores"
+
+[[trigger.http]]
+route = "/s5/..."
+component = "stores-spin5"
+
+[component.stores]
+source = "{stores}"
+variables = { url = "https://{{ user }}@{{ host }}/", plain = "as it is", token = "{{ token }}" }
+
+[component.stores-spin5]
+source = "{stores-spin5}"
+variables = { url = "https://{{ user }}@{{ host }}/", plain = "as it is", token = "{{ token }}" }
+"#;
+
+fn app() -> Result<TestApp> {
+    let source = |name: &str| fixture_component(name).display().to_string();
+    TestApp::new(&MANIFEST.replace("{stores}", &source("stores")).replace("{stores-spin5}", &source("stores-spin5")))
+}
+
+fn host(app: &TestApp, token: &str) -> TestHostBuilder {
+    TestHost::of(&app.manifest()).env("SPIN_VARIABLE_TOKEN", token)
+}
+
+async fn ask(host: &TestHost, path: &str) -> Result<Value> {
+    let answer = host.get(path).await?;
+    anyhow::ensure!(answer.status() == 200, "{path}: {}: {}", answer.status(), answer.text());
+    answer.json()
+}
+
+#[tokio::test]
+async fn every_interface_reads_templates_and_plain_values() -> Result {
+    let app = app()?;
+    let host = host(&app, "t").start().await?;
+    for interface in INTERFACES {
+        assert_eq!(
+            ask(&host, &format!("{interface}?name=url")).await?,
+            json!({"ok": "https://nobody@example.com/"}),
+            "{interface}"
+        );
+        assert_eq!(ask(&host, &format!("{interface}?name=plain")).await?, json!({"ok": "as it is"}), "{interface}");
+    }
+    let all = json!({"ok": {"plain": "as it is", "token": "t", "url": "https://nobody@example.com/"}});
+    assert_eq!(ask(&host, "/s3/variables/wasi-all").await?, all);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_command_line_comes_before_the_environment_and_that_before_the_file_and_the_default() -> Result {
+    let app = app()?;
+    fs::write(app.path().join(".env"), "SPIN_VARIABLE_USER=file\nSPIN_VARIABLE_HOST=\"file.test\"\n")?;
+    fs::write(app.path().join("value"), "from a file")?;
+    let url = async |host: &TestHost| ask(host, "/s3/variables/v3?name=url").await;
+
+    let started = host(&app, "t").start().await?;
+    assert_eq!(url(&started).await?, json!({"ok": "https://file@file.test/"}));
+    drop(started);
+
+    let started = host(&app, "t").env("SPIN_VARIABLE_USER", "environment").start().await?;
+    assert_eq!(url(&started).await?, json!({"ok": "https://environment@file.test/"}));
+    drop(started);
+
+    let token = format!("token=@{}", app.path().join("value").display());
+    let started = host(&app, "t").env("SPIN_VARIABLE_USER", "environment");
+    let started =
+        started.arg("--variable").arg("user=first").arg("--variable").arg("user=last").arg("--variable").arg(&token);
+    let started = started.start().await?;
+    assert_eq!(url(&started).await?, json!({"ok": "https://last@file.test/"}));
+    assert_eq!(ask(&started, "/s5/variables/v2?name=token").await?, json!({"ok": "from a file"}));
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_a_component_does_not_have_is_the_error_that_spin_gives() -> Result {
+    let app = app()?;
+    let host = host(&app, "t").start().await?;
+    // `host` is the application's variable, and none of the component's.
+    for (interface, undefined, invalid) in [
+        ("/s3/variables/v3", "Undefined", "InvalidName"),
+        ("/s5/variables/v2", "Undefined", "InvalidName"),
+        ("/s5/variables/v1", "Provider", "InvalidKey"),
+    ] {
+        for (name, expected) in [("host", undefined), ("NO-NAME", invalid), ("", invalid)] {
+            let answer = ask(&host, &format!("{interface}?name={name}")).await?;
+            let error = answer["error"].as_str().unwrap_or_default();
+            assert!(
+                error.starts_with(expected) || error.contains(&format!("::{expected}")),
+                "{interface} {name:?}: {answer}"
+            );
+        }
+    }
+    for interface in ["/s3/variables/wasi", "/s5/variables/wasi"] {
+        for name in ["host", "NO-NAME"] {
+            assert_eq!(
+                ask(&host, &format!("{interface}?name={name}")).await?,
+                json!({"ok": null}),
+                "{interface} {name}"
+            );
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_required_variable_without_a_value_is_named_with_its_users_and_what_to_set() -> Result {
+    let error = TestHost::of(&app()?.manifest()).refused().await?;
+    for part in
+        ["spin.toml:10:", "\"token\"", "\"stores\"", "\"stores-spin5\"", "SPIN_VARIABLE_TOKEN", "--variable token="]
+    {
+        assert!(error.contains(part), "{part} is missing: {error}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn secrets_are_never_printed() -> Result {
+    let app = app()?;
+    let secret = "t0psecret";
+    let started = host(&app, secret)
+        .arg("--variable")
+        .arg(&format!("user={secret}"))
+        .log_filter("debug,bobbin=trace,bobbin_runtime=trace,bobbin_stores=trace")
+        .start()
+        .await?;
+    assert_eq!(ask(&started, "/s3/variables/v3?name=token").await?, json!({"ok": secret}));
+    assert!(ask(&started, "/s5/variables/v1?name=nothing").await?["error"].is_string());
+    for path in ["/s3/variables/wasi-all", "/s5/variables/v2?name=url", "/s5/variables/wasi?name=token"] {
+        ask(&started, path).await?;
+    }
+    assert!(!started.log().contains(secret) && !started.banner().contains(secret), "{}", started.log());
+    drop(started);
+
+    let error = host(&app, "t").arg("--variable").arg(secret).refused().await?;
+    assert!(error.contains("--variable") && error.contains("name=value") && !error.contains(secret), "{error}");
+    fs::write(app.path().join(".env"), format!("A=1\nSPIN_VARIABLE_USER={secret} {secret}\n"))?;
+    let error = host(&app, "t").refused().await?;
+    assert!(error.contains(".env:2:") && !error.contains(secret), "{error}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_variable_that_nobody_declares_is_worth_a_warning() -> Result {
+    let app = app()?;
+    let started = host(&app, "t").arg("--variable").arg("ussr=me").start().await?;
+    assert!(started.log().contains("\"ussr\"") && !started.log().contains("me\""), "{}", started.log());
+    Ok(())
+}
+
+#[tokio::test]
+async fn environment_variables_of_the_command_line_reach_all_components() -> Result {
+    let app = app()?;
+    let started = host(&app, "t").arg("--env").arg("GREETING=hello").arg("-e").arg("EMPTY=").start().await?;
+    assert_eq!(ask(&started, "/s3/environment?name=GREETING").await?, json!({"ok": "hello"}));
+    assert_eq!(ask(&started, "/s3/environment?name=EMPTY").await?, json!({"ok": ""}));
+    // The host's own environment is not the components'.
+    assert_eq!(ask(&started, "/s3/environment?name=SPIN_VARIABLE_TOKEN").await?, json!({"ok": null}));
+    let error = host(&app, "t").arg("--env").arg("=x").refused().await?;
+    assert!(error.contains("NAME=VALUE"), "{error}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_runtime_configuration_comes_between_the_command_line_and_the_environment() -> Result {
+    let app = app()?;
+    let config = app.path().join("rc.toml");
+    fs::write(app.path().join("app.env"), "APP_HOST=prefixed.test\nAPP_USER=prefixed\n")?;
+    let providers = format!(
+        "[[variables_provider]]\ntype = \"static\"\nvalues = {{ user = \"static\" }}\n\
+         [[variables_provider]]\ntype = \"env\"\nprefix = \"APP\"\ndotenv_path = {:?}\n",
+        app.path().join("app.env")
+    );
+    fs::write(&config, providers)?;
+    let started = host(&app, "t").env("SPIN_VARIABLE_USER", "environment").env("SPIN_VARIABLE_HOST", "environment");
+    let started = started.arg("--runtime-config-file").arg(&config.display().to_string());
+    let running = started.start().await?;
+    assert_eq!(ask(&running, "/s3/variables/v3?name=url").await?, json!({"ok": "https://static@prefixed.test/"}));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_wrong_runtime_configuration_is_refused_with_line_and_column() -> Result {
+    let app = app()?;
+    let config = app.path().join("rc.toml");
+    for (text, place, part) in [
+        ("[[variables_provider]]\ntype = \"static\"\nvalus = {}\n", "rc.toml:3:1:", "`valus`"),
+        ("[[variables_provider]]\ntype = \"vault\"\n", "rc.toml:2:8:", "vault"),
+        ("state_dir = \"a\"\nllm_compute = 1\n", "rc.toml:2:", "llm_compute"),
+    ] {
+        fs::write(&config, text)?;
+        let error = host(&app, "t").arg("--runtime-config-file").arg(&config.display().to_string()).refused().await?;
+        assert!(error.contains(place) && error.contains(part), "{error}");
+    }
+    let error = host(&app, "t").arg("--runtime-config-file").arg("no/such.toml").refused().await?;
+    assert!(error.contains("no/such.toml"), "{error}");
+    Ok(())
+}

@@ -1,0 +1,92 @@
+//! A Redis server for one test.
+
+use crate::{Result, eventually};
+use anyhow::Context;
+use std::net::{Ipv4Addr, TcpListener};
+use std::process::Stdio;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+/// Debian's package has this name, too.
+const PROGRAM: &str = "redis-server";
+
+/// A server on a loopback port of its own, ended with the test. It keeps nothing on the disk.
+#[derive(Debug)]
+pub struct RedisServer {
+    port: u16,
+    child: Child,
+    _folder: TempDir,
+}
+
+impl RedisServer {
+    /// Starts a server that wants this password, or none, and waits until it answers.
+    ///
+    /// Returns `None` where the program is not installed, after saying so; with `BOBBIN_REQUIRE_REDIS=1` that is a
+    /// failure.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn start(password: Option<&str>) -> Result<Option<Self>> {
+        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        Self::start_at(port, password).await
+    }
+
+    /// As [`RedisServer::start`], at this port.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn start_at(port: u16, password: Option<&str>) -> Result<Option<Self>> {
+        let folder = TempDir::new()?;
+        let mut command = Command::new(PROGRAM);
+        command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
+        command.arg("--dir").arg(folder.path()).args(["--daemonize", "no"]);
+        if let Some(password) = password {
+            command.args(["--requirepass", password]);
+        }
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+        let child = match command.spawn() {
+            Ok(child) => child,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(absent()),
+            Err(error) => return Err(error).context(PROGRAM),
+        };
+        let server = Self { port, child, _folder: folder };
+        eventually(async || Ok(server.ask("PING").await.ok().filter(|answer| !answer.is_empty()))).await?;
+        Ok(Some(server))
+    }
+
+    /// Its port.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// What it answers to one line.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn ask(&self, line: &str) -> Result<String> {
+        let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await?;
+        stream.write_all(format!("{line}\r\nQUIT\r\n").as_bytes()).await?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    }
+
+    /// Ends it, as a crash does, and returns its port.
+    ///
+    /// # Errors
+    /// When it has ended already.
+    pub async fn kill(mut self) -> Result<u16> {
+        self.child.kill().await?;
+        Ok(self.port)
+    }
+}
+
+fn absent() -> Option<RedisServer> {
+    let required = std::env::var("BOBBIN_REQUIRE_REDIS").is_ok_and(|value| value == "1");
+    assert!(!required, "BOBBIN_REQUIRE_REDIS=1, but there is no {PROGRAM}");
+    println!("skipped: {PROGRAM} is not installed");
+    None
+}
