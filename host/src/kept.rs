@@ -42,7 +42,7 @@ impl Keeper {
         let stores = granted(app, |component| &component.key_value_stores)
             .map(|label| Ok((label.to_owned(), stores.open(label, config.key_value.get(label))?)))
             .collect::<Result<_>>()?;
-        let database = |label: &str| {
+        let database = |label: &str| -> Result<Arc<Database>> {
             Ok(match config.sqlite.get(label).map(|backend| &backend.path) {
                 Some(Some(path)) => Database::open(&std::path::absolute(path)?)?,
                 Some(None) => Database::in_memory(),

@@ -121,7 +121,10 @@ async fn what_cannot_be_chained_is_refused_with_its_line_and_the_next_step() -> 
             &["middleware 1 of the trigger", "imports no \"wasi:http/handler@0.3.0\"", "spin-sdk 7"],
         ),
         (trigger("/x", "reader", "{ component = \"reader2\" }"), &["\"reader2\" is not declared", "\"reader\"?"]),
-        (trigger("/x", "stamp", "{ path = \"spin.toml\" }"), &["no component that can be composed", "wasm32-wasip2"]),
+        (
+            trigger("/x", "stamp", "{ path = \"spin.toml\" }"),
+            &["is no component", "it is no WebAssembly", "wasm32-wasip2"],
+        ),
         (
             trigger("/x", "reader", "{ package = \"example:part\", version = \"1\" }"),
             &["dependencies of the kind `registry` are not supported yet", "example:part", "path = "],

@@ -41,7 +41,10 @@ pub(crate) fn with_dependencies(app: &App, component: &Component) -> Result<Vec<
     let mut satisfied: BTreeMap<&str, &str> = BTreeMap::new();
     for (name, dependency) in &component.dependencies {
         let of_dependency = |error| app.problem_at(dependency.place, problem(&owner, error));
-        let matched = matched(&owner, name, &imports).map_err(|problem| app.problem_at(dependency.place, problem))?;
+        let matched = matched(name, &imports);
+        if matched.is_empty() {
+            return Err(app.problem_at(dependency.place, unmatched(&owner, name, &imports)));
+        }
         let inherit = component.dependencies_inherit_configuration.map(Inherit::All);
         let called = format!("the dependency {name:?} of {owner}");
         let part = load(app, dependency, &called, inherit.as_ref())?;
@@ -61,28 +64,26 @@ pub(crate) fn with_dependencies(app: &App, component: &Component) -> Result<Vec<
 pub(crate) fn behind_middleware(app: &App, trigger: &Trigger, component: &[u8]) -> Result<Vec<u8>, ManifestErrors> {
     let Some(first) = trigger.middleware.first() else { return Ok(component.to_vec()) };
     let owner = format!("the trigger {:?}", trigger.id);
+    let at = |place: Place, error| app.problem_at(place, problem(&owner, error));
     let mut composition = Composition::new();
     let mut chain: Vec<(Place, Part)> = Vec::new();
     for (number, dependency) in trigger.middleware.iter().enumerate() {
         let called = format!("middleware {} of {owner}", number + 1);
         let part = load(app, dependency, &called, None)?;
-        let part = composition.add(&called, &part);
-        chain.push((dependency.place, part.map_err(|error| app.problem_at(dependency.place, problem(&owner, error)))?));
+        let part = composition.add(&called, &part).map_err(|error| at(dependency.place, error))?;
+        chain.push((dependency.place, part));
     }
     let called = trigger.component().map_or_else(|| owner.clone(), |id| format!("component {id:?}"));
-    let innermost = composition.add(&called, component);
-    chain.push((first.place, innermost.map_err(|error| app.problem_at(first.place, problem(&owner, error)))?));
-    let mut whole = || -> Result<Vec<u8>, (Place, ComposeError)> {
-        for pair in chain.windows(2) {
-            let [(place, outer), (_, inner)] = pair else { continue };
-            composition.connect((outer, HANDLER), (inner, HANDLER)).map_err(|error| (*place, error))?;
-        }
-        if let Some((place, outermost)) = chain.first() {
-            composition.export(outermost, HANDLER).map_err(|error| (*place, error))?;
-        }
-        composition.encode().map_err(|error| (first.place, error))
-    };
-    whole().map_err(|(place, error)| app.problem_at(place, problem(&owner, error)))
+    let innermost = composition.add(&called, component).map_err(|error| at(first.place, error))?;
+    chain.push((first.place, innermost));
+    for pair in chain.windows(2) {
+        let [(place, outer), (_, inner)] = pair else { continue };
+        composition.connect((outer, HANDLER), (inner, HANDLER)).map_err(|error| at(*place, error))?;
+    }
+    if let Some((place, outermost)) = chain.first() {
+        composition.export(outermost, HANDLER).map_err(|error| at(*place, error))?;
+    }
+    composition.encode().map_err(|error| at(first.place, error))
 }
 
 /// A dependency's bytes, without what it does not inherit. `inherit` is what holds where it does not say itself.
@@ -119,20 +120,17 @@ fn file<'a>(
 }
 
 /// The imports that a dependency's name means.
-fn matched<'i>(owner: &str, name: &str, imports: &'i [String]) -> Result<Vec<&'i str>, Problem> {
+fn matched<'i>(name: &str, imports: &'i [String]) -> Vec<&'i str> {
     let means = ImportName::parse(name);
-    let matched: Vec<&str> = imports
-        .iter()
-        .map(String::as_str)
-        .filter(|import| means.as_ref().is_some_and(|means| means.matches(import)))
-        .collect();
-    if matched.is_empty() {
-        let what = format!("the dependency {name:?} matches no import of {owner}");
-        let there = if imports.is_empty() { "it imports nothing".to_owned() } else { imports.join(", ") };
-        let help = format!("name one of its imports, or remove the dependency; there are: {there}");
-        return Err(Problem::new(ProblemKind::Reference, what, help));
-    }
-    Ok(matched)
+    let is_meant = |import: &&str| means.as_ref().is_some_and(|means| means.matches(import));
+    imports.iter().map(String::as_str).filter(is_meant).collect()
+}
+
+fn unmatched(owner: &str, name: &str, imports: &[String]) -> Problem {
+    let what = format!("the dependency {name:?} matches no import of {owner}");
+    let there = if imports.is_empty() { "it imports nothing".to_owned() } else { imports.join(", ") };
+    let help = format!("name one of its imports, or remove the dependency; there are: {there}");
+    Problem::new(ProblemKind::Reference, what, help)
 }
 
 fn conflict(import: &str, name: &str, other: &str) -> Problem {

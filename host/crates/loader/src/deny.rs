@@ -13,7 +13,7 @@ use wit_component::{ComponentEncoder, DecodedWasm, StringEncoding, embed_compone
 use wit_parser::{WorldItem, WorldKey};
 
 /// A key of a component's table in the manifest, and the interfaces that reach what it grants: a whole package, or one
-/// interface of it. Versions do not matter.
+/// interface of it. Versions do not matter. Whoever gives guests another interface that reaches a grant lists it here.
 const GRANTS: [(&str, &[&str]); 7] = [
     ("ai_models", &["fermyon:spin/llm", "wasi:nn", "bobbin:models"]),
     (
