@@ -53,7 +53,12 @@ impl Client {
         match CONNECTED_BY.scope(waits.connected_by(), self.pool.request(request)).await {
             Ok(response) => Ok(response.map(|body| body.map_err(|error| received(&error)).boxed_unsync())),
             Err(error) => {
-                tracing::debug!(%host, "an outbound request failed: {}", told(&error));
+                match cause::<ConnectError>(&error) {
+                    Some(connect) if connect.concerns_the_host() => {
+                        tracing::warn!(%host, "an outbound request failed: {connect}");
+                    }
+                    Some(_) | None => tracing::debug!(%host, "an outbound request failed: {}", told(&error)),
+                }
                 Err(sent(&error))
             }
         }
@@ -70,20 +75,28 @@ fn told(error: &legacy::Error) -> String {
     told
 }
 
-/// What a guest gets for a request that got no answer.
-fn sent(error: &legacy::Error) -> Error {
+/// The first cause of this type.
+fn cause<E: StdError + 'static>(error: &legacy::Error) -> Option<&E> {
     let mut cause = error.source();
     while let Some(inner) = cause {
-        if let Some(connect) = inner.downcast_ref::<ConnectError>() {
-            return connect.to_wasi();
-        }
-        // The request's own body broke: its length was not the one that was promised.
-        if let Some(Error::HttpRequestBodySize(size)) = inner.downcast_ref::<Error>() {
-            return Error::HttpRequestBodySize(*size);
+        if let Some(found) = inner.downcast_ref() {
+            return Some(found);
         }
         cause = inner.source();
     }
-    Error::HttpProtocolError
+    None
+}
+
+/// What a guest gets for a request that got no answer.
+fn sent(error: &legacy::Error) -> Error {
+    if let Some(connect) = cause::<ConnectError>(error) {
+        return connect.to_wasi();
+    }
+    match cause::<Error>(error) {
+        // The request's own body broke: its length was not the one that was promised.
+        Some(Error::HttpRequestBodySize(size)) => Error::HttpRequestBodySize(*size),
+        _ => Error::HttpProtocolError,
+    }
 }
 
 /// What a guest gets for an answer that breaks off.

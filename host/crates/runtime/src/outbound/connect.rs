@@ -51,6 +51,14 @@ pub(super) enum ConnectError {
 }
 
 impl ConnectError {
+    /// Whether it is for whoever runs the host to know, and not for the guest alone.
+    pub(super) fn concerns_the_host(&self) -> bool {
+        match self {
+            Self::Blocked(_) | Self::Admin(_) | Self::Tls(_) => true,
+            Self::NoHost | Self::Unresolved(_) | Self::Timeout | Self::Refused(_) | Self::Name(_) => false,
+        }
+    }
+
     /// What the guest gets: what Spin gives.
     pub(super) fn to_wasi(&self) -> HttpError {
         let dns = |why: &str| HttpError::DnsError { rcode: Some(why.to_owned()), info_code: Some(0) };
