@@ -27,7 +27,6 @@ pub struct TestHostBuilder {
     command: Vec<OsString>,
     environment: Vec<(String, OsString)>,
     args: Vec<String>,
-    environment: Vec<(String, String)>,
     log_filter: Option<String>,
     state: Option<PathBuf>,
     /// The host's executable.
@@ -58,13 +57,6 @@ impl TestHostBuilder {
     #[must_use]
     pub fn arg(mut self, arg: &str) -> Self {
         self.args.push(arg.to_owned());
-        self
-    }
-
-    /// One more variable of the host's environment.
-    #[must_use]
-    pub fn env(mut self, name: &str, value: &str) -> Self {
-        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -179,7 +171,6 @@ impl TestHostBuilder {
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.args(["--listen", &app.to_string(), "--admin-listen", &admin.to_string()]);
         command.args(&self.args).stdin(Stdio::null()).kill_on_drop(true);
-        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         if let Some(filter) = &self.log_filter {
             command.env("BOBBIN_LOG", filter);
         }
@@ -224,7 +215,6 @@ impl TestHost {
             environment: Vec::new(),
             executable: bobbin(),
             args: Vec::new(),
-            environment: Vec::new(),
             log_filter: None,
             state: None,
             wrapper: Vec::new(),
