@@ -30,6 +30,9 @@ const SUPPLIED: [&str; 19] = [
     "spin:sqlite/",
     "spin:variables/",
 ];
+/// Whose interfaces get a stub: another host supplies them. Any other is a dependency of the component's, which its
+/// manifest has left out.
+const HOSTS: [&str; 3] = ["fermyon:spin/", "spin:", "wasi:"];
 /// Cases of errors that fit, the best one first.
 const CASES: [&str; 8] =
     ["other", "other-error", "runtime-error", "error", "io", "connection-failed", "connection-error", "provider"];
@@ -59,7 +62,7 @@ pub(crate) fn link(engine: &Engine, linker: &Linker<State>, component: &Componen
         // wasmtime names the first import that it has nothing for.
         let told = format!("{missing:#}");
         let named = |name: &str| !stubs.iter().any(|stub| stub == name) && told.contains(&format!("`{name}`"));
-        let import = ty.imports(engine).find(|(name, _)| named(name) && !is_supplied(name));
+        let import = ty.imports(engine).find(|(name, _)| named(name) && is_a_hosts(name) && !is_supplied(name));
         let Some((name, ComponentItem::ComponentInstance(interface))) = import.map(|(name, item)| (name, item.ty))
         else {
             return Err(missing);
@@ -71,6 +74,10 @@ pub(crate) fn link(engine: &Engine, linker: &Linker<State>, component: &Componen
             Err(missing) => missing,
         };
     }
+}
+
+fn is_a_hosts(interface: &str) -> bool {
+    HOSTS.iter().any(|package| interface.starts_with(package))
 }
 
 fn is_supplied(interface: &str) -> bool {
