@@ -89,7 +89,7 @@ async fn a_host_that_is_not_granted_is_refused_with_spins_error_and_the_log_says
         for way in WAYS {
             let told = ask(&host, way, &json!({ "url": web.url("/") })).await?;
             let expected = match way {
-                "/p2/old" => "DestinationNotAllowed",
+                "/p2/old" => "destination-not-allowed",
                 // It may notice first that nobody takes the body.
                 "/p2/sdk" => "",
                 _ => "HttpRequestDenied",
@@ -139,7 +139,9 @@ async fn a_component_waits_as_long_as_it_says() -> Result {
         assert!(error(&told).contains("ConnectionReadTimeout"), "{way}: {told}");
         let told = ask(&host, way, &json!({ "url": web.url("/drip"), "between_bytes_ms": 50 })).await?;
         assert_eq!(told["status"], 200, "{way}: {told}");
-        assert!(error(&told).contains("ConnectionReadTimeout"), "{way}: {told}");
+        // The streams of WASI 0.2 have errors of their own, which say it in words.
+        let said = if way == "/p2/ask" { "connection read timeout" } else { "ConnectionReadTimeout" };
+        assert!(error(&told).contains(said), "{way}: {told}");
     }
     eventually(async || Ok((web.open() == 0).then_some(()))).await
 }
@@ -205,7 +207,7 @@ async fn nothing_is_held_that_nobody_takes() -> Result {
     eventually(async || Ok((web.open() == 0).then_some(()))).await?;
     // As a whole it is held only as far as the account goes.
     let told = ask(&host, "/p2/old", &json!({ "url": web.url("/endless") })).await?;
-    assert_eq!(error(&told), "HttpError::RuntimeError");
+    assert!(error(&told).contains("\"runtime-error\""), "{told}");
     assert!(host.log().contains("over its limit of 67108864"), "{}", host.log());
     eventually(async || Ok((web.open() == 0).then_some(()))).await
 }
@@ -221,10 +223,11 @@ async fn who_cannot_be_reached_is_an_error_of_its_own() -> Result {
             let told = ask(&host, way, &json!({ "url": url })).await?;
             assert!(error(&told).contains(expected), "{way} {url}: {told}");
         }
-        assert_eq!(error(&ask(&host, "/p2/old", &json!({ "url": url })).await?), "HttpError::RuntimeError");
+        let told = ask(&host, "/p2/old", &json!({ "url": url })).await?;
+        assert!(error(&told).contains("\"runtime-error\""), "{told}");
     }
     let told = ask(&host, "/p2/old", &json!({ "url": "no url" })).await?;
-    assert_eq!(error(&told), "HttpError::InvalidUrl");
+    assert!(error(&told).contains("\"invalid-url\""), "{told}");
     Ok(())
 }
 
