@@ -237,7 +237,9 @@ mod tests {
 
     async fn connect(connector: &Connector, host: &str, port: u16) -> Result<Stream, ConnectError> {
         let target = format!("http://{host}:{port}/").parse().unwrap();
-        CONNECTED_BY.scope(Instant::now() + Duration::from_secs(60), connector.clone().call(target)).await
+        let mut connector = connector.clone();
+        // The call itself looks up until when.
+        CONNECTED_BY.scope(Instant::now() + Duration::from_secs(60), async { connector.call(target).await }).await
     }
 
     #[tokio::test]
@@ -275,7 +277,8 @@ mod tests {
         let first = connect(&connector, "127.0.0.1", port).await.unwrap();
         let target: Uri = format!("http://127.0.0.1:{port}/").parse().unwrap();
         let by = Instant::now() + Duration::from_millis(20);
-        let second = CONNECTED_BY.scope(by, connector.clone().call(target)).await;
+        let mut asked = connector.clone();
+        let second = CONNECTED_BY.scope(by, async { asked.call(target).await }).await;
         assert!(matches!(second, Err(ConnectError::Timeout)), "{:?}", second.err());
         drop(first);
         assert!(connect(&connector, "127.0.0.1", port).await.is_ok());

@@ -17,10 +17,10 @@ use parking_lot::Mutex;
 use query::Interrupt;
 use rusqlite::OpenFlags;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Once};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout_at;
 
 /// Queries of one database at once.
@@ -102,6 +102,8 @@ type Open = Arc<Mutex<Option<rusqlite::Connection>>>;
 struct Known {
     changes: AtomicU64,
     rowid: AtomicI64,
+    /// A transaction is open.
+    transaction: AtomicBool,
 }
 
 /// One connection of a component.
@@ -113,6 +115,15 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// A place among the queries. Whoever has a transaction open needs none: those in the places may wait for its end.
+    async fn admit(&self, bounds: &Bounds) -> Result<Option<OwnedSemaphorePermit>, SqliteError> {
+        if self.known.transaction.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let permit = timeout_at(bounds.end.into(), Arc::clone(&self.database.queries).acquire_owned()).await;
+        Ok(Some(permit.or(Err(SqliteError::TimeOver))?.or(Err(SqliteError::Stopping))?))
+    }
+
     /// Runs one statement, and returns its rows. Whoever stops waiting also stops the statement.
     ///
     /// # Errors
@@ -123,8 +134,7 @@ impl Connection {
         parameters: Vec<Value>,
         bounds: Bounds,
     ) -> Result<Charged<Rows>, SqliteError> {
-        let permit = timeout_at(bounds.end.into(), Arc::clone(&self.database.queries).acquire_owned()).await;
-        let permit = permit.or(Err(SqliteError::TimeOver))?.or(Err(SqliteError::Stopping))?;
+        let permit = self.admit(&bounds).await?;
         let (open, known, database) =
             (Arc::clone(&self.open.lock()), Arc::clone(&self.known), Arc::clone(&self.database));
         let interrupt = Interrupt::default();
@@ -137,6 +147,7 @@ impl Connection {
                 none => none.insert(connect(database.path.as_deref()).map_err(SqliteError::Unopened)?),
             };
             let rows = query::run(connection, &statement, parameters, &bounds, &interrupt);
+            known.transaction.store(!connection.is_autocommit(), Ordering::Relaxed);
             known.changes.store(connection.changes(), Ordering::Relaxed);
             known.rowid.store(connection.last_insert_rowid(), Ordering::Relaxed);
             rows
@@ -159,6 +170,7 @@ impl Connection {
         let open = std::mem::take(&mut *self.open.lock());
         self.known.changes.store(0, Ordering::Relaxed);
         self.known.rowid.store(0, Ordering::Relaxed);
+        self.known.transaction.store(false, Ordering::Relaxed);
         // Undoing and closing reads and writes files.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn_blocking(move || drop(open));
