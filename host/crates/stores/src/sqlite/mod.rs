@@ -23,7 +23,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout_at;
 
-/// Queries of one database at once.
+/// Queries of one database at once, besides those of open transactions.
 const QUERIES: usize = 8;
 /// How long a statement waits for another connection's transaction, at most.
 const PATIENCE: Duration = Duration::from_secs(5);

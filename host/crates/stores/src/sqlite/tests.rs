@@ -151,6 +151,22 @@ async fn closing_undoes_a_transaction_and_lets_others_write() {
 }
 
 #[tokio::test]
+async fn a_transaction_goes_on_however_many_wait_for_its_end() {
+    let (_folder, database) = file();
+    run(&database.connect(), "CREATE TABLE t (a)").await.unwrap();
+    let transaction = async |_: usize| {
+        let connection = database.connect();
+        for statement in ["BEGIN IMMEDIATE", "INSERT INTO t VALUES (1)", "COMMIT"] {
+            run(&connection, statement).await?;
+        }
+        Ok::<_, SqliteError>(())
+    };
+    futures::future::try_join_all((0..3 * QUERIES).map(transaction)).await.unwrap();
+    let rows = run(&database.connect(), "SELECT count(*) FROM t").await.unwrap();
+    assert_eq!(rows, [[Value::Integer(3 * QUERIES as i64)]]);
+}
+
+#[tokio::test]
 async fn memory_alone_is_each_connections_own() {
     let database = Database::in_memory();
     let (one, other) = (database.connect(), database.connect());
