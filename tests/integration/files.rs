@@ -53,7 +53,9 @@ async fn ask_both(host: &TestHost, question: &str) -> Result<Value> {
 
 #[tokio::test]
 async fn every_form_of_an_entry_mounts_what_it_mounts_in_spin() -> Result {
-    let cases: &[(&str, &[(&str, Option<&str>)])] = &[
+    // What a guest finds under a path.
+    type Found<'a> = (&'a str, Option<&'a str>);
+    let cases: &[(&str, &[Found<'_>])] = &[
         // a path of one file, under its own path
         ("files = [\"notes/one.txt\"]", &[("/notes/one.txt", Some("one")), ("/one.txt", None)]),
         // a pattern: matches keep their paths, `*` crosses folders only as `**`

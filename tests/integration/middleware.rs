@@ -47,7 +47,7 @@ async fn start(triggers: &[String]) -> Result<(TestApp, TestHost)> {
 async fn stamps(host: &TestHost, path: &str) -> Result<(Answer, Value)> {
     let answer = host.get(&format!("{path}/headers")).await?;
     anyhow::ensure!(answer.status() == 200, "{path}: {}: {}", answer.status(), answer.text());
-    let seen = answer.json()?["x-stamp"].clone();
+    let seen = answer.json()?.get("x-stamp").cloned().unwrap_or_default();
     Ok((answer, seen))
 }
 

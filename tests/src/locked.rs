@@ -1,5 +1,8 @@
 //! Locked applications, as Spin writes them.
 
+#![allow(clippy::indexing_slicing, reason = "an object of JSON gets the member that it lacks")]
+#![allow(clippy::needless_pass_by_value, reason = "values are written where they are passed")]
+
 use crate::Result;
 use serde_json::{Map, Value, json};
 use std::fs;

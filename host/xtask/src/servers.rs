@@ -16,9 +16,9 @@ pub(crate) fn has_redis() -> bool {
 pub(crate) fn required(progress: &Progress) -> Result<Option<&'static str>, Failure> {
     let declared = std::env::var(REQUIRE_REDIS).is_ok_and(|value| value == "1");
     decide(has_redis(), declared)
-        .or_else(|()| {
+        .map_err(|()| {
             let next = format!("install {REDIS}, or unset the variable");
-            Err(Failure::unready(format!("{REDIS} is not installed, and {REQUIRE_REDIS}=1 requires it"), next))
+            Failure::unready(format!("{REDIS} is not installed, and {REQUIRE_REDIS}=1 requires it"), next)
         })
         .inspect(|required| {
             if required.is_none() {

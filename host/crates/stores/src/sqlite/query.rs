@@ -115,7 +115,7 @@ fn rows(
     account: &Account,
 ) -> Result<Charged<Rows>, SqliteError> {
     let mut statement = connection.prepare(statement)?;
-    let columns: Vec<String> = statement.column_names().into_iter().map(str::to_owned).collect();
+    let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let width = columns.len();
     let mut bytes = columns.iter().map(|name| size_of::<String>() + name.len()).sum::<usize>();
     let mut charge = account.charge(bytes as u64)?;

@@ -55,7 +55,7 @@ impl From<StoreError> for Failure {
         match &error {
             // Whoever reads the log can do something about these; the guest can about the others.
             StoreError::Sqlite(_) | StoreError::Redis(_) | StoreError::Unexpected(_) | StoreError::NoText => {
-                tracing::warn!("key-value store: {error}")
+                tracing::warn!("key-value store: {error}");
             }
             StoreError::OverAccount(_) | StoreError::NoNumber | StoreError::Overflow | StoreError::Stopping => {}
         }
