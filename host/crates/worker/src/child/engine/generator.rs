@@ -13,7 +13,6 @@ use super::super::sampler;
 use super::super::schedule::{Key, Limits, Op, Placement, Row, Schedule, Token};
 use super::desk::{Call, Desk, Stage};
 use super::pace::Pace;
-use super::parts::{answers, parts};
 use super::score::Scoring;
 use super::{Machine, send, too_many, unsupported};
 use bobbin_inference::wire::{CallContext, CallId, FromWorker, LoadSpec, SessionId, ToWorker, WorkerStats};
@@ -185,25 +184,6 @@ impl Generator {
         }
     }
 
-    /// Computes a step's rows, or a part of them, and does with the logits what they are for. False where that failed.
-    fn compute_rows(&mut self, rows: &[Row], out: &mut Outbox) -> bool {
-        let started = Instant::now();
-        if let Err(error) = self.decoder.step(rows) {
-            self.failed(rows, &error, out);
-            return false;
-        }
-        if answers(rows) < rows.len() {
-            self.pace.measured(rows.len(), started.elapsed());
-        }
-        self.desk.schedule.commit(rows);
-        for (at, row) in rows.iter().enumerate() {
-            if let Some(logits) = self.decoder.logits(at) {
-                self.desk.output(row, logits, out);
-            }
-        }
-        true
-    }
-
     /// A step failed: what it was for fails, or waits again; everybody else goes on.
     fn failed(&mut self, rows: &[Row], error: &StepError, out: &mut Outbox) {
         let calls: HashSet<CallId> = rows.iter().map(|row| row.call).collect();
@@ -265,14 +245,18 @@ impl Machine for Generator {
         if rows.is_empty() {
             return false;
         }
+        let started = Instant::now();
         self.steps += 1;
-        for part in parts(&rows, self.decoder.tile()) {
-            if !self.compute_rows(part, out) {
-                // What the other parts assume may no longer be so; they are planned again.
-                break;
+        if let Err(error) = self.decoder.step(&rows) {
+            self.failed(&rows, &error, out);
+            return true;
+        }
+        self.pace.measured(rows.len(), started.elapsed());
+        self.desk.schedule.commit(&rows);
+        for (at, row) in rows.iter().enumerate() {
+            if let Some(logits) = self.decoder.logits(at) {
+                self.desk.output(row, logits, out);
             }
-            // An answer's next token does not wait for prompts.
-            out.flush();
         }
         true
     }

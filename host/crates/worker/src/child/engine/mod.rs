@@ -7,7 +7,6 @@ mod desk;
 mod embed;
 mod generator;
 mod pace;
-mod parts;
 mod score;
 
 pub(super) use embed::EmbedEngine;

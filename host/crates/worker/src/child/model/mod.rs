@@ -26,8 +26,6 @@ pub(super) const MOST_SEQUENCES: u32 = 256;
 /// Weights for one look of a head at a cell which is not its sequence's. A look takes as long as some forty weights:
 /// measured with 32 sequences of the shape of qwen2.5-0.5b.
 const WEIGHTS_OF_A_LOOK: u64 = 1400;
-/// Rows of a step from which llama.cpp's processor computes fused attention in tiles, of so many rows and so many cells.
-const TILE: usize = 64;
 /// llama.cpp's names for whether attention is fused: never, or where the backend has it.
 const FUSED_NEVER: i32 = 0;
 const FUSED_AUTO: i32 = -1;
@@ -154,10 +152,9 @@ impl Model {
         // Twice as many sequences as compute at once, so that finished sessions may keep their cells.
         let slots = (parallel * 2).min(MOST_SEQUENCES - 1);
         let cells = size::cells(spec.context, spec.parallel, prefix, self.cell_bytes());
-        let attention = self.attention(cells);
         let params = self
             .params(spec)
-            .with_flash_attention_policy(attention)
+            .with_flash_attention_policy(self.attention(cells))
             .with_n_ctx(NonZeroU32::new(cells))
             .with_n_batch(BATCH)
             .with_n_ubatch(BATCH)
@@ -174,7 +171,6 @@ impl Model {
             batch_rows,
             outputs,
             parallel: parallel as usize,
-            tile: (attention != FUSED_NEVER && self.gpu.is_none()).then_some(TILE),
             slots,
             vocabulary: self.vocabulary.size(),
             filled: vec![0; slots as usize + 1],
@@ -204,7 +200,6 @@ pub(super) struct Decoder {
     batch_rows: usize,
     outputs: usize,
     parallel: usize,
-    tile: Option<usize>,
     slots: u32,
     cells: u32,
     vocabulary: Token,
@@ -233,11 +228,6 @@ impl Decoder {
     /// The most rows of a step.
     pub(super) fn batch_rows(&self) -> usize {
         self.batch_rows
-    }
-
-    /// Rows of a step from which attention is computed in tiles, where it ever is.
-    pub(super) fn tile(&self) -> Option<usize> {
-        self.tile
     }
 
     /// The most rows of a step with logits.
