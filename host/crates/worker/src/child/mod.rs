@@ -6,6 +6,8 @@
 //! computes until the host is gone.
 
 mod ambiguity;
+#[cfg(shared_attention)]
+mod attention;
 mod cage;
 mod chat;
 mod constraint;

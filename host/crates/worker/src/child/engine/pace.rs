@@ -6,9 +6,10 @@ use super::super::schedule::Demand;
 use std::time::Duration;
 
 const STEP: Duration = Duration::from_millis(200);
-/// By how much a step may be longer where many wait for a first token: beyond it, larger steps take as long for each
-/// row.
-const LONGER: f64 = 2.5;
+/// By how much a step may be longer where many wait for a first token.
+const LONGER: f64 = 5.0;
+/// How many steps' worth of prompts an answer in hand waits for, where there is one prompt for each of them.
+const PATIENCE: f64 = 4.0;
 /// Fewer rows make no step shorter: the weights are read once in any case.
 const LEAST: usize = 32;
 
@@ -29,7 +30,7 @@ impl Pace {
     pub(super) fn budget(&self, demand: Demand) -> usize {
         let Some(seconds) = self.seconds_per_row else { return self.most.min(4 * LEAST) };
         #[allow(clippy::cast_precision_loss, reason = "counts of computes")]
-        let longer = (2.0 * demand.prompts as f64 / demand.answers as f64).clamp(1.0, LONGER);
+        let longer = (PATIENCE * demand.prompts as f64 / demand.answers as f64).clamp(1.0, LONGER);
         let rows = STEP.as_secs_f64() * longer / seconds.max(1e-9);
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a positive number; `as` saturates")]
         let rows = rows as usize;
@@ -73,7 +74,7 @@ mod tests {
         for _ in 0..64 {
             pace.measured(512, Duration::from_secs(1));
         }
-        for (prompts, answers, expected) in [(1, 8, 102), (4, 8, 102), (8, 8, 204), (31, 1, 256), (1, 0, 256)] {
+        for (prompts, answers, expected) in [(1, 8, 102), (2, 8, 102), (4, 8, 204), (8, 8, 409), (31, 1, 512), (1, 0, 512)] {
             assert_eq!(pace.budget(demand(prompts, answers)), expected, "{prompts} prompts, {answers} answers");
         }
     }
