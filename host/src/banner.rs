@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 /// The banner, ending in a newline.
-pub(crate) fn render(app: &App, releases: &Releases, search: &Search, listen: SocketAddr, admin: SocketAddr) -> String {
+pub(crate) fn render(app: &App, releases: &Releases, search: &Search, listen: &str, admin: SocketAddr) -> String {
     let mut text = format!("\n{} {}\n\n", app.name, app.version);
     let routes: Vec<(String, &str)> = app
         .triggers
@@ -15,7 +15,7 @@ pub(crate) fn render(app: &App, releases: &Releases, search: &Search, listen: So
         .filter_map(|trigger| match &trigger.route {
             Route::Path(path) => {
                 let component = trigger.component().map_or("a fixed answer", |component| component.as_str());
-                Some((format!("http://{listen}{path}"), component))
+                Some((format!("{listen}{path}"), component))
             }
             Route::Private => None,
         })
@@ -40,7 +40,7 @@ pub(crate) fn render(app: &App, releases: &Releases, search: &Search, listen: So
     line(&mut text, "admin", &format!("http://{admin}"));
     if let Some(path) = model_route(app).filter(|_| releases.readiness().is_ready()) {
         let body = r#"{"prompt":"Once upon a time","max_tokens":80,"stream":true}"#;
-        let _ = write!(text, "\n  curl -N http://{listen}{path} -d '{body}'\n");
+        let _ = write!(text, "\n  curl -N {listen}{path} -d '{body}'\n");
     }
     text
 }

@@ -21,6 +21,9 @@ pub(crate) enum Command {
     /// Serve the application of a spin.toml
     #[command(after_help = "Example:\n  bobbin up -f spin.toml --listen 127.0.0.1:3000")]
     Up(Up),
+    /// Serve an application, and build and load it anew when its files change; requests in flight finish as they began
+    #[command(after_help = "Example:\n  bobbin watch -f spin.toml")]
+    Watch(Watch),
     /// Look at bundles: versioned models on disk
     #[command(subcommand, after_help = BUNDLE_EXIT_CODES)]
     Bundle(BundleCommand),
@@ -34,7 +37,7 @@ pub(crate) enum Command {
     Trigger(Trigger),
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Up {
     /// The application: a spin.toml, a folder with one, or a locked application
     #[arg(short, long, value_name = "FILE", default_value = "spin.toml")]
@@ -42,12 +45,27 @@ pub(crate) struct Up {
     /// The build profile: what the components say for it replaces what they say otherwise
     #[arg(long, value_name = "NAME")]
     pub(crate) profile: Option<String>,
+    /// Run the components' build commands first
+    #[arg(long)]
+    pub(crate) build: bool,
     #[command(flatten)]
     pub(crate) serve: Serve,
 }
 
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Watch {
+    /// Follow what the components' build commands make, and do not run them
+    #[arg(long)]
+    pub(crate) skip_build: bool,
+    /// How long files must have stayed as they are, in milliseconds, before a change counts
+    #[arg(short, long, value_name = "MS", default_value_t = 100)]
+    pub(crate) debounce: u64,
+    #[command(flatten)]
+    pub(crate) up: Up,
+}
+
 /// How an application is served, wherever it comes from.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Serve {
     /// Where the application listens
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3000")]
@@ -61,6 +79,27 @@ pub(crate) struct Serve {
     /// Where state lives [default: .bobbin beside the manifest]
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
+    /// The certificates that the application's listener shows, in PEM: HTTPS instead of HTTP
+    #[arg(long, value_name = "FILE", env = "SPIN_TLS_CERT", requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// The private key of the first certificate, in PEM
+    #[arg(long, value_name = "FILE", env = "SPIN_TLS_KEY", requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Where what components print is written to; \"\" for nowhere [default: logs in the state folder]
+    #[arg(short = 'L', long, value_name = "DIR", env = "SPIN_LOG_DIR")]
+    pub(crate) log_dir: Option<PathBuf>,
+    /// Begin the files in the log folder anew
+    #[arg(long)]
+    pub(crate) truncate_logs: bool,
+    /// Show what these components print alone; may be given several times
+    #[arg(long, value_name = "COMPONENT", conflicts_with = "quiet")]
+    pub(crate) follow: Vec<String>,
+    /// Show nothing of what components print
+    #[arg(short, long, aliases = ["sh", "shush"])]
+    pub(crate) quiet: bool,
+    /// Bytes of memory that each instance may take, instead of the manifest's guest_memory_bytes
+    #[arg(long, value_name = "BYTES", env = "SPIN_MAX_INSTANCE_MEMORY", value_parser = clap::value_parser!(u64).range(1 << 16..=4 << 30))]
+    pub(crate) max_instance_memory: Option<u64>,
     /// Requests at once, instead of the manifest's limit
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub(crate) max_in_flight: Option<u32>,

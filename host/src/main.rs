@@ -5,17 +5,21 @@
 
 mod admin;
 mod banner;
+mod builds;
 mod bundles;
 mod cli;
 mod hosts;
 mod kept;
 mod launcher;
 mod open_files;
+mod output;
 mod release;
 mod releases;
+mod site;
 mod trigger;
 mod up;
 mod variables;
+mod watch;
 mod workshop;
 
 use anyhow::Context;
@@ -33,6 +37,7 @@ fn main() -> ExitCode {
         // Before anything else: a worker has no log, no threads and no runtime of the host's.
         Command::Worker(_) => return bobbin_worker::child::run(),
         Command::Up(up) => log().and_then(|()| up::run(&up)),
+        Command::Watch(watch) => log().and_then(|()| watch::run(&watch)),
         Command::Trigger(trigger) => trigger::run(&trigger, log),
         Command::Bundle(BundleCommand::Verify(verify)) => bundles::verify(&verify),
         Command::Bundle(BundleCommand::Show(show)) => bundles::show(&show),

@@ -7,14 +7,19 @@ use std::sync::Arc;
 use toml::de::DeTable;
 
 use crate::app::App;
+use crate::build::Build;
 use crate::checks;
+use crate::dependencies::{Dependency, DependencySource};
 use crate::document::{self, Document};
 use crate::errors::{Findings, ManifestErrors, Problem, ProblemKind};
 use crate::files;
 use crate::json::{self, JsonError};
 use crate::locked;
+use crate::mounts::Mounted;
+use crate::names::ComponentId;
 use crate::place::{Lines, Place};
 use crate::reader::Table;
+use crate::source::Source;
 
 /// The name of a manifest in its folder.
 const FILE_NAME: &str = "spin.toml";
@@ -36,6 +41,43 @@ impl Manifest {
     /// What is allowed and probably not meant.
     pub fn warnings(&self) -> &[Problem] {
         &self.warnings
+    }
+
+    /// The folder that its paths are relative to, as it was given.
+    pub fn folder(&self) -> &Path {
+        self.file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    }
+
+    /// The manifest itself.
+    pub fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// How its components are built, those that say so, by their ids.
+    pub fn builds(&self) -> impl Iterator<Item = (&ComponentId, &Build)> {
+        self.document.components.iter().filter_map(|(id, doc)| Some((id, doc.component.build.as_ref()?)))
+    }
+
+    /// The local files that it names, as paths or glob patterns relative to its folder: components, what they are composed
+    /// with, and what they may read.
+    pub fn local_files(&self) -> Vec<String> {
+        let local = |dependency: &Dependency| match &dependency.from {
+            DependencySource::Local(path) => Some(path.clone()),
+            _ => None,
+        };
+        let mut files: Vec<String> = self.document.triggers.iter().flat_map(|it| &it.middleware).filter_map(local).collect();
+        for doc in self.document.components.values() {
+            if let Some(Source::Local(path)) = doc.source.as_ref().map(|source| &source.value) {
+                files.push(path.clone());
+            }
+            files.extend(doc.component.dependencies.iter().filter_map(|(_, dependency)| local(dependency)));
+            files.extend(doc.component.files.iter().map(|mount| match &mount.what {
+                Mounted::Pattern(pattern) => pattern.clone(),
+                Mounted::Placement { source, .. } => source.clone(),
+                Mounted::Prepared { source, .. } => source.display().to_string(),
+            }));
+        }
+        files
     }
 
     /// Looks up the files that the manifest names.
@@ -63,6 +105,16 @@ pub fn load(path: &Path) -> Result<App, ManifestErrors> {
 /// All problems found; that no component has such a profile is one.
 pub fn load_profile(path: &Path, profile: &str) -> Result<App, ManifestErrors> {
     load_with(path, Some(profile))
+}
+
+/// Reads the manifest at `path` as [`load`] does, without looking up the files that it names: some may have to be built.
+///
+/// # Errors
+/// All problems found, in the order of the file.
+pub fn open(path: &Path, profile: Option<&str>) -> Result<Manifest, ManifestErrors> {
+    let (file, read) = read_at(path, profile)?;
+    ManifestErrors::unless_empty(read.errors)?;
+    Ok(Manifest { file, document: read.document, warnings: read.warnings })
 }
 
 /// Reads a locked application: what Spin makes of a manifest. `root` is the application's folder, which relative paths of
@@ -96,6 +148,11 @@ struct Read {
 }
 
 fn load_with(path: &Path, profile: Option<&str>) -> Result<App, ManifestErrors> {
+    let (file, read) = read_at(path, profile)?;
+    resolve(&file, read.document, read.errors, read.warnings)
+}
+
+fn read_at(path: &Path, profile: Option<&str>) -> Result<(Arc<Path>, Read), ManifestErrors> {
     let path = if path.is_dir() { path.join(FILE_NAME) } else { path.to_owned() };
     let file: Arc<Path> = Arc::from(path);
     let text = text(&file)?;
@@ -108,7 +165,7 @@ fn load_with(path: &Path, profile: Option<&str>) -> Result<App, ManifestErrors> 
             return Err(ManifestErrors::one(problem.located(&file, None)));
         }
     };
-    resolve(&file, read.document, read.errors, read.warnings)
+    Ok((file, read))
 }
 
 /// Reads and checks a text. `Err` where no document came of it; problems of a document are in it.

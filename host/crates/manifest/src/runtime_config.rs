@@ -28,6 +28,38 @@ pub struct RuntimeConfigFile {
     pub key_value: BTreeMap<String, KeyValueBackend>,
     /// SQLite databases by label.
     pub sqlite: BTreeMap<String, SqliteBackend>,
+    /// Where what components print is written to, relative to the working directory; `Some` of an empty path for nowhere.
+    pub log_dir: Option<PathBuf>,
+    /// Bytes of memory that each instance may take.
+    pub max_instance_memory: Option<u64>,
+    /// What no component reaches.
+    pub outbound_networking: OutboundNetworking,
+    /// Bounds on outbound HTTP.
+    pub outbound_http: OutboundHttp,
+}
+
+/// `[outbound_networking]`: networks that no component reaches, whatever it is granted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OutboundNetworking {
+    /// Those that are listed.
+    pub blocked: Vec<Network>,
+    /// Whether every network that is not for everybody is one of them: `"private"` in the list.
+    pub block_private: bool,
+}
+
+/// `[outbound_http]`: bounds on the outbound HTTP requests of all components.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboundHttp {
+    /// Whether connections are kept for the next request. As in Spin, a table that does not say so turns it off.
+    pub connection_pooling: bool,
+    /// Connections at once.
+    pub max_connections: Option<usize>,
+}
+
+impl Default for OutboundHttp {
+    fn default() -> Self {
+        Self { connection_pooling: true, max_connections: None }
+    }
 }
 
 /// Where variables get their values. The values are hidden in debug representations.
@@ -87,17 +119,17 @@ pub struct SqliteBackend {
 }
 
 /// What Spin reads besides, and what to do about it here.
-const ELSEWHERE: [(&str, &str); 4] = [
+const ELSEWHERE: [(&str, &str); 2] = [
     (
         "llm_compute",
         "remove it: models are served from releases, in [application.trigger.bobbin.releases] of spin.toml",
     ),
-    ("log_dir", "remove it: what components print goes to the host's log"),
-    (
-        "max_instance_memory",
-        "remove it, and set guest_memory_bytes in [application.trigger.bobbin.limits] of spin.toml",
-    ),
     ("client_tls", "remove it: this host has no client certificates for outbound connections"),
+];
+/// The same, of `[outbound_networking]`.
+const NETWORKING_ELSEWHERE: [(&str, &str); 2] = [
+    ("max_socket_connections", "remove it: components open no sockets of their own here"),
+    ("max_total_connections", "remove it, and set max_connections in [outbound_http]"),
 ];
 
 impl RuntimeConfigFile {
@@ -132,12 +164,7 @@ fn unreadable(file: &Arc<Path>, cause: io::Error) -> ManifestErrors {
 }
 
 fn read(mut root: Table<'_>) -> RuntimeConfigFile {
-    for (key, help) in ELSEWHERE {
-        if let Some(node) = root.get(key) {
-            let what = format!("`{key}` of the runtime configuration is not supported here");
-            node.found.error(node.place, Problem::new(ProblemKind::Unsupported, what, help));
-        }
-    }
+    refuse(&mut root, &ELSEWHERE);
     let providers = root.get("variables_provider").into_iter().chain(root.get("config_provider"));
     let config = RuntimeConfigFile {
         state_dir: root.string("state_dir").filter(|text| !text.value.is_empty()).map(|text| text.value.into()),
@@ -147,9 +174,66 @@ fn read(mut root: Table<'_>) -> RuntimeConfigFile {
             .collect(),
         key_value: labelled(&mut root, "key_value_store", key_value),
         sqlite: labelled(&mut root, "sqlite_database", sqlite),
+        log_dir: root.string("log_dir").map(|text| text.value.into()),
+        max_instance_memory: whole(&mut root, "max_instance_memory", 1 << 16),
+        outbound_networking: root.table("outbound_networking").map(networking).unwrap_or_default(),
+        outbound_http: root.table("outbound_http").map(http).unwrap_or_default(),
     };
     root.finish();
     config
+}
+
+/// Refuses keys that Spin has and this host does not.
+fn refuse(table: &mut Table<'_>, keys: &[(&'static str, &'static str)]) {
+    for (key, help) in keys {
+        if let Some(node) = table.get(key) {
+            let what = format!("`{key}` of the runtime configuration is not supported here");
+            node.found.error(node.place, Problem::new(ProblemKind::Unsupported, what, *help));
+        }
+    }
+}
+
+/// A number that is no less than `least`.
+fn whole<T: TryFrom<i64> + PartialOrd>(table: &mut Table<'_>, key: &'static str, least: T) -> Option<T> {
+    let number = table.get(key)?.integer()?;
+    let value = T::try_from(number.value).ok().filter(|value| *value >= least);
+    if value.is_none() {
+        let problem = Problem::new(ProblemKind::Schema, format!("`{key}` is out of range"), "write a larger number");
+        table.found.error(number.place, problem);
+    }
+    value
+}
+
+fn networking(mut table: Table<'_>) -> OutboundNetworking {
+    refuse(&mut table, &NETWORKING_ELSEWHERE);
+    let mut read = OutboundNetworking::default();
+    for text in table.strings("block_networks") {
+        match text.value.parse() {
+            Ok(network) => read.blocked.push(network),
+            Err(_) if text.value == "private" => read.block_private = true,
+            Err(cause) => {
+                let what = format!("{:?} is nothing that `block_networks` may list", text.value);
+                let help = "list networks such as \"10.0.0.0/8\", or \"private\" for all that are not for everybody";
+                table.found.error(text.place, Problem::new(ProblemKind::Schema, what, help).caused_by(cause));
+            }
+        }
+    }
+    table.finish();
+    read
+}
+
+fn http(mut table: Table<'_>) -> OutboundHttp {
+    let connection_pooling = table.boolean("connection_pooling").is_some_and(|flag| flag.value);
+    let place = table.place;
+    let most = whole(&mut table, "max_connections", 0);
+    // Spin's older name for it counted one more.
+    let older = whole(&mut table, "max_concurrent_requests", 0).map(|requests: usize| requests.saturating_add(1));
+    if most.is_some() && older.is_some() {
+        let what = "`max_connections` and `max_concurrent_requests` are two names of one bound";
+        table.found.error(place, Problem::new(ProblemKind::Schema, what, "keep `max_connections` alone"));
+    }
+    table.finish();
+    OutboundHttp { connection_pooling, max_connections: most.or(older) }
 }
 
 fn provider(node: &Node<'_>) -> Option<VariablesProvider> {
@@ -270,6 +354,30 @@ type = "spin"
     }
 
     #[test]
+    fn what_an_operator_says_of_outbound_requests_memory_and_logs_is_read() {
+        let config = parse(
+            r#"
+log_dir = "logs"
+max_instance_memory = 10000000
+[outbound_networking]
+block_networks = ["1.1.1.1/32", "private"]
+[outbound_http]
+connection_pooling = true
+max_connections = 0
+"#,
+        )
+        .unwrap();
+        assert_eq!((config.log_dir, config.max_instance_memory), (Some("logs".into()), Some(10_000_000)));
+        let networking = config.outbound_networking;
+        assert_eq!((networking.blocked, networking.block_private), (vec!["1.1.1.1/32".parse().unwrap()], true));
+        assert_eq!(config.outbound_http, OutboundHttp { connection_pooling: true, max_connections: Some(0) });
+        let default = parse("").unwrap();
+        assert_eq!(default.outbound_http, OutboundHttp { connection_pooling: true, max_connections: None });
+        let older = parse("[outbound_http]\nmax_concurrent_requests = 0").unwrap().outbound_http;
+        assert_eq!(older, OutboundHttp { connection_pooling: false, max_connections: Some(1) });
+    }
+
+    #[test]
     fn what_is_wrong_is_refused_with_line_and_column_and_without_secrets() {
         for (text, parts) in [
             ("[key_value_store.default]\ntype = \"spin\"\npth = \"x\"", &["rc.toml:3:1:", "`pth`", "\"path\""][..]),
@@ -283,6 +391,14 @@ type = "spin"
             ("[[variables_provider]]\ntype = \"vault\"\ntoken = \"hunter2\"", &["rc.toml:2:8:", "vault", "\"env\""]),
             ("[[variables_provider]]\ntype = \"static\"\nvalues = { a = 5 }", &["rc.toml:3:", "must be a string"]),
             ("[llm_compute]\ntype = \"spin\"", &["rc.toml:1:", "llm_compute", "releases"]),
+            ("[[client_tls]]\nhosts = [\"hunter2\"]", &["rc.toml:1:", "client_tls"]),
+            ("max_instance_memory = 5", &["rc.toml:1:", "max_instance_memory"]),
+            ("max_instance_memory = -5", &["rc.toml:1:", "max_instance_memory"]),
+            ("[outbound_networking]\nblock_networks = [\"10.0.0.0/33\"]", &["rc.toml:2:", "10.0.0.0/33", "private"]),
+            ("[outbound_networking]\nmax_total_connections = 1", &["rc.toml:2:", "max_total_connections"]),
+            ("[outbound_networking]\nblok = 1", &["rc.toml:2:1:", "`blok`"]),
+            ("[outbound_http]\nmax_connections = -1", &["rc.toml:2:", "max_connections"]),
+            ("[outbound_http]\nmax_connections = 1\nmax_concurrent_requests = 1", &["rc.toml:1:", "two names"]),
             ("state_dir = 5", &["rc.toml:1:13:", "state_dir"]),
             ("state_dir = \"hunter2", &["rc.toml:1:", "TOML"]),
         ] {

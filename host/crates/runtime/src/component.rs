@@ -4,6 +4,7 @@ use crate::background::Background;
 use crate::llm;
 use crate::nn;
 use crate::outbound::{Client, Rules};
+use crate::output_log::Output;
 use crate::reuse::{Idle, Instance};
 use crate::state::State;
 use crate::stubs;
@@ -33,6 +34,8 @@ pub struct ComponentSpec {
     pub folders: Vec<Folder>,
     /// What it may know and keep.
     pub kept: Kept,
+    /// Where what it prints goes.
+    pub output: Arc<Output>,
     /// Whether its instances answer one request after another. What a guest keeps in its memory then meets the next
     /// request, whoever asks; so never with models.
     pub reuse: bool,

@@ -1,5 +1,6 @@
-//! What a component prints, line by line, in the host's log.
+//! What a component prints, line by line, in the host's log and in its files.
 
+use crate::output_files::OutputFiles;
 use parking_lot::Mutex;
 use std::io;
 use std::pin::Pin;
@@ -37,12 +38,28 @@ impl OutputOf {
     }
 }
 
+/// Where what a component prints goes.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// Whether it goes to the host's log.
+    pub follow: bool,
+    /// The files that it goes to.
+    pub files: Option<OutputFiles>,
+}
+
+impl Default for Output {
+    fn default() -> Self {
+        Self { follow: true, files: None }
+    }
+}
+
 /// Standard output or error of one instance.
 #[derive(Debug, Clone)]
 pub(crate) struct OutputLog {
     pub(crate) component: Arc<str>,
     pub(crate) request: OutputOf,
     pub(crate) stream: Stream,
+    pub(crate) output: Arc<Output>,
 }
 
 impl IsTerminal for OutputLog {
@@ -64,12 +81,19 @@ struct Lines {
 
 impl Lines {
     fn end_line(&mut self) {
-        let line = String::from_utf8_lossy(&self.line);
-        let OutputLog { component, request, stream } = &self.log;
-        let request = request.get();
-        match stream {
-            Stream::Stdout => tracing::info!(target: "component", %component, %request, "{line}"),
-            Stream::Stderr => tracing::warn!(target: "component", %component, %request, "{line}"),
+        let OutputLog { component, request, stream, output } = &self.log;
+        if let Some(files) = &output.files {
+            match stream {
+                Stream::Stdout => files.stdout.line(&self.line),
+                Stream::Stderr => files.stderr.line(&self.line),
+            }
+        }
+        if output.follow {
+            let (line, request) = (String::from_utf8_lossy(&self.line), request.get());
+            match stream {
+                Stream::Stdout => tracing::info!(target: "component", %component, %request, "{line}"),
+                Stream::Stderr => tracing::warn!(target: "component", %component, %request, "{line}"),
+            }
         }
         self.line.clear();
     }

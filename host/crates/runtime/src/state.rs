@@ -129,7 +129,12 @@ fn account_capacity(context: &RequestContext, share: u64) -> u64 {
 
 /// No files but the folders of the manifest, no sockets, no arguments: what a component may reach is granted by name.
 fn wasi(spec: &ComponentSpec, request: &OutputOf) -> Result<WasiCtx, NoState> {
-    let log = |stream| OutputLog { component: spec.id.as_str().into(), request: request.clone(), stream };
+    let log = |stream| OutputLog {
+        component: spec.id.as_str().into(),
+        request: request.clone(),
+        stream,
+        output: Arc::clone(&spec.output),
+    };
     let mut wasi = WasiCtx::builder();
     wasi.stdout(log(Stream::Stdout)).stderr(log(Stream::Stderr));
     wasi.allow_tcp(false).allow_udp(false).allow_ip_name_lookup(false);

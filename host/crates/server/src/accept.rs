@@ -2,6 +2,8 @@
 
 use crate::connection::{Connection, Ends, drive, tune};
 use crate::limits::Limits;
+use crate::tls::Tls;
+use crate::wire::Wire;
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -11,16 +13,35 @@ use std::future::Future;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
 /// How long to wait when the system has no descriptor or memory for another connection.
 const BACK_OFF: Duration = Duration::from_millis(100);
 
+/// A bound listener, and what it speaks.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub(crate) socket: TcpListener,
+    pub(crate) tls: Option<Tls>,
+}
+
+/// The connection with its encryption. A client that is slow to agree on one is as slow as one that sends no head.
+async fn secured(stream: TcpStream, tls: Option<Tls>, limits: &Limits) -> io::Result<Wire> {
+    let Some(Tls(acceptor)) = tls else { return Ok(Wire::Plain(stream)) };
+    let agreed = tokio::time::timeout(limits.header_timeout, acceptor.accept(stream)).await;
+    Ok(Wire::Tls(Box::new(agreed.map_err(io::Error::from)??)))
+}
+
 /// Serves connections until told to stop; then closes the listener. What `answer` returns goes to the client.
-pub(crate) async fn accept<F, A, B>(listener: TcpListener, answer: F, limits: Limits, ends: Ends, tasks: TaskTracker)
-where
+pub(crate) async fn accept<F, A, B>(
+    Listener { socket: listener, tls }: Listener,
+    answer: F,
+    limits: Limits,
+    ends: Ends,
+    tasks: TaskTracker,
+) where
     F: Fn(Arc<Connection>, Request<Incoming>) -> A + Clone + Send + Sync + 'static,
     A: Future<Output = Response<B>> + Send + 'static,
     B: http_body::Body<Data = Bytes, Error: std::error::Error + Send + Sync> + Send + 'static,
@@ -45,14 +66,18 @@ where
             }
         };
         tune(&stream);
-        let (connection, answer) = (Connection::new(peer), answer.clone());
+        let (connection, answer) = (Connection::new(peer, tls.is_some()), answer.clone());
+        let tls = tls.clone();
         let (limits, ends, shared) = (Arc::clone(&limits), ends.clone(), Arc::clone(&connection));
         tasks.spawn(async move {
             let service = service_fn(move |request| {
                 let answered = answer(Arc::clone(&shared), request);
                 async move { Ok::<_, Infallible>(answered.await) }
             });
-            drive(stream, service, connection, &limits, ends).await;
+            match secured(stream, tls, &limits).await {
+                Ok(wire) => drive(wire, service, connection, &limits, ends).await,
+                Err(error) => tracing::debug!(%peer, %error, "a client and this host did not agree on TLS"),
+            }
             drop(place);
         });
     }

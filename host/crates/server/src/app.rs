@@ -19,6 +19,7 @@ use bobbin_inference::{Account, BundleLog, Cause, CauseSlot, Deadlines, RequestC
 use bobbin_release::{Asker, Releases};
 use bobbin_runtime::{Application, Call, Failure};
 use bytes::Bytes;
+use http::uri::Scheme;
 use http::header::{CONTENT_TYPE, EXPECT, HOST, HeaderValue};
 use http::{Request, Response, StatusCode, Version, request};
 use http_body::Body;
@@ -156,7 +157,8 @@ impl<H: Handle> App<H> {
         if let Some(length) = content_length(&head.headers).filter(|length| *length > limit) {
             return Err(Problem::body_too_large(Some(length), limit));
         }
-        spin_headers::prepare(&mut head, &route, connection.peer).map_err(|error| Problem::bad_target(&error))?;
+        let scheme = if connection.encrypted { Scheme::HTTPS } else { Scheme::HTTP };
+        spin_headers::prepare(&mut head, &route, connection.peer, scheme).map_err(|error| Problem::bad_target(&error))?;
         let component = match &target.answers {
             Answers::Component(component) => component,
             Answers::Fixed(answer) => return Ok(Admitted::Own(answer.response())),

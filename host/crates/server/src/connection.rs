@@ -1,6 +1,7 @@
 //! One connection: HTTP/1.1, or HTTP/2 with prior knowledge, with bounds on how long a silent client keeps it.
 
 use crate::limits::Limits;
+use crate::wire::Wire;
 use bobbin_inference::RequestContext;
 use bytes::Bytes;
 use http::{Request, Response};
@@ -35,6 +36,8 @@ const PING_EVERY: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
+    /// Whether nobody reads along.
+    pub(crate) encrypted: bool,
     begun: AtomicU64,
     open: Mutex<Vec<Arc<RequestContext>>>,
     held: Mutex<Vec<Arc<Promise>>>,
@@ -82,9 +85,10 @@ enum Seen {
 }
 
 impl Connection {
-    pub(crate) fn new(peer: SocketAddr) -> Arc<Self> {
+    pub(crate) fn new(peer: SocketAddr, encrypted: bool) -> Arc<Self> {
         Arc::new(Self {
             peer,
+            encrypted,
             begun: AtomicU64::new(0),
             open: Mutex::default(),
             held: Mutex::default(),
@@ -144,7 +148,7 @@ pub(crate) fn tune(stream: &TcpStream) {
 }
 
 /// Serves a connection until it ends.
-pub(crate) async fn drive<S, B>(stream: TcpStream, service: S, connection: Arc<Connection>, limits: &Limits, ends: Ends)
+pub(crate) async fn drive<S, B>(stream: Wire, service: S, connection: Arc<Connection>, limits: &Limits, ends: Ends)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
     S::Future: Send + 'static,
@@ -211,7 +215,7 @@ fn builder(limits: &Limits) -> Builder<TokioExecutor> {
 
 /// The socket, which knows whether its end may look like an answer's end.
 struct Socket {
-    stream: TokioIo<TcpStream>,
+    stream: TokioIo<Wire>,
     connection: Arc<Connection>,
 }
 
@@ -219,7 +223,7 @@ impl Drop for Socket {
     fn drop(&mut self) {
         // Whoever is still open here is cut: nothing writes to this socket any more.
         if self.connection.reset.load(Ordering::Acquire) {
-            let reset = SockRef::from(self.stream.inner()).set_linger(Some(Duration::ZERO));
+            let reset = SockRef::from(self.stream.inner().socket()).set_linger(Some(Duration::ZERO));
             if let Err(error) = reset {
                 tracing::debug!(peer = %self.connection.peer, %error, "a cut connection could not be reset");
             }
@@ -267,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_connection_is_kept_for_an_answer_that_is_being_made_and_silent_after_it() {
-        let connection = Connection::new(SocketAddr::from(([127, 0, 0, 1], 1)));
+        let connection = Connection::new(SocketAddr::from(([127, 0, 0, 1], 1)), false);
         let held = connection.hold();
         assert_eq!(connection.look(&mut 0, PERIOD), Seen::Alive);
         drop(held);
@@ -276,7 +280,7 @@ mod tests {
 
     #[test]
     fn a_client_that_does_not_read_its_stream_is_stuck() {
-        let connection = Connection::new(SocketAddr::from(([127, 0, 0, 1], 1)));
+        let connection = Connection::new(SocketAddr::from(([127, 0, 0, 1], 1)), false);
         let held = connection.hold();
         held.read_by(Instant::now() + PERIOD);
         assert_eq!(connection.look(&mut 0, PERIOD), Seen::Alive);

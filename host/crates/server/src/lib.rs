@@ -29,13 +29,16 @@ mod server;
 mod spin_headers;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod upload;
 mod versions;
+mod wire;
 
 pub use fixed::{FixedAnswer, FixedAnswerError};
 pub use handle::Handle;
 pub use limits::Limits;
-pub use listen::{BindError, Listeners};
+pub use listen::{BindError, Listeners, Sockets};
 pub use metrics::Metrics;
 pub use routes::{Answerer, RouteEntry, RouteError, RoutePath};
-pub use server::{AppInfo, Drained, Server};
+pub use server::{AppInfo, Drained, Replacer, Server};
+pub use tls::{Tls, TlsError};

@@ -1,18 +1,42 @@
 //! The two listeners: both are bound, or neither is.
 
+use crate::accept::Listener;
+use crate::tls::Tls;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 
 /// The bound listeners of a host.
 #[derive(Debug)]
 pub struct Listeners {
-    pub(crate) app: TcpListener,
-    pub(crate) admin: TcpListener,
+    pub(crate) app: Listener,
+    pub(crate) admin: Listener,
     pub(crate) admin_token: Option<Arc<str>>,
     app_addr: SocketAddr,
     admin_addr: SocketAddr,
+}
+
+/// The sockets of a host that has ended or is about to, for the next one in its process.
+#[derive(Debug)]
+pub struct Sockets {
+    app: std::net::TcpListener,
+    admin: std::net::TcpListener,
+    admin_token: Option<Arc<str>>,
+}
+
+impl Sockets {
+    /// Listeners on these sockets. Must be called within a runtime.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn listen(self) -> io::Result<Listeners> {
+        let (app_addr, admin_addr) = (self.app.local_addr()?, self.admin.local_addr()?);
+        let listener = |socket| Ok::<_, io::Error>(Listener { socket: TcpListener::from_std(socket)?, tls: None });
+        let (app, admin) = (listener(self.app)?, listener(self.admin)?);
+        Ok(Listeners { app, admin, admin_token: self.admin_token, app_addr, admin_addr })
+    }
 }
 
 /// A listener that cannot be opened.
@@ -68,7 +92,24 @@ impl Listeners {
         }
         let (app, app_addr) = bind(app, "--listen").await?;
         let (admin, admin_addr) = bind(admin, "--admin-listen").await?;
+        let (app, admin) = (Listener { socket: app, tls: None }, Listener { socket: admin, tls: None });
         Ok(Self { app, admin, admin_token: admin_token.map(Arc::from), app_addr, admin_addr })
+    }
+
+    /// The same sockets once more: whoever connects while nobody accepts waits for whoever takes them.
+    ///
+    /// # Errors
+    /// When the process has no descriptors left.
+    pub fn sockets(&self) -> io::Result<Sockets> {
+        let again = |listener: &Listener| Ok::<_, io::Error>(listener.socket.as_fd().try_clone_to_owned()?.into());
+        Ok(Sockets { app: again(&self.app)?, admin: again(&self.admin)?, admin_token: self.admin_token.clone() })
+    }
+
+    /// Has the application's listener speak TLS alone.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Tls) -> Self {
+        self.app.tls = Some(tls);
+        self
     }
 
     /// Where the application listens, with the port that it got.

@@ -11,6 +11,7 @@ use crate::limits::Limits;
 use crate::listen::Listeners;
 use crate::metrics::Metrics;
 use crate::routes::{RouteEntry, RouteError, RouteTable};
+use arc_swap::ArcSwap;
 use bobbin_inference::Cause;
 use bobbin_release::Releases;
 use serde::Serialize;
@@ -41,12 +42,52 @@ pub struct Drained {
 
 /// A checked application, ready to be served.
 pub struct Server<H> {
-    app: Arc<App<H>>,
+    app: Current<H>,
+}
+
+/// What requests are answered with from now on. One that has begun keeps what it began with.
+type Current<H> = Arc<ArcSwap<App<H>>>;
+
+/// Replaces the application of a server that is serving.
+pub struct Replacer<H> {
+    app: Current<H>,
+}
+
+impl<H> std::fmt::Debug for Replacer<H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Replacer").field("info", &self.app.load().info).finish_non_exhaustive()
+    }
+}
+
+impl<H: Handle> Replacer<H> {
+    /// Answers the next requests with these routes and components. Requests in flight keep theirs; all share the bounds,
+    /// the releases and the metrics that the server began with.
+    ///
+    /// # Errors
+    /// [`RouteError`], and then nothing changes.
+    pub fn replace(&self, info: AppInfo, routes: Vec<RouteEntry<H>>) -> Result<(), RouteError> {
+        let table = RouteTable::build(routes)?;
+        let old = self.app.load();
+        self.app.store(Arc::new(App {
+            info,
+            table,
+            releases: Arc::clone(&old.releases),
+            metrics: Arc::clone(&old.metrics),
+            admission: Arc::clone(&old.admission),
+            calls: Arc::clone(&old.calls),
+            limits: old.limits.clone(),
+            in_flight: Arc::clone(&old.in_flight),
+            cancel: old.cancel.clone(),
+            tasks: old.tasks.clone(),
+        }));
+        Ok(())
+    }
 }
 
 impl<H> std::fmt::Debug for Server<H> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Server").field("info", &self.app.info).field("limits", &self.app.limits).finish_non_exhaustive()
+        let app = self.app.load();
+        f.debug_struct("Server").field("info", &app.info).field("limits", &app.limits).finish_non_exhaustive()
     }
 }
 
@@ -74,14 +115,22 @@ impl<H: Handle> Server<H> {
             cancel: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
-        Ok(Self { app: Arc::new(app) })
+        Ok(Self { app: Arc::new(ArcSwap::from_pointee(app)) })
+    }
+
+    /// What can replace the application while it is served.
+    #[must_use]
+    pub fn replacer(&self) -> Replacer<H> {
+        Replacer { app: Arc::clone(&self.app) }
     }
 
     /// Serves until `stop` is cancelled. Then it takes no further connection, is no longer ready, lets the
     /// requests in flight finish for as long as [`Limits::drain`], cuts the rest, and returns. The admin listener
     /// answers to the end. Dropping the future cuts everything at once.
     pub async fn serve(self, listeners: Listeners, stop: CancellationToken) -> Drained {
-        let Self { app } = self;
+        let Self { app: current } = self;
+        // All that is ever served share what is used of it here.
+        let app = current.load_full();
         let ends = Ends { stop: stop.clone(), abort: CancellationToken::new() };
         let admin_ends = Ends { stop: CancellationToken::new(), abort: CancellationToken::new() };
         let _cut_when_dropped =
@@ -91,8 +140,7 @@ impl<H: Handle> Server<H> {
         let admin = Arc::new(Admin::new(&app, listeners.admin_token, tasks, stop.clone(), closing));
         let answer = move |connection, request| Arc::clone(&admin).answer(connection, request);
         admin_tasks.spawn(accept(listeners.admin, answer, app.limits.clone(), admin_ends.clone(), admin_tasks.clone()));
-        let served = Arc::clone(&app);
-        let answer = move |connection, request| Arc::clone(&served).answer(connection, request);
+        let answer = move |connection, request| current.load_full().answer(connection, request);
         accept(listeners.app, answer, app.limits.clone(), ends.clone(), app.tasks.clone()).await;
         let drained = drain(&app.tasks, &app.in_flight, app.limits.drain, &ends.abort).await;
         admin_ends.stop.cancel();

@@ -42,20 +42,21 @@ pub(crate) fn prepare<H>(
     head: &mut request::Parts,
     route: &RouteMatch<'_, '_, H>,
     client: SocketAddr,
+    scheme: Scheme,
 ) -> Result<(), TargetError> {
     let authority = authority(head)?;
     if head.uri.path_and_query().is_none() {
         return Err(TargetError::NoPath);
     }
     let host = authority.to_string();
-    describe(head, authority, &host, &Seen::of(route), client);
+    describe(head, scheme, (authority, &host), &Seen::of(route), client);
     Ok(())
 }
 
 /// The same for a request of a component to its application's own routes.
 pub(crate) fn prepare_own<H>(head: &mut request::Parts, route: &RouteMatch<'_, '_, H>) {
     head.headers.remove(HOST);
-    describe(head, Authority::from_static(NO_HOST), NO_HOST, &Seen::of(route), NO_CLIENT);
+    describe(head, Scheme::HTTP, (Authority::from_static(NO_HOST), NO_HOST), &Seen::of(route), NO_CLIENT);
 }
 
 /// The same for a request to a component by its name, which has no route: as if one matched every path, as in Spin.
@@ -64,7 +65,7 @@ pub(crate) fn prepare_chained(head: &mut request::Parts) {
     let authority = head.uri.authority().cloned().unwrap_or_else(|| Authority::from_static(NO_HOST));
     let path = head.uri.path().to_owned();
     let seen = Seen { path_info: &path, based: "/...", raw: "/...", prefix: "", params: &[] };
-    describe(head, authority, NO_HOST, &seen, NO_CLIENT);
+    describe(head, Scheme::HTTP, (authority, NO_HOST), &seen, NO_CLIENT);
 }
 
 /// What a component sees of its route.
@@ -84,10 +85,16 @@ impl<'a> Seen<'a> {
     }
 }
 
-fn describe(head: &mut request::Parts, authority: Authority, host: &str, seen: &Seen<'_>, client: SocketAddr) {
+fn describe(
+    head: &mut request::Parts,
+    scheme: Scheme,
+    (authority, host): (Authority, &str),
+    seen: &Seen<'_>,
+    client: SocketAddr,
+) {
     let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-    let full_url = format!("{}://{host}{path}", Scheme::HTTP);
-    let uri = Uri::builder().scheme(Scheme::HTTP).authority(authority).path_and_query(path).build();
+    let full_url = format!("{scheme}://{host}{path}");
+    let uri = Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build();
     // Built of parts that were parsed before; it stays relative if they still do not fit.
     if let Ok(uri) = uri {
         head.uri = uri;

@@ -1,7 +1,7 @@
 //! What an operator may say about outbound requests, with Spin's defaults: its `[outbound_networking]` and
 //! `[outbound_http]`.
 
-use super::networks::Network;
+use bobbin_manifest::Network;
 use std::time::Duration;
 
 /// Bounds on the outbound requests of all components.

@@ -24,7 +24,6 @@ use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody, WasiHttpHooks}
 
 pub(crate) use client::Client;
 pub use config::OutboundConfig;
-pub use networks::{Network, NetworkError};
 pub use rules::Calls;
 pub(crate) use rules::Rules;
 

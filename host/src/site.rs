@@ -1,0 +1,187 @@
+//! What answers requests: the components of an application, compiled and granted what they may reach, and their routes.
+
+use crate::cli::Serve;
+use crate::hosts;
+use crate::kept::Keeper;
+use crate::open_files;
+use crate::output::Outputs;
+use crate::variables;
+use anyhow::{Context, Result};
+use bobbin_loader::{Mount, Size, Unit};
+use bobbin_manifest::{App, Handler as Answers, Route, RuntimeConfigFile, Trigger};
+use bobbin_runtime::{ComponentSpec, Folder, Handler, InstanceSize, OutboundConfig, Runtime, RuntimeConfig};
+use bobbin_server::{Answerer, AppInfo, FixedAnswer, Limits, RouteEntry, RoutePath};
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+/// Calls between components at once, of all requests: as many as requests, but enough on a small node, and not so many
+/// that their instances would not fit into the address space.
+const CALLS: RangeInclusive<usize> = 32..=1024;
+
+/// What whoever starts the host says, whatever application it serves.
+pub(crate) struct Operator<'a> {
+    pub(crate) args: &'a Serve,
+    pub(crate) config: RuntimeConfigFile,
+    outputs: Outputs<'a>,
+}
+
+/// An application that can answer.
+pub(crate) struct Site {
+    pub(crate) info: AppInfo,
+    pub(crate) routes: Vec<RouteEntry<Handler>>,
+    pub(crate) runtime: Runtime,
+}
+
+impl<'a> Operator<'a> {
+    /// Reads the runtime configuration, and opens the folder of what components print.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub(crate) fn new(args: &'a Serve, app: &App) -> Result<Self> {
+        let config = args.runtime_config_file.as_deref().map(RuntimeConfigFile::load).transpose()?.unwrap_or_default();
+        let outputs = Outputs::open(args, &config, &state_dir(args, &config, app))?;
+        Ok(Self { args, config, outputs })
+    }
+
+    /// The state folder of an application.
+    pub(crate) fn state_dir(&self, app: &App) -> PathBuf {
+        state_dir(self.args, &self.config, app)
+    }
+
+    /// Opens what the components are granted, compiles them and lays out their routes. Blocking, for seconds.
+    ///
+    /// # Errors
+    /// What cannot be had, with its place in the manifest where it has one.
+    pub(crate) fn prepare(&self, app: &App, limits: &Limits) -> Result<Site> {
+        let Self { args, config, outputs } = self;
+        outputs.check(app)?;
+        let state_dir = self.state_dir(app);
+        let variables = variables::resolve(args, app, config)?;
+        let keeper = Keeper::open(app, config, args.runtime_config_file.as_deref(), variables, &state_dir)?;
+        let units = bobbin_loader::load(app, &state_dir)?;
+        open_files::allow(&units, limits);
+        let runtime = Runtime::new(RuntimeConfig {
+            instances: u32::try_from(limits.max_in_flight)?,
+            chained: u32::try_from(limits.calls)?,
+            reusing: u32::try_from(units.iter().filter(|unit| reuses(app, unit)).count())?,
+            guest_memory: guest_memory(app, args, config),
+            guest_cpu: app.bobbin.limits.guest_cpu,
+            greatest: greatest(&units),
+            cache: Some(cache_dir(&state_dir)),
+            outbound: outbound(config),
+        })?;
+        let handlers = load_components(&runtime, app, &units, &args.env, &keeper, outputs)?;
+        let routes = routes(app, &units, &handlers)?;
+        let info = AppInfo { name: app.name.clone(), version: Some(app.version.clone()) };
+        Ok(Site { info, routes, runtime })
+    }
+}
+
+fn state_dir(args: &Serve, config: &RuntimeConfigFile, app: &App) -> PathBuf {
+    let named = args.state_dir.as_ref().or(config.state_dir.as_ref());
+    named.cloned().unwrap_or_else(|| app.root.join(".bobbin"))
+}
+
+/// The bounds of a host that serves an application.
+pub(crate) fn limits(app: &App, args: &Serve) -> Limits {
+    let declared = &app.bobbin.limits;
+    let max_in_flight = args.max_in_flight.unwrap_or(declared.max_in_flight) as usize;
+    // Who may ask nobody calls no other component.
+    let may_call = app.components.values().any(|component| !component.allowed_outbound_hosts.is_empty());
+    Limits {
+        max_in_flight,
+        calls: if may_call { max_in_flight.clamp(*CALLS.start(), *CALLS.end()) } else { 0 },
+        body_bytes: declared.body_bytes,
+        request_timeout: declared.request,
+        timeout_grace: declared.grace,
+        account_bytes: declared.account_bytes,
+        drain: declared.drain,
+        ..Limits::default()
+    }
+}
+
+/// Bytes of an instance's memory: the command line's word goes before the runtime configuration's, and both before the
+/// manifest's.
+fn guest_memory(app: &App, args: &Serve, config: &RuntimeConfigFile) -> u64 {
+    args.max_instance_memory.or(config.max_instance_memory).unwrap_or(app.bobbin.limits.guest_memory_bytes)
+}
+
+fn outbound(config: &RuntimeConfigFile) -> OutboundConfig {
+    let (networking, http) = (&config.outbound_networking, &config.outbound_http);
+    OutboundConfig {
+        block_networks: networking.blocked.clone(),
+        block_private: networking.block_private,
+        connection_pooling: http.connection_pooling,
+        max_connections: http.max_connections,
+    }
+}
+
+/// Compiled components belong to the user, not to one application's state: two applications share them.
+fn cache_dir(state_dir: &Path) -> PathBuf {
+    let user = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))
+        .filter(|path| path.is_absolute());
+    user.map_or_else(|| state_dir.join("components"), |user| user.join("bobbin").join("components"))
+}
+
+fn reuses(app: &App, unit: &Unit) -> bool {
+    app.bobbin.reuse_instances.contains(&unit.component)
+}
+
+fn greatest(units: &[Unit]) -> InstanceSize {
+    let Size { core_instances, memories, tables } =
+        units.iter().map(|unit| Size::of(&unit.bytes)).fold(Size::default(), Size::max);
+    InstanceSize { core_instances, memories, tables }
+}
+
+/// `given` are environment variables for all of them.
+fn load_components(
+    runtime: &Runtime,
+    app: &App,
+    units: &[Unit],
+    given: &[(String, String)],
+    keeper: &Keeper,
+    outputs: &Outputs<'_>,
+) -> Result<BTreeMap<String, Handler>> {
+    let folder = |mount: &Mount| Folder { host: mount.host.clone(), guest: mount.guest.clone() };
+    let load = |unit: &Unit| {
+        let component = app.components.get(&unit.component).context("every unit has a component")?;
+        let spec = ComponentSpec {
+            id: component.id.to_string(),
+            source: component.source.clone(),
+            environment: component.environment.clone().into_iter().chain(given.iter().cloned()).collect(),
+            allowed_outbound_hosts: hosts::resolve(component, |template| keeper.render(template)),
+            kept: keeper.of(component),
+            output: outputs.of(component.id.as_str())?,
+            folders: unit.mounts.iter().map(folder).collect(),
+            reuse: reuses(app, unit),
+        };
+        Ok((unit.id.clone(), runtime.load(&spec, &unit.bytes)?))
+    };
+    units.iter().map(load).collect()
+}
+
+fn routes(app: &App, units: &[Unit], handlers: &BTreeMap<String, Handler>) -> Result<Vec<RouteEntry<Handler>>> {
+    let entry = |trigger: &Trigger| {
+        let answerer = match &trigger.handler {
+            Answers::Component(component) => {
+                let unit = units.iter().find(|unit| unit.triggers.contains(&trigger.id));
+                let handler = unit.and_then(|unit| handlers.get(&unit.id)).context("every trigger has a unit")?;
+                let (id, calls) = (component.as_str().into(), handler.calls());
+                Answerer::Component { id, handler: handler.clone(), calls }
+            }
+            Answers::Static(fixed) => {
+                let headers = fixed.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+                Answerer::Fixed(FixedAnswer::new(fixed.status, headers, fixed.body.clone().unwrap_or_default())?)
+            }
+        };
+        let route = match &trigger.route {
+            Route::Path(path) => RoutePath::Public(path.clone()),
+            Route::Private => RoutePath::Private,
+        };
+        Ok(RouteEntry { trigger_id: trigger.id.as_str().into(), route, answerer })
+    };
+    app.triggers.iter().map(entry).collect()
+}

@@ -1,0 +1,176 @@
+//! `bobbin watch`: an application that is built and loaded anew when its files change, without a request lost.
+//!
+//! Where only components, routes and what they are granted are others, the next requests meet the new ones, and those in
+//! flight finish with what they began with; models stay loaded. Where releases or limits are others, the host drains
+//! and another one takes its place in the same process: whoever connects meanwhile waits. What cannot be built or loaded
+//! is reported, and the last application that could be goes on.
+
+mod sources;
+
+use crate::builds;
+use crate::bundles;
+use crate::cli;
+use crate::site::{Operator, Site};
+use crate::source;
+use crate::up::{self, Again, Ended};
+use anyhow::Result;
+use bobbin_manifest::App;
+use bobbin_runtime::{Handler, Runtime};
+use bobbin_server::{Limits, Replacer};
+use sources::Sources;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// How often files are looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+pub(crate) fn run(args: &cli::Watch) -> Result<ExitCode> {
+    let mut changes = Changes::new(args);
+    let mut sockets = None;
+    let mut app = loop {
+        match changes.make() {
+            Ok(app) => break Box::new(app),
+            Err(error) => report(&error),
+        }
+        while !changes.wait() {
+            std::thread::sleep(LOOK);
+        }
+    };
+    loop {
+        match up::start_on(&args.up.serve, &app, Again::AnySignal, sockets.take(), Some(&mut changes))? {
+            Ended::Stopped => return Ok(ExitCode::SUCCESS),
+            Ended::Changed(next, kept) => (app, sockets) = (next, Some(kept)),
+        }
+    }
+}
+
+/// The application as its files are, and what has become of them.
+pub(crate) struct Changes {
+    args: cli::Watch,
+    sources: Sources,
+    /// A change that has not counted yet, for files may still be written to.
+    unsettled: Option<(Sources, Instant)>,
+    /// Whether what has changed must be built before it is loaded.
+    to_build: bool,
+}
+
+impl Changes {
+    fn new(args: &cli::Watch) -> Self {
+        let sources = Sources::only(&args.up.file);
+        Self { args: args.clone(), sources, unsettled: None, to_build: !args.skip_build }
+    }
+
+    /// Builds what must be built, and loads the application.
+    fn make(&mut self) -> Result<App> {
+        let up = &self.args.up;
+        let result = bobbin_manifest::open(&up.file, up.profile.as_deref()).map_err(anyhow::Error::from).and_then(|manifest| {
+            if self.to_build {
+                builds::run(&manifest)?;
+            }
+            Ok(manifest)
+        });
+        // What is wrong is mended by a change of what is watched, so it is noted in any case; and after the build, which
+        // changes what is loaded.
+        self.look_anew();
+        result?;
+        self.to_build = false;
+        source::load(up)
+    }
+
+    /// Notes how the files are. A manifest that cannot be read leaves the patterns of the last one.
+    fn look_anew(&mut self) {
+        let up = &self.args.up;
+        self.sources = match bobbin_manifest::open(&up.file, up.profile.as_deref()) {
+            Ok(manifest) => Sources::of(&manifest, !self.args.skip_build, &self.beside(&manifest)),
+            Err(_) => self.sources.again(),
+        };
+        self.unsettled = None;
+    }
+
+    /// What else decides how the application is served.
+    fn beside(&self, manifest: &bobbin_manifest::Manifest) -> Vec<PathBuf> {
+        let config = self.args.up.serve.runtime_config_file.clone();
+        config.into_iter().chain([manifest.folder().join(".env")]).collect()
+    }
+
+    /// Looks at the files. True once they have changed, and have stayed as they are for a while.
+    fn wait(&mut self) -> bool {
+        let now = self.sources.again();
+        if now == self.sources {
+            self.unsettled = None;
+            return false;
+        }
+        let settled = match &self.unsettled {
+            Some((seen, since)) if *seen == now => since.elapsed() >= Duration::from_millis(self.args.debounce),
+            _ => {
+                self.unsettled = Some((now.clone(), Instant::now()));
+                self.args.debounce == 0
+            }
+        };
+        if settled {
+            // A manifest may ask for another build.
+            let manifest = now.manifest() != self.sources.manifest();
+            self.to_build = !self.args.skip_build && (manifest || now.built != self.sources.built);
+        }
+        settled
+    }
+
+    /// Replaces the application whenever its files change, until it takes another host: that one is returned.
+    pub(crate) async fn follow(
+        &mut self,
+        operator: &Operator<'_>,
+        first: &App,
+        limits: &Limits,
+        replacer: &Replacer<Handler>,
+        admin: SocketAddr,
+    ) -> Box<App> {
+        // Held, since what components print and ask for goes through it.
+        let mut _runtime: Option<Runtime> = None;
+        loop {
+            tokio::time::sleep(LOOK).await;
+            if !tokio::task::block_in_place(|| self.wait()) {
+                continue;
+            }
+            let began = Instant::now();
+            let made = tokio::task::block_in_place(|| self.make().and_then(|app| app.check_supported().map(|()| app).map_err(Into::into)));
+            let app = match made {
+                Ok(app) => app,
+                Err(error) => {
+                    report(&error);
+                    continue;
+                }
+            };
+            if app.bobbin != first.bobbin || !same_releases(&app, first) {
+                eprintln!("releases or limits have changed: requests in flight finish, then the host starts anew");
+                return Box::new(app);
+            }
+            let replaced = tokio::task::block_in_place(|| {
+                let Site { info, routes, runtime } = operator.prepare(&app, limits)?;
+                runtime.keep_from(admin);
+                replacer.replace(info, routes)?;
+                Ok::<_, anyhow::Error>(runtime)
+            });
+            match replaced {
+                Ok(runtime) => {
+                    _runtime = Some(runtime);
+                    eprintln!("reloaded in {:.1} s", began.elapsed().as_secs_f64());
+                }
+                Err(error) => report(&error),
+            }
+        }
+    }
+}
+
+/// Whether the triggers have the same releases.
+fn same_releases(one: &App, other: &App) -> bool {
+    let of = |app: &App| -> Vec<_> {
+        app.triggers.iter().map(|trigger| (trigger.id.clone(), app.releases_of(trigger))).filter(|(_, all)| !all.is_empty()).collect()
+    };
+    of(one) == of(other)
+}
+
+fn report(error: &anyhow::Error) {
+    eprintln!("error: {}\nwaiting for a change", bundles::chain(error.as_ref()));
+}
