@@ -34,6 +34,7 @@ mod reader;
 mod releases;
 mod routes;
 mod runtime_config;
+mod selection;
 mod settings;
 mod source;
 mod suggest;
