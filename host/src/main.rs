@@ -8,11 +8,13 @@ mod banner;
 mod bundles;
 mod cli;
 mod hosts;
+mod images;
 mod kept;
 mod launcher;
 mod open_files;
 mod release;
 mod releases;
+mod source;
 mod trigger;
 mod up;
 mod variables;
@@ -29,6 +31,8 @@ fn main() -> ExitCode {
     bobbin_worker::memory::return_at_once();
     bobbin_worker::slice::short();
     let cli = Cli::parse_from(cli::arguments(std::env::args_os()));
+    // No HTTP client can be built before.
+    bobbin_images::provide_tls();
     let result = match cli.command {
         // Before anything else: a worker has no log, no threads and no runtime of the host's.
         Command::Worker(_) => return bobbin_worker::child::run(),

@@ -7,6 +7,7 @@ use crate::kept::Keeper;
 use crate::launcher::Workers;
 use crate::open_files;
 use crate::releases;
+use crate::source;
 use crate::variables;
 use anyhow::{Context, Result};
 use bobbin_loader::{Mount, Size, Unit};
@@ -34,10 +35,7 @@ const WORKER_GRACE: Duration = Duration::from_secs(2);
 const CALLS: RangeInclusive<usize> = 32..=1024;
 
 pub(crate) fn run(args: &Up) -> Result<ExitCode> {
-    let app = match &args.profile {
-        Some(profile) => bobbin_manifest::load_profile(&args.file, profile)?,
-        None => bobbin_manifest::load(&args.file)?,
-    };
+    let app = source::load(args)?;
     start(&args.serve, &app, Again::AnySignal)
 }
 
@@ -148,11 +146,7 @@ fn limits(app: &App, args: &Serve) -> Limits {
 
 /// Compiled components belong to the user, not to one application's state: two applications share them.
 fn cache_dir(state_dir: &Path) -> PathBuf {
-    let user = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))
-        .filter(|path| path.is_absolute());
-    user.map_or_else(|| state_dir.join("components"), |user| user.join("bobbin").join("components"))
+    source::user_cache().map_or_else(|| state_dir.join("components"), |cache| cache.join("components"))
 }
 
 fn reuses(app: &App, unit: &Unit) -> bool {

@@ -8,7 +8,7 @@ use crate::reference;
 use crate::tls;
 use futures::stream::BoxStream;
 use oci_client::client::{ClientConfig, ClientProtocol, LayerDescriptor};
-use oci_client::errors::OciDistributionError;
+use oci_client::errors::{OciDistributionError, OciErrorCode};
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference, RegistryOperation};
 use reqwest::header::{ACCEPT, HeaderValue};
@@ -31,7 +31,7 @@ const USER_AGENT: &str = concat!("bobbin/", env!("CARGO_PKG_VERSION"));
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     /// No connection, or one that ended early.
-    #[error("the registry {registry} cannot be reached{}", if *.plain { "" } else { " over https; --insecure speaks plain http with it, if it must" })]
+    #[error("the OCI registry {registry} cannot be reached{}", if *.plain { "" } else { " over https; --insecure speaks plain http with it, if it must" })]
     Unreachable {
         /// Its host, and its port where the reference names one.
         registry: String,
@@ -41,7 +41,7 @@ pub enum RegistryError {
         source: reqwest::Error,
     },
     /// No or wrong credentials.
-    #[error("the registry {registry} does not let us read {repository}; {}", advice(file.as_deref()))]
+    #[error("the OCI registry {registry} does not let us read {repository}; {}", advice(file.as_deref()))]
     Unauthorised {
         /// Its host and port.
         registry: String,
@@ -52,7 +52,7 @@ pub enum RegistryError {
     },
     /// No such image, or one that we may not know of.
     #[error(
-        "the registry {registry} has no image {name}; correct the name or the tag, or log in if the repository is private"
+        "the OCI registry {registry} has no image {name}; correct the name or the tag, or log in if the repository is private"
     )]
     NotFound {
         /// Its host and port.
@@ -60,8 +60,16 @@ pub enum RegistryError {
         /// The repository with tag or digest.
         name: String,
     },
+    /// An image without one of its blobs.
+    #[error("the OCI registry {registry} has the image, and not {digest} of it; push the application again")]
+    NoBlob {
+        /// Its host and port.
+        registry: String,
+        /// The blob.
+        digest: Digest,
+    },
     /// Any other status.
-    #[error("the registry {registry} answered with status {status}: {text}")]
+    #[error("the OCI registry {registry} answered with status {status}: {text}")]
     Status {
         /// Its host and port.
         registry: String,
@@ -71,7 +79,7 @@ pub enum RegistryError {
         text: String,
     },
     /// Other content than its digest names.
-    #[error("the registry {registry} lies: what it sent as {wanted} has the digest {found}")]
+    #[error("the OCI registry {registry} lies: what it sent as {wanted} has the digest {found}")]
     Lies {
         /// Its host and port.
         registry: String,
@@ -81,7 +89,7 @@ pub enum RegistryError {
         found: Digest,
     },
     /// More than it said.
-    #[error("the registry {registry} sent more than {bytes} bytes for {what}")]
+    #[error("the OCI registry {registry} sent more than {bytes} bytes for {what}")]
     TooMuch {
         /// Its host and port.
         registry: String,
@@ -92,7 +100,7 @@ pub enum RegistryError {
     },
     /// Less than it said, again and again.
     #[error(
-        "the registry {registry} ends {digest} after {come} of {bytes} bytes, however often it is asked; try again later"
+        "the OCI registry {registry} ends {digest} after {come} of {bytes} bytes, however often it is asked; try again later"
     )]
     CutShort {
         /// Its host and port.
@@ -107,7 +115,7 @@ pub enum RegistryError {
         source: Option<Box<RegistryError>>,
     },
     /// A digest of another kind.
-    #[error("the registry {registry} names content by a digest that cannot be checked")]
+    #[error("the OCI registry {registry} names content by a digest that cannot be checked")]
     Digest {
         /// Its host and port.
         registry: String,
@@ -115,7 +123,7 @@ pub enum RegistryError {
         source: DigestError,
     },
     /// Anything else.
-    #[error("the registry {registry} cannot be used")]
+    #[error("the OCI registry {registry} cannot be used")]
     Other {
         /// Its host and port.
         registry: String,
@@ -139,6 +147,7 @@ impl RegistryError {
             Self::Status { status, .. } => *status == 429 || *status >= 500,
             Self::Unauthorised { .. }
             | Self::NotFound { .. }
+            | Self::NoBlob { .. }
             | Self::Lies { .. }
             | Self::TooMuch { .. }
             | Self::CutShort { .. }
@@ -256,12 +265,16 @@ impl Registry {
     pub(crate) async fn blob(&self, blob: &Blob, from: u64) -> Result<Content, RegistryError> {
         let digest = blob.digest.to_string();
         let layer = LayerDescriptor { digest: &digest, urls: &None };
+        let refused = |error| match self.error(error) {
+            RegistryError::NotFound { registry, .. } => RegistryError::NoBlob { registry, digest: blob.digest.clone() },
+            other => other,
+        };
         if from == 0 {
-            let whole = self.client.pull_blob_stream(&self.image, &layer).await.map_err(|error| self.error(error))?;
+            let whole = self.client.pull_blob_stream(&self.image, &layer).await.map_err(refused)?;
             return Ok(Content { is_whole: true, stream: whole.stream });
         }
         let part = self.client.pull_blob_stream_partial(&self.image, &layer, from, None).await;
-        Ok(match part.map_err(|error| self.error(error))? {
+        Ok(match part.map_err(refused)? {
             oci_client::client::BlobResponse::Full(whole) => Content { is_whole: true, stream: whole.stream },
             oci_client::client::BlobResponse::Partial(part) => Content { is_whole: false, stream: part.stream },
         })
@@ -303,6 +316,13 @@ impl Registry {
             }
             OciDistributionError::ServerError { code, message, .. } => self.status(code, &message),
             OciDistributionError::RegistryError { envelope, .. } => {
+                let has = |codes: &[OciErrorCode]| envelope.errors.iter().any(|error| codes.contains(&error.code));
+                if has(&[OciErrorCode::Denied, OciErrorCode::Unauthorized]) {
+                    return self.unauthorised();
+                }
+                if has(&[OciErrorCode::BlobUnknown, OciErrorCode::NotFound, OciErrorCode::NameUnknown]) {
+                    return self.status(404, "");
+                }
                 let source = envelope.to_string().chars().take(bounds::ERROR_TEXT).collect::<String>().into();
                 RegistryError::Other { registry: self.name(), source }
             }
