@@ -355,13 +355,27 @@ async fn speaks_tls(http: &reqwest::Client, name: &str) -> bool {
 fn is_about_certificates(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
-        // An I/O error does not name what it carries as its source.
-        let carried = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let tls = carried.and_then(|carried| carried.downcast_ref()).or_else(|| error.downcast_ref::<rustls::Error>());
-        if matches!(tls, Some(rustls::Error::InvalidCertificate(_))) {
+        if matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))) {
             return true;
         }
-        next = error.source();
+        // An I/O error calls its source not what it carries, but the source of that.
+        let carried = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = carried.map(|carried| carried as &(dyn Error + 'static)).or_else(|| error.source());
     }
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_with_a_certificate_is_found_however_deep_it_is() {
+        let bad = || rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        assert!(is_about_certificates(&bad()));
+        assert!(is_about_certificates(&io::Error::other(io::Error::new(io::ErrorKind::InvalidData, bad()))));
+        let other = rustls::Error::HandshakeNotComplete;
+        assert!(!is_about_certificates(&io::Error::other(io::Error::other(other))));
+        assert!(!is_about_certificates(&io::Error::other("certificate")));
+    }
 }
