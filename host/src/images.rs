@@ -46,7 +46,8 @@ impl Progress for Shown {
         self.blobs.store(blobs, Ordering::Relaxed);
         self.bar.set_length(bytes);
         if self.lines && blobs > 0 {
-            eprintln!("{}: {blobs} layers, {}", self.bar.message(), HumanBytes(bytes));
+            let layers = if blobs == 1 { "1 layer".to_owned() } else { format!("{blobs} layers") };
+            eprintln!("{}: {layers}, {}", self.bar.message(), HumanBytes(bytes));
         }
     }
 
