@@ -5,7 +5,6 @@ use crate::images;
 use anyhow::{Result, bail};
 use bobbin_manifest::App;
 use clap::Args;
-use std::borrow::Cow;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -30,7 +29,7 @@ pub(crate) struct Source {
 /// Loads the application that a command line names.
 pub(crate) fn load(args: &Up) -> Result<App> {
     let mut app = match image(args) {
-        Some(image) => from_registry(args, &image)?,
+        Some(image) => from_registry(args, image)?,
         None => from_file(args)?,
     };
     app.select(&args.source.component_id)?;
@@ -38,12 +37,12 @@ pub(crate) fn load(args: &Up) -> Result<App> {
 }
 
 /// The image that is named; none where it is a file. What there is on this disk is a file, as in Spin.
-fn image(args: &Up) -> Option<Cow<'_, str>> {
+fn image(args: &Up) -> Option<&str> {
     if let Some(image) = &args.source.from_registry {
-        return Some(Cow::Borrowed(image));
+        return Some(image);
     }
     let text = args.file.to_str().filter(|_| !args.file.exists())?;
-    bobbin_images::is_probably_reference(text).then_some(Cow::Borrowed(text))
+    bobbin_images::is_probably_reference(text).then_some(text)
 }
 
 fn from_registry(args: &Up, image: &str) -> Result<App> {

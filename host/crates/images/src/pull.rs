@@ -144,7 +144,9 @@ impl Source<'_> {
             // A credential helper is a program that may ask somebody.
             let credentials = tokio::task::spawn_blocking(move || Files::of_this_user().find(&name));
             let credentials = credentials.await.map_err(PullError::Interrupted)?;
-            Ok(Registry::connect(self.reference.clone(), credentials, self.insecure).await?)
+            let connecting = Registry::connect(self.reference.clone(), credentials, self.insecure);
+            // Boxed: whoever waits for an image should not be as large as all that may happen on the way.
+            Ok(Box::pin(connecting).await?)
         };
         self.connected.get_or_try_init(connect).await
     }
@@ -172,7 +174,7 @@ impl Source<'_> {
             if store.is_intact(&blob.digest)? {
                 return Ok(());
             }
-            fetch::fetch(self.registry().await?, store, blob, progress).await
+            Box::pin(fetch::fetch(self.registry().await?, store, blob, progress)).await
         });
         futures::stream::iter(fetches).buffer_unordered(AT_ONCE).try_collect().await
     }
