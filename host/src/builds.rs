@@ -11,7 +11,8 @@ use std::process::{Command, Stdio};
 /// When a command cannot be started, or fails; those after it are not run.
 pub(crate) fn run(manifest: &Manifest) -> Result<()> {
     for (component, build) in manifest.builds() {
-        let folder = build.workdir.as_ref().map_or(manifest.folder().to_owned(), |workdir| manifest.folder().join(workdir));
+        let folder =
+            build.workdir.as_ref().map_or(manifest.folder().to_owned(), |workdir| manifest.folder().join(workdir));
         for command in &build.commands {
             eprintln!("building {component}: {command}");
             let status = Command::new("/bin/sh")
@@ -19,7 +20,9 @@ pub(crate) fn run(manifest: &Manifest) -> Result<()> {
                 .current_dir(&folder)
                 .stdin(Stdio::null())
                 .status()
-                .with_context(|| format!("the build of component \"{component}\" cannot be started in {}", folder.display()))?;
+                .with_context(|| {
+                    format!("the build of component \"{component}\" cannot be started in {}", folder.display())
+                })?;
             if !status.success() {
                 bail!(
                     "the build of component \"{component}\" failed ({status}): `{command}` in {}; what it printed is above",

@@ -2,6 +2,7 @@
 
 use crate::bundles::BundleArg;
 use crate::release::ReleaseArgs;
+use crate::source::Source;
 use crate::variables::{VariableArg, environment_variable};
 use clap::{Args, Parser, Subcommand};
 use std::ffi::OsString;
@@ -18,8 +19,10 @@ pub(crate) struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Serve the application of a spin.toml
-    #[command(after_help = "Example:\n  bobbin up -f spin.toml --listen 127.0.0.1:3000")]
+    /// Serve the application of a spin.toml, or of an image
+    #[command(after_help = "Examples:
+  bobbin up -f spin.toml --listen 127.0.0.1:3000
+  bobbin up -f registry.example/team/app:1.0.0")]
     Up(Up),
     /// Serve an application, and build and load it anew when its files change; requests in flight finish as they began
     #[command(after_help = "Example:\n  bobbin watch -f spin.toml")]
@@ -39,9 +42,11 @@ pub(crate) enum Command {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Up {
-    /// The application: a spin.toml, a folder with one, or a locked application
-    #[arg(short, long, value_name = "FILE", default_value = "spin.toml")]
+    /// The application: a spin.toml, a folder with one, a locked application, or an image of an OCI registry
+    #[arg(short, long = "from", alias = "file", value_name = "FILE|IMAGE", default_value = "spin.toml")]
     pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) source: Source,
     /// The build profile: what the components say for it replaces what they say otherwise
     #[arg(long, value_name = "NAME")]
     pub(crate) profile: Option<String>,

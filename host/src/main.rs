@@ -9,6 +9,7 @@ mod builds;
 mod bundles;
 mod cli;
 mod hosts;
+mod images;
 mod kept;
 mod launcher;
 mod open_files;
@@ -16,6 +17,7 @@ mod output;
 mod release;
 mod releases;
 mod site;
+mod source;
 mod trigger;
 mod up;
 mod variables;
@@ -33,6 +35,8 @@ fn main() -> ExitCode {
     bobbin_worker::memory::return_at_once();
     bobbin_worker::slice::short();
     let cli = Cli::parse_from(cli::arguments(std::env::args_os()));
+    // No HTTP client can be built before.
+    bobbin_images::provide_tls();
     let result = match cli.command {
         // Before anything else: a worker has no log, no threads and no runtime of the host's.
         Command::Worker(_) => return bobbin_worker::child::run(),

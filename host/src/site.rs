@@ -5,6 +5,7 @@ use crate::hosts;
 use crate::kept::Keeper;
 use crate::open_files;
 use crate::output::Outputs;
+use crate::source;
 use crate::variables;
 use anyhow::{Context, Result};
 use bobbin_loader::{Mount, Size, Unit};
@@ -119,11 +120,7 @@ fn outbound(config: &RuntimeConfigFile) -> OutboundConfig {
 
 /// Compiled components belong to the user, not to one application's state: two applications share them.
 fn cache_dir(state_dir: &Path) -> PathBuf {
-    let user = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))
-        .filter(|path| path.is_absolute());
-    user.map_or_else(|| state_dir.join("components"), |user| user.join("bobbin").join("components"))
+    source::user_cache().map_or_else(|| state_dir.join("components"), |cache| cache.join("components"))
 }
 
 fn reuses(app: &App, unit: &Unit) -> bool {

@@ -4,6 +4,7 @@
 //! there are: as help for people, or as JSON for itself.
 
 use crate::cli::Trigger;
+use crate::source;
 use crate::up::{self, Again};
 use anyhow::{Context, Result, bail};
 use bobbin_manifest::TriggerKind;
@@ -43,7 +44,7 @@ pub(crate) fn run(args: &Trigger, log: impl FnOnce() -> Result<()>) -> Result<Ex
         return Ok(ExitCode::SUCCESS);
     }
     log()?;
-    let locked = locked_application()?;
+    let locked = source::in_files(locked_application()?, None)?;
     let mut app = bobbin_manifest::load_locked(&locked, Some(&root()?))?;
     app.keep(TriggerKind::Bobbin);
     if app.triggers.is_empty() {

@@ -6,6 +6,7 @@ use crate::cli::{Serve, Up};
 use crate::launcher::Workers;
 use crate::releases;
 use crate::site::{self, Operator, Site};
+use crate::source;
 use crate::watch::Changes;
 use anyhow::{Context, Result};
 use bobbin_manifest::App;
@@ -27,10 +28,7 @@ pub(crate) fn run(args: &Up) -> Result<ExitCode> {
     if args.build {
         builds::run(&bobbin_manifest::open(&args.file, args.profile.as_deref())?)?;
     }
-    let app = match &args.profile {
-        Some(profile) => bobbin_manifest::load_profile(&args.file, profile)?,
-        None => bobbin_manifest::load(&args.file)?,
-    };
+    let app = source::load(args)?;
     start(&args.serve, &app, Again::AnySignal)
 }
 

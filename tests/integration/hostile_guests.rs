@@ -90,7 +90,11 @@ async fn a_guest_reaches_no_file_no_host_and_only_its_environment() -> Result {
     let fetched = host.get(&format!("/f3/fetch?url={url}")).await?;
     assert!(fetched.json()?["error"].is_string(), "{}", fetched.text());
     assert_eq!(served.load(Ordering::SeqCst), 0, "the component connected to {url}");
-    assert_eq!(reqwest::get(&url).await?.status(), 200, "nobody would have answered anyway");
+    assert_eq!(
+        bobbin_tests::http().build()?.get(&url).send().await?.status(),
+        200,
+        "nobody would have answered anyway"
+    );
     assert_eq!(served.load(Ordering::SeqCst), 1);
     serving.abort();
     let environment = host.get("/f3/env").await?;

@@ -13,6 +13,7 @@ mod files;
 mod gpu;
 mod guest_time;
 mod hostile_guests;
+mod images;
 mod key_value;
 mod kills;
 mod locked;

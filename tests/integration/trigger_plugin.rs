@@ -1,9 +1,12 @@
 //! `trigger-bobbin`, as Spin uses it. No Spin is needed: the tests do what `spin up` does, down to its environment.
 
 use anyhow::{Context, ensure};
-use bobbin_tests::{Locked, Result, TestHost, TestHostBuilder, bobbin, file_url, fixture_component, repository_root};
+use bobbin_tests::{
+    Locked, Result, TestHost, TestHostBuilder, bobbin, file_url, fixture_component, packed_plugin, repository_root,
+};
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,19 +20,45 @@ struct Spin {
 impl Spin {
     fn new() -> Result<Self> {
         let folder = TempDir::new()?;
-        for name in ["plugins", "working", "app"] {
-            fs::create_dir(folder.path().join(name))?;
+        for name in ["plugins/trigger-bobbin", "working", "app"] {
+            fs::create_dir_all(folder.path().join(name))?;
         }
-        let plugin = folder.path().join("plugins/trigger-bobbin");
+        let spin = Self { folder };
         // Where a link cannot reach, a copy does.
-        if fs::hard_link(bobbin(), &plugin).is_err() {
-            fs::copy(bobbin(), &plugin)?;
+        if fs::hard_link(bobbin(), spin.plugin()).is_err() {
+            fs::copy(bobbin(), spin.plugin())?;
         }
-        Ok(Self { folder })
+        Ok(spin)
+    }
+
+    /// With the plugin from an archive, as `spin plugins install --file` puts it there.
+    fn installing(manifest: &Path) -> Result<Self> {
+        let manifest: Value = serde_json::from_slice(&fs::read(manifest)?)?;
+        for key in ["name", "version", "spinCompatibility", "license"] {
+            ensure!(manifest[key].is_string(), "{key} is missing in {manifest}");
+        }
+        let architecture = match std::env::consts::ARCH {
+            "x86_64" => "amd64",
+            other => other,
+        };
+        let packages = manifest["packages"].as_array().context("packages")?;
+        let package = packages.iter().find(|each| each["os"] == "linux" && each["arch"] == architecture);
+        let package = package.context("no package for this machine")?;
+        let archive = package["url"].as_str().and_then(|url| url.strip_prefix("file://")).context("a file's URL")?;
+        let bytes = fs::read(archive)?;
+        ensure!(package["sha256"] == hex::encode(Sha256::digest(&bytes)), "another archive than {manifest} names");
+        let spin = Self::new()?;
+        let folder = spin.folder.path().join("plugins").join(manifest["name"].as_str().unwrap_or_default());
+        fs::remove_dir_all(&folder)?;
+        fs::create_dir_all(&folder)?;
+        let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(bytes.as_slice()));
+        archive.set_preserve_permissions(true);
+        archive.unpack(&folder)?;
+        Ok(spin)
     }
 
     fn plugin(&self) -> PathBuf {
-        self.folder.path().join("plugins/trigger-bobbin")
+        self.folder.path().join("plugins/trigger-bobbin/trigger-bobbin")
     }
 
     fn app_dir(&self) -> PathBuf {
@@ -75,6 +104,18 @@ async fn spin_up_serves_the_triggers_of_our_type_and_leaves_the_others_to_their_
     let host = spin.up(&app())?.start().await?;
     assert_eq!(host.get("/r/env").await?.json()?["A"], "b");
     assert_eq!(host.get("/hello").await?.status(), 404);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_packed_plugin_is_installed_and_started_as_spin_does_it() -> Result {
+    let Some(manifest) = packed_plugin() else { return Ok(()) };
+    let spin = Spin::installing(&manifest)?;
+    let metadata = spin.ask("--launch-metadata-only")?;
+    ensure!(serde_json::from_slice::<Value>(&metadata.stderr)?["all_flags"].is_array());
+    ensure!(String::from_utf8(spin.ask("--help-args-only")?.stdout)?.contains("--listen <ADDR>"));
+    let host = spin.up(&app())?.start().await?;
+    assert_eq!(host.get("/r/env").await?.json()?["A"], "b");
     Ok(())
 }
 

@@ -397,7 +397,7 @@ impl TestHost {
 }
 
 fn client() -> Result<reqwest::Client> {
-    Ok(reqwest::Client::builder().pool_max_idle_per_host(0).timeout(PATIENCE).build()?)
+    Ok(crate::http().pool_max_idle_per_host(0).timeout(PATIENCE).build()?)
 }
 
 /// Asks again and again until there is an answer: for states that are reached in their own time.

@@ -51,6 +51,12 @@ impl Locked {
         self
     }
 
+    /// The whole of it.
+    #[must_use]
+    pub fn json(&self) -> &Value {
+        &self.0
+    }
+
     /// Writes it where Spin writes it: as `spin.lock` in a folder.
     ///
     /// # Errors

@@ -43,3 +43,19 @@ pub fn shared_models() -> Option<PathBuf> {
     println!("skipped: {} is not there", folder.display());
     None
 }
+
+/// The manifest of the plugin that `cargo xtask plugin` packed of the binary under test.
+///
+/// Returns `None` where it did not, after saying so; with `BOBBIN_REQUIRE_PLUGIN=1` that is a failure.
+#[must_use]
+pub fn packed_plugin() -> Option<PathBuf> {
+    let manifest = bobbin().parent()?.with_file_name("plugin").join("trigger-bobbin.json");
+    let age = |path: &Path| path.metadata().and_then(|metadata| metadata.modified());
+    if age(&manifest).is_ok_and(|packed| age(&bobbin()).is_ok_and(|built| built <= packed)) {
+        return Some(manifest);
+    }
+    let required = std::env::var("BOBBIN_REQUIRE_PLUGIN").is_ok_and(|value| value == "1");
+    assert!(!required, "BOBBIN_REQUIRE_PLUGIN=1, but {} is missing or older than the binary", manifest.display());
+    println!("skipped: `cargo xtask plugin` has not packed this binary");
+    None
+}

@@ -34,7 +34,8 @@ impl Peer {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
         let mut child = command.spawn().with_context(|| format!("{program} cannot be started"))?;
         let (begun, url) = (Instant::now(), format!("http://{address}{path}"));
-        while reqwest::get(&url).await.and_then(reqwest::Response::error_for_status).is_err() {
+        let client = crate::http().build()?;
+        while client.get(&url).send().await.and_then(reqwest::Response::error_for_status).is_err() {
             if let Some(status) = child.try_wait()? {
                 anyhow::bail!("{program} ended before it was up: {status}");
             }

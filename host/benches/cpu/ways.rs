@@ -68,7 +68,7 @@ impl Way {
 
     pub(crate) async fn measure(self, host: &TestHost, length: Duration) -> Result<Figures> {
         self.settle(host).await?;
-        let http = reqwest::Client::builder().tcp_nodelay(true).build()?;
+        let http = bobbin_tests::http().tcp_nodelay(true).build()?;
         let start = |(side, streams): ((&'static str, &'static str), u64)| {
             let (http, url) = (http.clone(), host.url("/story"));
             let stories = Stories::start(streams, move |seed| {

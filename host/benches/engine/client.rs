@@ -56,7 +56,7 @@ impl Server {
             Protocol::LlamaServer => "/completion",
         };
         // A connection each: llama-server closes those that were idle for seconds just when they are used again.
-        let http = reqwest::Client::builder().timeout(PATIENCE).tcp_nodelay(true).pool_max_idle_per_host(0).build()?;
+        let http = bobbin_tests::http().timeout(PATIENCE).tcp_nodelay(true).pool_max_idle_per_host(0).build()?;
         Ok(Self { protocol, url: format!("http://{address}{path}"), pids, http })
     }
 

@@ -110,7 +110,7 @@ async fn run() -> Result<()> {
 }
 
 async fn measure(host: &TestHost, options: &Options) -> Result<Measured> {
-    let http = reqwest::Client::builder().tcp_nodelay(true).timeout(Duration::from_secs(60)).build()?;
+    let http = bobbin_tests::http().tcp_nodelay(true).timeout(Duration::from_secs(60)).build()?;
     let ask = json!({"prompt": "Once upon a time", "max_tokens": STORY_TOKENS, "seed": 7}).to_string();
     let (client, url) = (http.clone(), host.url("/hello"));
     let hello = Arrivals::start(HELLO_RATE, move || client.get(&url));

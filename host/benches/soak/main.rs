@@ -62,7 +62,7 @@ async fn run() -> Result<()> {
     let host = TestHost::example().log_filter("info,bobbin::access=warn").start().await?;
     vector_units(&host.log())?;
     let before = Busy::now()?;
-    let http = reqwest::Client::builder().tcp_nodelay(true).pool_max_idle_per_host(0);
+    let http = bobbin_tests::http().tcp_nodelay(true).pool_max_idle_per_host(0);
     let http = http.timeout(Duration::from_secs(150)).build()?;
     let mut soak = Soak { host, http, tally: Tally::default(), trouble: Trouble::default() };
     println!("    warm-up, {} s", WARM_UP.as_secs());

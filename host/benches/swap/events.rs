@@ -33,7 +33,7 @@ pub(crate) struct Events {
 impl Events {
     pub(crate) async fn follow(host: &Host) -> Result<Self> {
         // Without the other requests' time limit: this answer never ends.
-        let client = reqwest::Client::builder().build()?;
+        let client = bobbin_tests::http().build()?;
         let answer = client.get(host.events_url()).send().await?.error_for_status()?;
         let (sender, coming) = mpsc::unbounded_channel();
         let reader = tokio::spawn(async move {

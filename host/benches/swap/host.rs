@@ -52,7 +52,7 @@ impl Host {
         }
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         let (app, admin) = (app.context("the banner names no route")?, admin.context("no admin address")?);
-        let http = reqwest::Client::builder().timeout(PATIENCE).tcp_nodelay(true).build()?;
+        let http = bobbin_tests::http().timeout(PATIENCE).tcp_nodelay(true).build()?;
         Ok(Self { child, state: state.to_owned(), app, admin, http })
     }
 

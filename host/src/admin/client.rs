@@ -86,7 +86,9 @@ pub(crate) struct Admin {
 impl Admin {
     pub(crate) fn new(connection: &Connection) -> Result<Self, AdminError> {
         // No proxy and no redirect: a token goes to the host that was named and to nobody else.
-        let client = Client::builder().no_proxy().redirect(redirect::Policy::none()).connect_timeout(CONNECT).build();
+        // The admin listener speaks plain HTTP: a machine without certificates that it trusts has one, too.
+        let builder = Client::builder().no_proxy().tls_certs_only([]);
+        let client = builder.redirect(redirect::Policy::none()).connect_timeout(CONNECT).build();
         let client = client.map_err(|error| AdminError::transport(connection.admin.as_str(), error))?;
         let token = connection.admin_token.as_deref().filter(|token| !token.is_empty()).map(|token| {
             let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_no_cause| {

@@ -65,12 +65,13 @@ impl Changes {
     /// Builds what must be built, and loads the application.
     fn make(&mut self) -> Result<App> {
         let up = &self.args.up;
-        let result = bobbin_manifest::open(&up.file, up.profile.as_deref()).map_err(anyhow::Error::from).and_then(|manifest| {
-            if self.to_build {
-                builds::run(&manifest)?;
-            }
-            Ok(manifest)
-        });
+        let result =
+            bobbin_manifest::open(&up.file, up.profile.as_deref()).map_err(anyhow::Error::from).and_then(|manifest| {
+                if self.to_build {
+                    builds::run(&manifest)?;
+                }
+                Ok(manifest)
+            });
         // What is wrong is mended by a change of what is watched, so it is noted in any case; and after the build, which
         // changes what is loaded.
         self.look_anew();
@@ -134,7 +135,9 @@ impl Changes {
                 continue;
             }
             let began = Instant::now();
-            let made = tokio::task::block_in_place(|| self.make().and_then(|app| app.check_supported().map(|()| app).map_err(Into::into)));
+            let made = tokio::task::block_in_place(|| {
+                self.make().and_then(|app| app.check_supported().map(|()| app).map_err(Into::into))
+            });
             let app = match made {
                 Ok(app) => app,
                 Err(error) => {
@@ -166,7 +169,11 @@ impl Changes {
 /// Whether the triggers have the same releases.
 fn same_releases(one: &App, other: &App) -> bool {
     let of = |app: &App| -> Vec<_> {
-        app.triggers.iter().map(|trigger| (trigger.id.clone(), app.releases_of(trigger))).filter(|(_, all)| !all.is_empty()).collect()
+        app.triggers
+            .iter()
+            .map(|trigger| (trigger.id.clone(), app.releases_of(trigger)))
+            .filter(|(_, all)| !all.is_empty())
+            .collect()
     };
     of(one) == of(other)
 }

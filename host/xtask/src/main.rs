@@ -54,8 +54,9 @@ fn run() -> Result<(), Failure> {
             prerequisites::for_testing(&progress)?;
             prerequisites::for_checking(&progress)?;
             // First, since what cannot be tested here should be known before the checks have taken their minutes.
-            let required = [mounts::required(&progress)?, servers::required(&progress)?];
-            let required: Vec<&str> = required.into_iter().flatten().collect();
+            let mut required = servers::required(&progress)?;
+            required.extend(mounts::required(&progress)?);
+            required.push(plugin::REQUIRE);
             checks::all(&project, &progress)?;
             test(&project, &progress, Vec::new(), &required)
         }
@@ -97,6 +98,9 @@ fn test(
         guests::test(project, progress)?;
     }
     host::build(project, progress)?;
+    if arguments.is_empty() {
+        plugin::pack(project, progress)?;
+    }
     host::doc_tests(project, progress)?;
     Err(host::test(project, progress, arguments, required))
 }

@@ -9,6 +9,8 @@ use crate::project::Project;
 
 /// Spin finds the trigger type `bobbin` by this name.
 const NAME: &str = "trigger-bobbin";
+/// When set to 1, the test of the packed plugin fails where there is none, instead of being skipped.
+pub(crate) const REQUIRE: &str = "BOBBIN_REQUIRE_PLUGIN";
 /// Versions of Spin that start triggers in the way that the plugin knows.
 const SPIN: &str = ">=3.0";
 

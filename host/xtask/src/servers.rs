@@ -2,37 +2,54 @@
 
 use crate::process::{Failure, Progress, Step};
 
-/// When set to 1, the tests on Redis fail where they find no server, instead of being skipped.
-const REQUIRE_REDIS: &str = "BOBBIN_REQUIRE_REDIS";
-/// The program, and its package on Debian.
-pub(crate) const REDIS: &str = "redis-server";
-
-/// Whether the program is installed.
-pub(crate) fn has_redis() -> bool {
-    Step::new(REDIS).args(["--version"]).succeeds()
+/// A program that tests start, and skip themselves without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Server {
+    /// The program, and its package on Debian.
+    pub(crate) program: &'static str,
+    /// When set to 1, its tests fail where it is missing, instead of being skipped.
+    require: &'static str,
+    /// What its tests are on.
+    what: &'static str,
 }
 
-/// The variable that the tests are to be run with: where there is a server, no test may skip for want of one.
-pub(crate) fn required(progress: &Progress) -> Result<Option<&'static str>, Failure> {
-    let declared = std::env::var(REQUIRE_REDIS).is_ok_and(|value| value == "1");
-    decide(has_redis(), declared)
-        .map_err(|()| {
-            let next = format!("install {REDIS}, or unset the variable");
-            Failure::unready(format!("{REDIS} is not installed, and {REQUIRE_REDIS}=1 requires it"), next)
-        })
-        .inspect(|required| {
-            if required.is_none() {
-                progress.stage(&format!("skipping the tests on Redis: {REDIS} is not installed"));
-            }
-        })
-}
+/// All of them.
+pub(crate) const SERVERS: [Server; 2] = [
+    Server { program: "redis-server", require: "BOBBIN_REQUIRE_REDIS", what: "Redis" },
+    Server { program: "docker-registry", require: "BOBBIN_REQUIRE_REGISTRY", what: "OCI registries" },
+];
 
-fn decide(present: bool, declared: bool) -> Result<Option<&'static str>, ()> {
-    match (present, declared) {
-        (true, _) => Ok(Some(REQUIRE_REDIS)),
-        (false, false) => Ok(None),
-        (false, true) => Err(()),
+impl Server {
+    /// Whether the program is installed.
+    pub(crate) fn is_installed(self) -> bool {
+        Step::new(self.program).args(["--version"]).succeeds()
     }
+
+    fn required(self, progress: &Progress) -> Result<Option<&'static str>, Failure> {
+        let declared = std::env::var(self.require).is_ok_and(|value| value == "1");
+        let required = self.decide(self.is_installed(), declared)?;
+        if required.is_none() {
+            progress.stage(&format!("skipping the tests on {}: {} is not installed", self.what, self.program));
+        }
+        Ok(required)
+    }
+
+    fn decide(self, present: bool, declared: bool) -> Result<Option<&'static str>, Failure> {
+        match (present, declared) {
+            (true, _) => Ok(Some(self.require)),
+            (false, false) => Ok(None),
+            (false, true) => Err(Failure::unready(
+                format!("{} is not installed, and {}=1 requires it", self.program, self.require),
+                format!("install {}, or unset the variable", self.program),
+            )),
+        }
+    }
+}
+
+/// The variables that the tests are to be run with: where there is a server, no test may skip for want of it.
+pub(crate) fn required(progress: &Progress) -> Result<Vec<&'static str>, Failure> {
+    let required: Result<Vec<_>, _> = SERVERS.into_iter().map(|server| server.required(progress)).collect();
+    Ok(required?.into_iter().flatten().collect())
 }
 
 #[cfg(test)]
@@ -41,17 +58,22 @@ mod tests {
 
     #[test]
     fn a_test_that_could_run_may_not_skip_and_one_that_was_declared_must_not() {
-        assert_eq!(decide(true, false), Ok(Some(REQUIRE_REDIS)));
-        assert_eq!(decide(true, true), Ok(Some(REQUIRE_REDIS)));
-        assert_eq!(decide(false, false), Ok(None));
-        assert_eq!(decide(false, true), Err(()));
+        for server in SERVERS {
+            assert_eq!(server.decide(true, false).unwrap(), Some(server.require));
+            assert_eq!(server.decide(true, true).unwrap(), Some(server.require));
+            assert_eq!(server.decide(false, false).unwrap(), None);
+            let refused = server.decide(false, true).unwrap_err().to_string();
+            assert!(refused.contains(server.program) && refused.contains(server.require), "{refused}");
+        }
     }
 
     #[test]
     fn the_tests_ask_for_what_is_checked_here() {
-        let tests = include_str!("../../../tests/src/redis.rs");
-        for word in [REDIS, REQUIRE_REDIS] {
-            assert!(tests.contains(word), "tests/src/redis.rs does not name {word}");
+        let tests = [include_str!("../../../tests/src/redis.rs"), include_str!("../../../tests/src/registry.rs")];
+        for (server, tests) in SERVERS.into_iter().zip(tests) {
+            for word in [server.program, server.require] {
+                assert!(tests.contains(word), "{word} is not in the harness");
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 /// Asks many times at once, over connections that stay open; returns how many each header was answered by SEA.
 async fn taken_by_the_candidate(host: &TestHost, asks: &[(&'static str, String)]) -> Result<BTreeSet<usize>> {
     const LANES: usize = 16;
-    let client = reqwest::Client::new();
+    let client = bobbin_tests::http().build()?;
     let url = format!("http://{}/story", host.app_addr());
     let one = async |(name, value): &(&'static str, String)| {
         let response = client.post(&url).header(*name, value).body(ask_least().to_string()).send().await?;

@@ -35,6 +35,7 @@ mod reader;
 mod releases;
 mod routes;
 mod runtime_config;
+mod selection;
 mod settings;
 mod source;
 mod suggest;

@@ -10,7 +10,7 @@ use crate::document::{self, Application, Document};
 use crate::errors::{Problem, ProblemKind};
 use crate::locked_component::{self, Middleware};
 use crate::names::{ComponentId, VariableName};
-use crate::place::Place;
+use crate::place::{At, Place};
 use crate::reader::{Node, Table, foreign};
 use crate::suggest;
 use crate::trigger::{self, Components, OtherTrigger, TriggerDoc, TriggerKind};
@@ -39,8 +39,8 @@ pub(crate) fn read(mut root: Table<'_>) -> Option<Document> {
     for node in items(&mut root, "triggers", "\"triggers\": []") {
         read.trigger(&node, &mut triggers, &mut others);
     }
-    read.unsplit(&mut triggers);
-    derive_ids(&mut triggers, &application);
+    let apart = read.unsplit(&mut triggers);
+    derive_ids(&mut triggers, &application, &apart);
     Some(Document { application, variables, triggers, others, components: read.components.docs })
 }
 
@@ -85,7 +85,7 @@ pub(crate) fn host_requirements(table: &mut Table<'_>) {
 }
 
 fn metadata(mut table: Table<'_>) -> Application {
-    let text = |text: Option<crate::place::At<String>>| text.map(|text| text.value).unwrap_or_default();
+    let text = |text: Option<At<String>>| text.map(|text| text.value).unwrap_or_default();
     let mut application = Application {
         name: text(table.string("name")),
         version: text(table.string("version")),
@@ -104,7 +104,7 @@ fn variables(root: &mut Table<'_>) -> BTreeMap<VariableName, Variable> {
     let Some(table) = root.table("variables") else { return variables };
     for (name, node) in table.entries() {
         let Some(mut entry) = node.table() else { continue };
-        let text = |text: Option<crate::place::At<String>>| text.map(|text| text.value);
+        let text = |text: Option<At<String>>| text.map(|text| text.value);
         let variable = Variable {
             description: text(entry.string("description")),
             default: text(entry.string("default")),
@@ -165,23 +165,36 @@ impl Read<'_> {
     }
 
     /// Spin copies a component for each trigger that puts middleware before it while others run it, too, under the name
-    /// `<component>-for-<trigger>`. Both are one component here, as in the manifest that the application was made from.
-    fn unsplit(&mut self, triggers: &mut [TriggerDoc]) {
+    /// `<component>-for-<trigger>`. Both are one component here, as in the manifest that the application was made from,
+    /// unless Spin has composed the copy with its middleware, which `spin registry push` does: then it is another one.
+    /// Those are returned, with their originals.
+    fn unsplit(&mut self, triggers: &mut [TriggerDoc]) -> BTreeMap<ComponentId, ComponentId> {
+        let mut apart = BTreeMap::new();
         for trigger in triggers {
             let Some(id) = trigger.id.as_ref().map(|id| format!("-for-{}", id.value)) else { continue };
             let Some(copy) = trigger.component().cloned() else { continue };
             let Some(original) = copy.as_str().strip_suffix(&id).map(ComponentId::new) else { continue };
-            if self.components.docs.contains_key(&original) {
-                trigger.set_component(original);
-                self.components.docs.remove(&copy);
+            let source = |id| self.components.docs.get(id).map(|doc| doc.source.as_ref().map(|source| &source.value));
+            match source(&original) {
+                None => {}
+                known if known == source(&copy) => {
+                    trigger.set_component(original);
+                    self.components.docs.remove(&copy);
+                }
+                Some(_) => {
+                    apart.insert(copy, original);
+                }
             }
         }
+        apart
     }
 }
 
 /// Takes back the ids that Spin made up for triggers without one: such a trigger is identified by type, route and
 /// component, wherever the application comes from. An id that settings refer to stays.
-fn derive_ids(triggers: &mut [TriggerDoc], application: &Application) {
+///
+/// `apart` are components with names that Spin made up, and what they are called in the manifest.
+fn derive_ids(triggers: &mut [TriggerDoc], application: &Application, apart: &BTreeMap<ComponentId, ComponentId>) {
     for trigger in triggers {
         let kind = trigger.kind.as_str();
         let made_up = |id: &str| {
@@ -191,7 +204,10 @@ fn derive_ids(triggers: &mut [TriggerDoc], application: &Application) {
         };
         let referred = |id: &str| application.bobbin.overrides.contains_key(id);
         if trigger.id.as_ref().is_some_and(|id| made_up(&id.value) && !referred(&id.value)) {
-            trigger.id = None;
+            let original = trigger.component().and_then(|component| apart.get(component));
+            let place = trigger.place;
+            let identity = original.and_then(|original| trigger.identity_with(original.as_str()));
+            trigger.id = identity.map(|value| At { place, value });
         }
     }
 }

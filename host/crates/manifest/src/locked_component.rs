@@ -57,8 +57,8 @@ fn content(node: &Node<'_>) -> Option<At<(PathBuf, Option<String>)>> {
         None => None,
     };
     if !table.has("source") && table.has("inline") {
-        let what = format!("`{}` holds its content in itself, which is not supported yet", node.name);
-        let help = "let `spin up` hand the application over, which writes its content to files";
+        let what = format!("`{}` holds its content in itself, and only files are read here", node.name);
+        let help = "let `spin up` or `bobbin up` read the application, which write its content to files";
         node.found.error(node.place, Problem::new(ProblemKind::Unsupported, what, help));
         return None;
     }

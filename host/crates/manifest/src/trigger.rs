@@ -111,8 +111,13 @@ impl TriggerDoc {
             Handler::Component(id) => id.as_str(),
             Handler::Static(_) => "static",
         };
+        self.identity_with(target).map(TriggerId::new)
+    }
+
+    /// What identifies a trigger without an id that runs `target`.
+    pub(crate) fn identity_with(&self, target: &str) -> Option<String> {
         let route = self.route.as_ref()?.value.identity();
-        Some(TriggerId::new(format!("{}:{route}:{target}", self.kind.as_str())))
+        Some(format!("{}:{route}:{target}", self.kind.as_str()))
     }
 
     /// The component that answers; none for a fixed response, and where an error was reported.

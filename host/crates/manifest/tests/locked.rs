@@ -7,7 +7,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use bobbin_manifest::{App, ManifestErrors, load, load_locked};
+use bobbin_manifest::{App, ManifestErrors, Route, Trigger, load, load_locked};
 
 fn cases(folder: &str) -> Vec<PathBuf> {
     let entries = fs::read_dir(Path::new("tests/locked").join(folder)).unwrap();
@@ -86,6 +86,35 @@ fn a_locked_application_has_the_names_of_the_manifest_that_it_was_made_from() {
     let (_, locked) = loaded(Path::new("tests/locked/good/split.json"));
     let manifest = load(Path::new("tests/locked/good/split.toml")).unwrap();
     assert_eq!(names(&locked.unwrap()), names(&manifest));
+}
+
+/// `spin registry push` composes a component with its middleware, so that the copy has other bytes than the original.
+#[test]
+fn a_copy_that_was_composed_with_its_middleware_is_a_component_of_its_own() {
+    let text = fs::read_to_string("tests/locked/good/split.json").unwrap();
+    let root = fs::canonicalize("tests/locked").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut json: serde_json::Value = serde_json::from_str(&text.replace("{root}", root.to_str().unwrap())).unwrap();
+    for component in json["components"].as_array_mut().unwrap() {
+        let id = component["id"].as_str().unwrap().to_owned();
+        component.as_object_mut().unwrap().remove("trigger_dependencies");
+        let file = folder.path().join(&id).with_extension("wasm");
+        fs::write(&file, &id).unwrap();
+        component["source"]["source"] = format!("file://{}", file.display()).into();
+    }
+    let file = folder.path().join("spin.lock");
+    fs::write(&file, json.to_string()).unwrap();
+    let app = load_locked(&file, None).unwrap();
+    let runs = |route: &str| {
+        let is_it = |trigger: &&Trigger| matches!(&trigger.route, Route::Path(path) if path == route);
+        let trigger = app.triggers.iter().find(is_it).unwrap();
+        let component = app.component_of(trigger).unwrap();
+        (trigger.id.to_string(), fs::read_to_string(&component.source).unwrap())
+    };
+    assert_eq!(runs("/plain"), ("http:/plain:teller".into(), "teller".into()));
+    assert_eq!(runs("/named"), ("named".into(), "teller-for-named".into()));
+    // Identified as in the manifest, and never by the number that Spin gave it.
+    assert_eq!(runs("/numbered"), ("http:/numbered:teller".into(), "teller-for-http-trigger1".into()));
 }
 
 #[test]

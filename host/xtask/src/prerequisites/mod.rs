@@ -6,7 +6,7 @@ mod rust;
 
 use crate::guests::{MODULE_TARGET, TARGET};
 use crate::process::{Failure, Progress};
-use crate::servers;
+use crate::servers::SERVERS;
 use machine::{Machine, Need};
 use packages::{Family, Rights};
 
@@ -21,7 +21,7 @@ pub(crate) fn for_building(progress: &Progress) -> Result<(), Failure> {
 pub(crate) fn for_testing(progress: &Progress) -> Result<(), Failure> {
     for_building(progress)?;
     rust::ensure_target(MODULE_TARGET, progress)?;
-    redis(progress)?;
+    test_servers(progress)?;
     rust::ensure_test_runner(progress)
 }
 
@@ -55,15 +55,16 @@ fn system(progress: &Progress) -> Result<(), Failure> {
     ))
 }
 
-/// The server that the tests of key-value stores start. Without it they are skipped, so only what needs no question is
-/// done.
-fn redis(progress: &Progress) -> Result<(), Failure> {
+/// The servers that tests start. Without them those are skipped, so only what needs no question is done.
+fn test_servers(progress: &Progress) -> Result<(), Failure> {
+    let missing = SERVERS.iter().filter(|server| !server.is_installed());
+    let missing: Vec<&str> = missing.map(|server| server.program).collect();
     let rights = Rights::here();
-    if servers::has_redis() || Family::here()? != Family::Debian || !rights.suffice() {
+    if missing.is_empty() || Family::here()? != Family::Debian || !rights.suffice() {
         return Ok(());
     }
-    progress.stage(&format!("installing {} (apt-get, {})", servers::REDIS, rights.shown()));
-    install(&[servers::REDIS], rights, progress)
+    progress.stage(&format!("installing {} (apt-get, {})", missing.join(", "), rights.shown()));
+    install(&missing, rights, progress)
 }
 
 /// Nothing can be installed from here: the one line that a person runs.
