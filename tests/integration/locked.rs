@@ -83,7 +83,7 @@ async fn what_is_not_understood_is_refused_by_name() -> Result {
         (component(json!({ "host_requirements": { "gpu": "required" } })), &["\"gpu\"", "requires"]),
         (
             component(json!({ "source": { "content_type": "application/wasm", "inline": "AAAA" } })),
-            &["no core module", "hello"],
+            &["is no component", "it is no WebAssembly"],
         ),
         (
             component(

@@ -112,8 +112,10 @@ async fn the_packed_plugin_is_installed_and_started_as_spin_does_it() -> Result 
     let Some(manifest) = packed_plugin() else { return Ok(()) };
     let spin = Spin::installing(&manifest)?;
     let metadata = spin.ask("--launch-metadata-only")?;
-    ensure!(serde_json::from_slice::<Value>(&metadata.stderr)?["all_flags"].is_array());
-    ensure!(String::from_utf8(spin.ask("--help-args-only")?.stdout)?.contains("--listen <ADDR>"));
+    let metadata: Value = serde_json::from_slice(&metadata.stderr)?;
+    assert!(metadata["all_flags"].is_array(), "{metadata}");
+    let help = String::from_utf8(spin.ask("--help-args-only")?.stdout)?;
+    assert!(help.contains("--listen <ADDR>"), "{help}");
     let host = spin.up(&app())?.start().await?;
     assert_eq!(host.get("/r/env").await?.json()?["A"], "b");
     Ok(())

@@ -355,7 +355,7 @@ async fn speaks_tls(http: &reqwest::Client, name: &str) -> bool {
 fn is_about_certificates(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
-        if matches!(error.downcast_ref(), Some(rustls::Error::InvalidCertificate(_))) {
+        if matches!(error.downcast_ref::<rustls::Error>(), Some(rustls::Error::InvalidCertificate(_))) {
             return true;
         }
         // An I/O error calls its source not what it carries, but the source of that.
