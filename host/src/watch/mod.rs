@@ -14,7 +14,7 @@ use crate::site::{Operator, Site};
 use crate::source;
 use crate::up::{self, Again, Ended};
 use anyhow::Result;
-use bobbin_manifest::App;
+use bobbin_manifest::{App, GraphName, Manifest, Trigger, TriggerId};
 use bobbin_runtime::{Handler, Runtime};
 use bobbin_server::{Limits, Replacer};
 use sources::Sources;
@@ -64,7 +64,7 @@ impl Changes {
 
     /// Builds what must be built, and loads the application.
     fn make(&mut self) -> Result<App> {
-        let up = &self.args.up;
+        let up = self.args.up.clone();
         let result =
             bobbin_manifest::open(&up.file, up.profile.as_deref()).map_err(anyhow::Error::from).and_then(|manifest| {
                 if self.to_build {
@@ -77,7 +77,7 @@ impl Changes {
         self.look_anew();
         result?;
         self.to_build = false;
-        source::load(up)
+        source::load(&up)
     }
 
     /// Notes how the files are. A manifest that cannot be read leaves the patterns of the last one.
@@ -91,7 +91,7 @@ impl Changes {
     }
 
     /// What else decides how the application is served.
-    fn beside(&self, manifest: &bobbin_manifest::Manifest) -> Vec<PathBuf> {
+    fn beside(&self, manifest: &Manifest) -> Vec<PathBuf> {
         let config = self.args.up.serve.runtime_config_file.clone();
         config.into_iter().chain([manifest.folder().join(".env")]).collect()
     }
@@ -145,7 +145,7 @@ impl Changes {
                     continue;
                 }
             };
-            if app.bobbin != first.bobbin || !same_releases(&app, first) {
+            if !same_host(&app, first) {
                 eprintln!("releases or limits have changed: requests in flight finish, then the host starts anew");
                 return Box::new(app);
             }
@@ -166,16 +166,17 @@ impl Changes {
     }
 }
 
-/// Whether the triggers have the same releases.
-fn same_releases(one: &App, other: &App) -> bool {
-    let of = |app: &App| -> Vec<_> {
-        app.triggers
-            .iter()
-            .map(|trigger| (trigger.id.clone(), app.releases_of(trigger)))
-            .filter(|(_, all)| !all.is_empty())
-            .collect()
+/// Whether one host can serve both: with the same releases, from the same repository, within the same bounds.
+fn same_host(one: &App, other: &App) -> bool {
+    let releases = |app: &App| -> Vec<(TriggerId, GraphName, String)> {
+        let of = |trigger: &Trigger| {
+            let all = app.releases_of(trigger).into_iter();
+            all.map(|(graph, release)| (trigger.id.clone(), graph, release.digest().to_string())).collect::<Vec<_>>()
+        };
+        app.triggers.iter().flat_map(of).collect()
     };
-    of(one) == of(other)
+    let bounds = |app: &App| (app.bobbin.limits.clone(), app.bobbin.repository.clone());
+    bounds(one) == bounds(other) && releases(one) == releases(other)
 }
 
 fn report(error: &anyhow::Error) {

@@ -14,6 +14,7 @@ use toml::de::DeTable;
 use crate::errors::{Findings, ManifestErrors, Problem, ProblemKind};
 use crate::load;
 use crate::names;
+use crate::network::Network;
 use crate::place::At;
 use crate::reader::{Node, Table};
 
