@@ -290,3 +290,19 @@ async fn the_next_host_joins_the_trace() -> Result {
     assert_eq!(traces, [trace, trace, trace, trace, own]);
     Ok(())
 }
+
+#[tokio::test]
+async fn an_operator_may_keep_components_from_private_networks() -> Result {
+    let web = Web::start().await?;
+    let app = application(&["http://127.0.0.1:*"], "127.0.0.1", "")?;
+    let config = app.path().join("runtime-config.toml");
+    std::fs::write(&config, "[outbound_networking]\nblock_networks = [\"private\"]\n")?;
+    let host =
+        TestHost::of(&app.manifest()).arg("--runtime-config-file").arg(&config.display().to_string()).start().await?;
+    for way in WAYS {
+        let told = ask(&host, way, &json!({ "url": web.url("/") })).await?;
+        assert!(!error(&told).is_empty(), "{way}: {told}");
+    }
+    assert_eq!(web.connections(), 0);
+    Ok(())
+}

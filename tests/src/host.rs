@@ -203,6 +203,12 @@ impl TestHost {
         Self::command(vec!["up".into(), "-f".into(), manifest.into()])
     }
 
+    /// An application that is followed: `bobbin watch`.
+    #[must_use]
+    pub fn watch(manifest: &Path) -> TestHostBuilder {
+        Self::command(vec!["watch".into(), "-f".into(), manifest.into()])
+    }
+
     /// The plugin of Spin's, by the name that Spin gives it.
     #[must_use]
     pub fn plugin(executable: &Path) -> TestHostBuilder {
@@ -419,6 +425,6 @@ pub async fn eventually<T>(mut ask: impl AsyncFnMut() -> Result<Option<T>>) -> R
 /// The address in the first banner line with this label.
 fn address(banner: &str, label: &str) -> Option<SocketAddr> {
     let line = banner.lines().find_map(|line| line.trim_start().strip_prefix(label))?;
-    let rest = line.trim_start().strip_prefix("http://")?;
+    let (_scheme, rest) = line.trim_start().split_once("://")?;
     rest.split(['/', ' ']).next()?.parse().ok()
 }

@@ -59,7 +59,9 @@ pub use network::{Network, NetworkError};
 pub use place::Place;
 pub use releases::{BundleRef, BundleRefError, DEFAULT_DRAIN, DeclarationDigest, DeclaredRelease};
 pub use routes::Route;
-pub use runtime_config::{KeyValueBackend, OutboundHttp, OutboundNetworking, RuntimeConfigFile, SqliteBackend, VariablesProvider};
+pub use runtime_config::{
+    KeyValueBackend, OutboundHttp, OutboundNetworking, RuntimeConfigFile, SqliteBackend, VariablesProvider,
+};
 pub use settings::{Policy, PolicyError, Sticky, StickyError};
 pub use template::{Template, TemplateError};
 pub use trigger::{Handler, OtherTrigger, Trigger, TriggerKind};

@@ -65,7 +65,8 @@ impl Manifest {
             DependencySource::Local(path) => Some(path.clone()),
             _ => None,
         };
-        let mut files: Vec<String> = self.document.triggers.iter().flat_map(|it| &it.middleware).filter_map(local).collect();
+        let mut files: Vec<String> =
+            self.document.triggers.iter().flat_map(|it| &it.middleware).filter_map(local).collect();
         for doc in self.document.components.values() {
             if let Some(Source::Local(path)) = doc.source.as_ref().map(|source| &source.value) {
                 files.push(path.clone());

@@ -19,8 +19,8 @@ use bobbin_inference::{Account, BundleLog, Cause, CauseSlot, Deadlines, RequestC
 use bobbin_release::{Asker, Releases};
 use bobbin_runtime::{Application, Call, Failure};
 use bytes::Bytes;
-use http::uri::Scheme;
 use http::header::{CONTENT_TYPE, EXPECT, HOST, HeaderValue};
+use http::uri::Scheme;
 use http::{Request, Response, StatusCode, Version, request};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
@@ -158,7 +158,8 @@ impl<H: Handle> App<H> {
             return Err(Problem::body_too_large(Some(length), limit));
         }
         let scheme = if connection.encrypted { Scheme::HTTPS } else { Scheme::HTTP };
-        spin_headers::prepare(&mut head, &route, connection.peer, scheme).map_err(|error| Problem::bad_target(&error))?;
+        spin_headers::prepare(&mut head, &route, connection.peer, scheme)
+            .map_err(|error| Problem::bad_target(&error))?;
         let component = match &target.answers {
             Answers::Component(component) => component,
             Answers::Fixed(answer) => return Ok(Admitted::Own(answer.response())),

@@ -21,7 +21,9 @@ impl std::fmt::Debug for Tls {
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// There are no certificates.
-    #[error("{path} has no certificates that can be read; give --tls-cert a PEM file with the server's certificate first")]
+    #[error(
+        "{path} has no certificates that can be read; give --tls-cert a PEM file with the server's certificate first"
+    )]
     Certificates {
         /// The file.
         path: PathBuf,
@@ -39,7 +41,9 @@ pub enum TlsError {
         source: rustls::pki_types::pem::Error,
     },
     /// They do not go together.
-    #[error("the certificate in {certificates} and the key in {key} cannot be used together; check that they are a pair")]
+    #[error(
+        "the certificate in {certificates} and the key in {key} cannot be used together; check that they are a pair"
+    )]
     Pair {
         /// The file of the certificates.
         certificates: PathBuf,
@@ -63,10 +67,12 @@ impl Tls {
         if chain.is_empty() {
             return Err(wrong(rustls::pki_types::pem::Error::NoItemsFound));
         }
-        let private = PrivateKeyDer::from_pem_file(key).map_err(|source| TlsError::Key { path: key.to_owned(), source })?;
+        let private =
+            PrivateKeyDer::from_pem_file(key).map_err(|source| TlsError::Key { path: key.to_owned(), source })?;
         let pair = |source| TlsError::Pair { certificates: certificates.to_owned(), key: key.to_owned(), source };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(pair)?;
+        let builder =
+            ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().map_err(pair)?;
         let mut config = builder.with_no_client_auth().with_single_cert(chain, private).map_err(pair)?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(Self(TlsAcceptor::from(Arc::new(config))))

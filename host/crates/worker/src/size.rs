@@ -36,8 +36,7 @@ pub(crate) fn cells(context: u32, parallel: u32, prefix: u32, cell_bytes: u64) -
 /// one, heads of 64 a fifth more with the fused one.
 pub(crate) fn scores(cells: u32, heads: u32, head_length: u32) -> Option<u64> {
     let scores = u64::from(cells) * u64::from(BATCH) * u64::from(heads) * FLOAT;
-    let ours = cfg!(shared_attention) && head_length.is_multiple_of(8);
-    (!ours && head_length <= NARROW_HEAD && scores <= SCORE_BUDGET).then_some(scores)
+    (head_length <= NARROW_HEAD && scores <= SCORE_BUDGET).then_some(scores)
 }
 
 /// Rows of one step whose logits may be wanted: what the budget allows, but one for each that computes, and no more

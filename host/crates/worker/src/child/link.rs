@@ -125,11 +125,16 @@ fn write_all(mut socket: File, queue: &Receiver<Vec<u8>>, left: &AtomicUsize) {
             }
         }
         if let Err(error) = socket.write_all(&frames) {
-            tracing::error!("the link to the host failed: {error}");
-            process::exit_now(0);
+            failed(&error);
         }
         left.fetch_sub(taken, Ordering::Release);
     }
+}
+
+/// Without a host there is nothing left to do.
+fn failed(error: &io::Error) -> ! {
+    tracing::error!("the link to the host failed: {error}");
+    process::exit_now(0)
 }
 
 fn name(command: &ToWorker) -> &'static str {
@@ -212,10 +217,7 @@ impl Outbox {
             match direct.write(&self.buffer) {
                 Ok(true) => return self.buffer.clear(),
                 Ok(false) => {}
-                Err(error) => {
-                    tracing::error!("the link to the host failed: {error}");
-                    process::exit_now(0);
-                }
+                Err(error) => failed(&error),
             }
             direct.queued.fetch_add(1, Ordering::Relaxed);
         }

@@ -25,13 +25,14 @@ pub(super) struct Shortlist {
     window: usize,
     maxima: Vec<f32>,
     ordered: Vec<f32>,
+    changed: Vec<Token>,
 }
 
 impl Shortlist {
     /// For a chain that keeps the `top_k` (above 0) most likely, once it has changed the logits of `biased` and of the last
     /// `window` tokens.
     pub(super) fn new(top_k: usize, biased: Vec<Token>, window: usize) -> Self {
-        Self { top_k, biased, recent: VecDeque::new(), window, maxima: Vec::new(), ordered: Vec::new() }
+        Self { top_k, biased, recent: VecDeque::new(), window, maxima: Vec::new(), ordered: Vec::new(), changed: Vec::new() }
     }
 
     /// The chain has seen a token.
@@ -65,11 +66,12 @@ impl Shortlist {
         let largest = reaching.flat_map(|(first, block)| {
             (first..).zip(block).filter(move |(_, logit)| **logit >= bound && logit.is_finite())
         });
-        let mut changed: Vec<Token> = self.biased.iter().chain(&self.recent).copied().collect();
-        changed.sort_unstable();
-        changed.dedup();
+        self.changed.clear();
+        self.changed.extend(self.biased.iter().chain(&self.recent));
+        self.changed.sort_unstable();
+        self.changed.dedup();
         let logit = |token: &Token| usize::try_from(*token).ok().and_then(|at| logits.get(at));
-        let below = changed.iter().filter_map(|token| Some((*token, logit(token)?)));
+        let below = self.changed.iter().filter_map(|token| Some((*token, logit(token)?)));
         let below = below.filter(|(_, logit)| **logit < bound && logit.is_finite());
         refill(scratch, largest.chain(below));
         true

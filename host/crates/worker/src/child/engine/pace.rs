@@ -74,7 +74,9 @@ mod tests {
         for _ in 0..64 {
             pace.measured(512, Duration::from_secs(1));
         }
-        for (prompts, answers, expected) in [(1, 8, 102), (2, 8, 102), (4, 8, 204), (8, 8, 409), (31, 1, 512), (1, 0, 512)] {
+        for (prompts, answers, expected) in
+            [(1, 8, 102), (2, 8, 102), (4, 8, 204), (8, 8, 409), (31, 1, 512), (1, 0, 512)]
+        {
             assert_eq!(pace.budget(demand(prompts, answers)), expected, "{prompts} prompts, {answers} answers");
         }
     }
