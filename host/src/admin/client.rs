@@ -252,6 +252,7 @@ mod tests {
     use super::*;
 
     fn admin(url: &str) -> Admin {
+        bobbin_images::provide_tls();
         Admin::new(&Connection { admin: admin_url(url).unwrap(), admin_token: Some("secret".into()) }).unwrap()
     }
 

@@ -1,28 +1,64 @@
 //! Whether tests may start the servers here that Bobbin talks to: each is a program that a test runs by itself.
 
 use crate::process::{Failure, Progress, Step};
+use std::path::Path;
 
 /// A program that tests start, and skip themselves without.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Server {
-    /// The program, and its package on Debian.
-    pub(crate) program: &'static str,
+    /// The program.
+    program: &'static str,
+    /// Its package on Debian.
+    pub(crate) package: &'static str,
     /// When set to 1, its tests fail where it is missing, instead of being skipped.
     require: &'static str,
     /// What its tests are on.
     what: &'static str,
+    /// Where else the program is: in this folder, or in the folder `bin` of one for each version in it.
+    folder: Option<&'static str>,
 }
 
 /// All of them.
-pub(crate) const SERVERS: [Server; 2] = [
-    Server { program: "redis-server", require: "BOBBIN_REQUIRE_REDIS", what: "Redis" },
-    Server { program: "docker-registry", require: "BOBBIN_REQUIRE_REGISTRY", what: "OCI registries" },
+pub(crate) const SERVERS: [Server; 4] = [
+    Server {
+        program: "redis-server",
+        package: "redis-server",
+        require: "BOBBIN_REQUIRE_REDIS",
+        what: "Redis",
+        folder: None,
+    },
+    Server {
+        program: "docker-registry",
+        package: "docker-registry",
+        require: "BOBBIN_REQUIRE_REGISTRY",
+        what: "OCI registries",
+        folder: None,
+    },
+    Server {
+        program: "postgres",
+        package: "postgresql",
+        require: "BOBBIN_REQUIRE_POSTGRES",
+        what: "PostgreSQL",
+        folder: Some("/usr/lib/postgresql"),
+    },
+    Server {
+        program: "mosquitto",
+        package: "mosquitto",
+        require: "BOBBIN_REQUIRE_MOSQUITTO",
+        what: "MQTT",
+        folder: Some("/usr/sbin"),
+    },
 ];
 
 impl Server {
     /// Whether the program is installed.
     pub(crate) fn is_installed(self) -> bool {
-        Step::new(self.program).args(["--version"]).succeeds()
+        let within = |folder: &str| {
+            let folder = Path::new(folder);
+            let versions = folder.read_dir().into_iter().flatten().flatten().map(|version| version.path().join("bin"));
+            versions.chain([folder.to_owned()]).any(|folder| folder.join(self.program).is_file())
+        };
+        Step::new(self.program).args(["--version"]).succeeds() || self.folder.is_some_and(within)
     }
 
     fn required(self, progress: &Progress) -> Result<Option<&'static str>, Failure> {
@@ -40,7 +76,7 @@ impl Server {
             (false, false) => Ok(None),
             (false, true) => Err(Failure::unready(
                 format!("{} is not installed, and {}=1 requires it", self.program, self.require),
-                format!("install {}, or unset the variable", self.program),
+                format!("install {}, or unset the variable", self.package),
             )),
         }
     }
@@ -69,7 +105,12 @@ mod tests {
 
     #[test]
     fn the_tests_ask_for_what_is_checked_here() {
-        let tests = [include_str!("../../../tests/src/redis.rs"), include_str!("../../../tests/src/registry.rs")];
+        let tests = [
+            include_str!("../../../tests/src/redis.rs"),
+            include_str!("../../../tests/src/registry.rs"),
+            include_str!("../../../tests/src/postgres.rs"),
+            include_str!("../../../tests/src/mqtt.rs"),
+        ];
         for (server, tests) in SERVERS.into_iter().zip(tests) {
             for word in [server.program, server.require] {
                 assert!(tests.contains(word), "{word} is not in the harness");

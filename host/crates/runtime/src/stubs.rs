@@ -9,7 +9,7 @@ use wasmtime::component::{Component, InstancePre, Linker, LinkerInstance, Resour
 
 /// What the host supplies itself. A component that asks more of these than they have is refused: half an interface would
 /// be worse than none.
-const SUPPLIED: [&str; 19] = [
+const SUPPLIED: [&str; 25] = [
     "wasi:cli/",
     "wasi:clocks/",
     "wasi:config/",
@@ -24,9 +24,15 @@ const SUPPLIED: [&str; 19] = [
     "fermyon:spin/http",
     "fermyon:spin/key-value",
     "fermyon:spin/llm",
+    "fermyon:spin/mqtt",
+    "fermyon:spin/postgres",
+    "fermyon:spin/redis",
     "fermyon:spin/sqlite",
     "fermyon:spin/variables",
     "spin:key-value/",
+    "spin:mqtt/",
+    "spin:postgres/",
+    "spin:redis/redis",
     "spin:sqlite/",
     "spin:variables/",
 ];

@@ -58,7 +58,7 @@ fn system(progress: &Progress) -> Result<(), Failure> {
 /// The servers that tests start. Without them those are skipped, so only what needs no question is done.
 fn test_servers(progress: &Progress) -> Result<(), Failure> {
     let missing = SERVERS.iter().filter(|server| !server.is_installed());
-    let missing: Vec<&str> = missing.map(|server| server.program).collect();
+    let missing: Vec<&str> = missing.map(|server| server.package).collect();
     let rights = Rights::here();
     if missing.is_empty() || Family::here()? != Family::Debian || !rights.suffice() {
         return Ok(());

@@ -47,6 +47,11 @@ impl Client {
         self.connector.keep_from(admin);
     }
 
+    /// How connections are made that speak no HTTP.
+    pub(super) fn connector(&self) -> &Connector {
+        &self.connector
+    }
+
     /// Sends a request whose target was checked. Dropping the future gives it up.
     pub(super) async fn send(&self, request: Request<WasiBody>, waits: &Waits) -> Result<Response<WasiBody>, Error> {
         let host = request.uri().host().unwrap_or_default().to_owned();

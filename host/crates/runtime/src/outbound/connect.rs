@@ -2,13 +2,14 @@
 
 use super::config::DEFAULT_TIMEOUT;
 use super::networks::{Blocked, arrives};
-use super::tls::Trust;
+use super::tls::{self, Trust};
 use http::Uri;
 use http::uri::Scheme;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::client::legacy::connect::{Connected, Connection};
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
+use rustls::ClientConfig;
+use rustls::pki_types::{CertificateDer, ServerName};
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -31,7 +32,7 @@ tokio::task_local! {
 
 /// Why there is no connection.
 #[derive(Debug, Clone, thiserror::Error)]
-pub(super) enum ConnectError {
+pub(crate) enum ConnectError {
     #[error("the target names no host")]
     NoHost,
     #[error("the host's name could not be resolved: {0}")]
@@ -52,7 +53,7 @@ pub(super) enum ConnectError {
 
 impl ConnectError {
     /// Whether it is for whoever runs the host to know, and not for the guest alone.
-    pub(super) fn concerns_the_host(&self) -> bool {
+    pub(crate) fn concerns_the_host(&self) -> bool {
         match self {
             Self::Blocked(_) | Self::Admin(_) | Self::Tls(_) => true,
             Self::NoHost | Self::Unresolved(_) | Self::Timeout | Self::Refused(_) | Self::Name(_) => false,
@@ -97,6 +98,25 @@ impl Connector {
         // There is one for as long as the host runs.
         let _ = self.0.admin.set(admin);
     }
+
+    /// A connection that speaks no HTTP. `host` is an address, or a name that was checked.
+    pub(super) async fn tcp(&self, host: &str, port: u16) -> Result<TcpStream, ConnectError> {
+        tcp(&self.0.resolve(host, port).await?).await
+    }
+
+    /// The same, secured; but what the host reads of it first goes through `stream`.
+    pub(super) async fn secure<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        host: &str,
+        stream: S,
+    ) -> Result<TlsStream<S>, ConnectError> {
+        secure(self.0.trust.other().await, host, stream).await
+    }
+
+    /// The client's side of TLS, for who secures a connection later. These authorities are trusted besides.
+    pub(super) async fn tls(&self, more: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig>, String> {
+        if more.is_empty() { self.0.trust.other().await } else { tls::with(more).await }
+    }
 }
 
 impl Service<Uri> for Connector {
@@ -131,9 +151,7 @@ impl Inner {
             Some(connections) => Arc::clone(connections).acquire_owned().await.ok(),
             None => None,
         };
-        let tcp = TcpStream::connect(addresses.as_slice()).await.map_err(|error| refused(&error))?;
-        // What is written is a whole head, or a piece that somebody waits for.
-        tcp.set_nodelay(true).map_err(|error| refused(&error))?;
+        let tcp = tcp(&addresses).await?;
         if !secure {
             return Ok(Stream { io: TokioIo::new(Box::new(tcp)), http2: false, _permit: permit });
         }
@@ -160,11 +178,26 @@ impl Inner {
     }
 
     async fn secure(&self, host: &str, tcp: TcpStream) -> Result<TlsStream<TcpStream>, ConnectError> {
-        let config = self.trust.config().await.map_err(ConnectError::Tls)?;
-        let name = ServerName::try_from(host.to_owned()).map_err(|error| ConnectError::Name(error.to_string()))?;
-        let stream = TlsConnector::from(config).connect(name, tcp).await;
-        stream.map_err(|error| ConnectError::Tls(error.to_string()))
+        secure(self.trust.web().await, host, tcp).await
     }
+}
+
+async fn tcp(addresses: &[SocketAddr]) -> Result<TcpStream, ConnectError> {
+    let tcp = TcpStream::connect(addresses).await.map_err(|error| refused(&error))?;
+    // What is written is a whole head, or a piece that somebody waits for.
+    tcp.set_nodelay(true).map_err(|error| refused(&error))?;
+    Ok(tcp)
+}
+
+async fn secure<S: AsyncRead + AsyncWrite + Unpin>(
+    config: Result<Arc<ClientConfig>, String>,
+    host: &str,
+    stream: S,
+) -> Result<TlsStream<S>, ConnectError> {
+    let config = config.map_err(ConnectError::Tls)?;
+    let name = ServerName::try_from(host.to_owned()).map_err(|error| ConnectError::Name(error.to_string()))?;
+    let stream = TlsConnector::from(config).connect(name, stream).await;
+    stream.map_err(|error| ConnectError::Tls(error.to_string()))
 }
 
 fn refused(error: &io::Error) -> ConnectError {

@@ -1,5 +1,6 @@
 //! Outbound HTTP: whom a component may ask (`rules`), and how it gets there: to other hosts (`client`, `connect`, `tls`),
-//! or to the application itself (`chaining`). `spin` is Spin's older interface for the same, `waits` its time limits.
+//! or to the application itself (`chaining`). `sockets` are connections that speak no HTTP. `spin` is Spin's older
+//! interface for the same, `waits` its time limits.
 
 mod chaining;
 mod client;
@@ -7,6 +8,7 @@ mod config;
 mod connect;
 mod networks;
 mod rules;
+mod sockets;
 pub(crate) mod spin;
 mod tls;
 mod waits;
@@ -24,8 +26,10 @@ use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody, WasiHttpHooks}
 
 pub(crate) use client::Client;
 pub use config::OutboundConfig;
+pub(crate) use connect::ConnectError;
 pub use rules::Calls;
 pub(crate) use rules::Rules;
+pub(crate) use sockets::{Sockets, Target};
 
 /// Bytes of one write to a body, and of what the host queues of it.
 pub(crate) const BODY_CHUNK: usize = 8 << 10;

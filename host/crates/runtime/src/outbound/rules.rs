@@ -71,6 +71,22 @@ impl Rules {
         }
     }
 
+    /// Whether a connection that speaks no HTTP may be made. Returns the host in its usual form, which is the one to ask.
+    ///
+    /// # Errors
+    /// [`Refused`] where it may not, or where this is no host.
+    pub(crate) fn allow(&self, scheme: &str, host: &str, port: u16) -> Result<Host, Refused> {
+        let parsed = match host.parse() {
+            Ok(v6) => Host::Ipv6(v6),
+            Err(_other) => Host::parse(host).map_err(|error| Refused::Invalid(error.to_string()))?,
+        };
+        if self.0.iter().any(|entry| entry.allows(scheme, &parsed, port)) {
+            Ok(parsed)
+        } else {
+            Err(Refused::NotAllowed { entry: format!("{scheme}://{parsed}:{port}") })
+        }
+    }
+
     /// Where a request to this target goes.
     ///
     /// # Errors
@@ -238,6 +254,31 @@ mod tests {
         }
         let two = calls(&["http://a.spin.internal", "http://b.spin.internal"]);
         assert_eq!(two, Calls { any: false, components: ["a".to_owned(), "b".to_owned()].into() });
+    }
+
+    #[test]
+    fn other_schemes_have_their_own_entries() {
+        for (entry, scheme, host, port, allowed) in [
+            ("redis://cache", "redis", "cache", 6379, true),
+            ("redis://cache", "redis", "CACHE", 6379, true),
+            ("redis://cache", "rediss", "cache", 6379, false),
+            ("rediss://cache:6379", "rediss", "cache", 6379, true),
+            ("redis://cache", "redis", "cache", 6380, false),
+            ("postgres://10.0.0.0/8", "postgres", "10.1.2.3", 5432, true),
+            ("postgres://[::1]", "postgres", "::1", 5432, true),
+            ("mysql://*.example.com:*", "mysql", "db.example.com", 1, true),
+            ("mysql://*.example.com:*", "mysql", "example.com", 1, false),
+            ("mqtt://broker", "mqtt", "broker", 1883, true),
+            ("http://cache:6379", "redis", "cache", 6379, false),
+            ("*://*:*", "mqtt", "anything", 1, true),
+            ("redis://self", "redis", "self", 6379, false),
+        ] {
+            assert_eq!(rules(&[entry]).allow(scheme, host, port).is_ok(), allowed, "{entry} {scheme}://{host}:{port}");
+        }
+        let asked = rules(&["*://*:*"]).allow("redis", "allowed%2ecom", 1).unwrap();
+        assert_eq!(asked.to_string(), "allowed.com", "what is asked is what was checked");
+        let refused = rules(&[]).allow("redis", "::1", 7).unwrap_err();
+        assert_eq!(refused, Refused::NotAllowed { entry: "redis://[::1]:7".into() });
     }
 
     #[test]

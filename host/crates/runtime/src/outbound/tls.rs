@@ -1,34 +1,65 @@
 //! TLS to other hosts: rustls, with the certificates that this machine trusts.
 
+use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use std::sync::Arc;
 use tokio::sync::OnceCell;
 
-/// Whom this machine trusts, read with the first request that needs it.
+/// Whom this machine trusts, read with the first connection that needs it.
 #[derive(Default)]
-pub(super) struct Trust(OnceCell<Result<Arc<ClientConfig>, String>>);
+pub(super) struct Trust {
+    web: OnceCell<Config>,
+    other: OnceCell<Config>,
+}
+
+type Config = Result<Arc<ClientConfig>, String>;
+
+/// What HTTP is called in a greeting. Whatever else there is has no name there but PostgreSQL.
+const WEB: [&[u8]; 2] = [b"h2", b"http/1.1"];
+const OTHER: [&[u8]; 1] = [b"postgresql"];
 
 impl Trust {
-    /// The client's side of TLS.
+    /// The client's side of TLS, for HTTP.
     ///
     /// # Errors
     /// When there are no certificates to trust; with where they were looked for.
-    pub(super) async fn config(&self) -> Result<Arc<ClientConfig>, String> {
-        let read = || async {
-            // Some hundred files may have to be read.
-            match tokio::task::spawn_blocking(config).await {
-                Ok(config) => config,
-                Err(lost) => Err(lost.to_string()),
-            }
-        };
-        self.0.get_or_init(read).await.clone()
+    pub(super) async fn web(&self) -> Config {
+        self.web.get_or_init(|| read(&WEB, Vec::new())).await.clone()
+    }
+
+    /// The same for what is no HTTP.
+    ///
+    /// # Errors
+    /// The same.
+    pub(super) async fn other(&self) -> Config {
+        self.other.get_or_init(|| read(&OTHER, Vec::new())).await.clone()
     }
 }
 
-fn config() -> Result<Arc<ClientConfig>, String> {
+/// The client's side of TLS for what is no HTTP, where these authorities are trusted besides.
+///
+/// # Errors
+/// As with [`Trust::other`], or where one is no certificate.
+pub(super) async fn with(more: Vec<CertificateDer<'static>>) -> Config {
+    read(&OTHER, more).await
+}
+
+/// Some hundred files may have to be read.
+async fn read(protocols: &'static [&'static [u8]], more: Vec<CertificateDer<'static>>) -> Config {
+    match tokio::task::spawn_blocking(|| config(protocols, more)).await {
+        Ok(config) => config,
+        Err(lost) => Err(lost.to_string()),
+    }
+}
+
+fn config(protocols: &[&[u8]], more: Vec<CertificateDer<'static>>) -> Config {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
-    let (added, _unusable) = roots.add_parsable_certificates(found.certs);
+    let (mut added, _unusable) = roots.add_parsable_certificates(found.certs);
+    for certificate in more {
+        roots.add(certificate).map_err(|error| error.to_string())?;
+        added += 1;
+    }
     if added == 0 {
         let errors: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
         return Err(format!(
@@ -41,6 +72,6 @@ fn config() -> Result<Arc<ClientConfig>, String> {
     let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let builder = versions.map_err(|error| error.to_string())?;
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
     Ok(Arc::new(config))
 }

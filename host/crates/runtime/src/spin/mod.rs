@@ -1,4 +1,5 @@
-//! Spin's interfaces for what components know and keep, on the crate `bobbin-stores`.
+//! Spin's interfaces for what components know and keep, on the crate `bobbin-stores`, and for databases elsewhere, on the
+//! crate `bobbin-databases`.
 //!
 //! There is one trait implementation for each version of each interface, with bindings of its own; what they share is
 //! in the module of the interface. Unversioned interfaces are those of Spin 1.
@@ -6,9 +7,15 @@
 #![allow(unreachable_pub, reason = "the generated bindings re-export the types of resources")]
 
 mod key_value;
+mod mqtt;
+mod network;
+mod postgres;
+mod redis;
+mod rows;
 mod sqlite;
 mod variables;
 
+use crate::outbound::Sockets;
 use crate::state::State;
 use bobbin_inference::RequestContext;
 use bobbin_stores::Kept;
@@ -29,6 +36,9 @@ pub(crate) struct Spin {
     connections: Vec<Weak<Connection>>,
     /// Whose statement runs, of all that the request has.
     turn: Arc<Semaphore>,
+    /// The way to databases elsewhere, and the connections there that the guest may still open.
+    sockets: Sockets,
+    places: Arc<Semaphore>,
 }
 
 struct HasSpin;
@@ -42,10 +52,11 @@ fn spin(state: &mut State) -> &mut Spin {
 }
 
 impl Spin {
-    pub(crate) fn new(kept: Kept, context: Arc<RequestContext>) -> Self {
+    pub(crate) fn new(kept: Kept, context: Arc<RequestContext>, sockets: Sockets) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(CAPACITY);
-        Self { kept, context, table, connections: Vec::new(), turn: Arc::new(Semaphore::new(1)) }
+        let (turn, places) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(network::CONNECTIONS)));
+        Self { kept, context, table, connections: Vec::new(), turn, sockets, places }
     }
 
     /// Takes up the next request. A guest may use what it opened for the one before.
@@ -61,6 +72,9 @@ impl Spin {
 
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     key_value::add_to_linker(linker)?;
+    mqtt::add_to_linker(linker)?;
+    postgres::add_to_linker(linker)?;
+    redis::add_to_linker(linker)?;
     sqlite::add_to_linker(linker)?;
     variables::add_to_linker(linker)
 }

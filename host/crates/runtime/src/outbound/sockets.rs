@@ -1,0 +1,88 @@
+//! Connections that speak no HTTP, to databases and brokers: granted, resolved and checked as those that do.
+
+use super::client::Client;
+use super::connect::ConnectError;
+use super::rules::{Refused, Rules};
+use bobbin_inference::RequestContext;
+use rustls::ClientConfig;
+use rustls::pki_types::CertificateDer;
+use std::sync::Arc;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+use url::Host;
+
+/// One component's way there.
+#[derive(Clone)]
+pub(crate) struct Sockets {
+    component: Arc<str>,
+    rules: Arc<Rules>,
+    client: Arc<Client>,
+}
+
+/// A server that a component may connect to.
+#[derive(Debug)]
+pub(crate) struct Target {
+    /// Its address, or its name in the usual form.
+    pub(crate) host: String,
+    port: u16,
+}
+
+impl Sockets {
+    pub(crate) fn new(component: &str, rules: &Arc<Rules>, client: &Arc<Client>) -> Self {
+        Self { component: component.into(), rules: Arc::clone(rules), client: Arc::clone(client) }
+    }
+
+    /// The server, if the component may connect to it.
+    ///
+    /// # Errors
+    /// The server, as a guest may be told of it. The log says which entry is missing.
+    pub(crate) fn check(
+        &self,
+        scheme: &str,
+        (host, port): (&str, u16),
+        request: &RequestContext,
+    ) -> Result<Target, String> {
+        let refused = match self.rules.allow(scheme, host, port) {
+            Ok(Host::Domain(host)) => return Ok(Target { host, port }),
+            Ok(Host::Ipv4(address)) => return Ok(Target { host: address.to_string(), port }),
+            Ok(Host::Ipv6(address)) => return Ok(Target { host: address.to_string(), port }),
+            Err(refused) => refused,
+        };
+        let (component, request) = (&self.component, &request.id);
+        let shown = format!("{host:.200}");
+        tracing::warn!(%component, %request, host = shown, "an outbound connection was refused: {refused}");
+        match refused {
+            Refused::NotAllowed { entry } => Err(entry),
+            Refused::Invalid(_) => Err(format!("{scheme}://{shown}:{port}")),
+        }
+    }
+
+    pub(crate) async fn connect(&self, target: &Target) -> Result<TcpStream, ConnectError> {
+        self.client.connector().tcp(&target.host, target.port).await
+    }
+
+    /// Secures a connection to a server.
+    pub(crate) async fn secure<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        target: &Target,
+        stream: S,
+    ) -> Result<TlsStream<S>, ConnectError> {
+        self.client.connector().secure(&target.host, stream).await
+    }
+
+    /// What secures a connection later. These authorities are trusted besides those that this machine trusts.
+    pub(crate) async fn tls(&self, more: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig>, ConnectError> {
+        self.client.connector().tls(more).await.map_err(ConnectError::Tls)
+    }
+
+    /// Tells whoever runs the host what only they can change.
+    pub(crate) fn failed(&self, target: &Target, error: &ConnectError) {
+        let (component, host) = (&self.component, &target.host);
+        if error.concerns_the_host() {
+            tracing::warn!(%component, %host, "an outbound connection failed: {error}");
+        } else {
+            tracing::debug!(%component, %host, "an outbound connection failed: {error}");
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! `fermyon:spin/postgres`, without a version: each call has a connection of its own.
+
+use super::v1_wit::fermyon::spin::postgres::{Host, ParameterValue, PgError, RowSet};
+use super::{Failure, OpenPostgres, Operation, Way, open};
+use crate::spin::Spin;
+use std::sync::Arc;
+
+impl super::v1_wit::fermyon::spin::rdbms_types::Host for Spin {}
+
+/// A connection for one call, open for as long as its first part is there.
+async fn once(way: Way, address: String) -> Result<(OpenPostgres, Operation), Failure> {
+    let context = Arc::clone(&way.context);
+    let open = open(way, address, Vec::new()).await?;
+    let operation = Operation { connection: Arc::clone(&open.connection), context };
+    Ok((open, operation))
+}
+
+impl Host for Spin {
+    async fn query(
+        &mut self,
+        address: String,
+        statement: String,
+        params: Vec<ParameterValue>,
+    ) -> Result<RowSet, PgError> {
+        let (_open, operation) = once(self.way(), address).await?;
+        Ok(operation.query(statement, params).await?.into())
+    }
+
+    async fn execute(
+        &mut self,
+        address: String,
+        statement: String,
+        params: Vec<ParameterValue>,
+    ) -> Result<u64, PgError> {
+        let (_open, operation) = once(self.way(), address).await?;
+        Ok(operation.execute(statement, params).await?)
+    }
+}
