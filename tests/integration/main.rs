@@ -27,6 +27,7 @@ mod outbound_redis;
 mod overload;
 mod piles;
 mod printing;
+mod python;
 mod redis;
 mod releases;
 mod remote_llm;

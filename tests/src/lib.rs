@@ -55,7 +55,9 @@ pub use memory::{MemoryWatch, process_status};
 pub use metrics::Metrics;
 pub use mqtt::{MqttBroker, Subscriber};
 pub use neighbours::{Arrivals, Arrived, Sample, Span, beside_quiet, sent_within};
-pub use paths::{bobbin, fixture_component, fixture_module, packed_plugin, repository_root, shared_models};
+pub use paths::{
+    bobbin, fixture_component, fixture_module, packed_plugin, python_component, repository_root, shared_models,
+};
 pub use peer::Peer;
 pub use postgres::PostgresServer;
 pub use process::{Files, children, zombies};

@@ -29,6 +29,21 @@ pub fn fixture_module(name: &str) -> PathBuf {
     repository_root().join(target).join(name.replace('-', "_")).with_extension("wasm")
 }
 
+/// The component that is written in Python.
+///
+/// Returns `None` where it was not built, after saying so; with `BOBBIN_REQUIRE_PYTHON=1` that is a failure.
+#[must_use]
+pub fn python_component() -> Option<PathBuf> {
+    let component = repository_root().join("tests/fixtures/python/target/app.wasm");
+    if component.is_file() {
+        return Some(component);
+    }
+    let required = std::env::var("BOBBIN_REQUIRE_PYTHON").is_ok_and(|value| value == "1");
+    assert!(!required, "BOBBIN_REQUIRE_PYTHON=1, but {} is missing", component.display());
+    println!("skipped: `cargo xtask test` has not built the component in Python");
+    None
+}
+
 /// The optional folder of small real weights beside the repository.
 ///
 /// Returns `None` where it is absent, after saying so; with `BOBBIN_REQUIRE_SHARED=1` absence is a failure.

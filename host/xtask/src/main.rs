@@ -12,6 +12,7 @@ mod plugin;
 mod prerequisites;
 mod process;
 mod project;
+mod python;
 mod servers;
 mod synthesize;
 
@@ -57,6 +58,7 @@ fn run() -> Result<(), Failure> {
             let mut required = servers::required(&progress)?;
             required.extend(mounts::required(&progress)?);
             required.push(plugin::REQUIRE);
+            required.extend(python::build(&project, &progress)?);
             checks::all(&project, &progress)?;
             test(&project, &progress, Vec::new(), &required)
         }
@@ -93,6 +95,7 @@ fn test(
     guests::build(project, progress)?;
     guests::build_fixtures(project, progress)?;
     guests::build_module(project)?;
+    python::build(project, progress)?;
     // Arguments choose among the host's tests; whoever gives some has those in mind.
     if arguments.is_empty() {
         guests::test(project, progress)?;

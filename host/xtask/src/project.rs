@@ -45,6 +45,11 @@ impl Project {
         self.root.join("tests/fixtures/components")
     }
 
+    /// The component of the tests that is written in Python.
+    pub(crate) fn python(&self) -> PathBuf {
+        self.root.join("tests/fixtures/python")
+    }
+
     /// The folder that the host is built into.
     pub(crate) fn target(&self) -> &Path {
         &self.target

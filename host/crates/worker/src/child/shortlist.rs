@@ -32,7 +32,15 @@ impl Shortlist {
     /// For a chain that keeps the `top_k` (above 0) most likely, once it has changed the logits of `biased` and of the last
     /// `window` tokens.
     pub(super) fn new(top_k: usize, biased: Vec<Token>, window: usize) -> Self {
-        Self { top_k, biased, recent: VecDeque::new(), window, maxima: Vec::new(), ordered: Vec::new(), changed: Vec::new() }
+        Self {
+            top_k,
+            biased,
+            recent: VecDeque::new(),
+            window,
+            maxima: Vec::new(),
+            ordered: Vec::new(),
+            changed: Vec::new(),
+        }
     }
 
     /// The chain has seen a token.
