@@ -92,7 +92,7 @@ pub(crate) struct Serve {
     pub(crate) tls_key: Option<PathBuf>,
     /// Where what components print is written to; \"\" for nowhere [default: logs in the state folder]
     #[arg(short = 'L', long, value_name = "DIR", env = "SPIN_LOG_DIR")]
-    pub(crate) log_dir: Option<PathBuf>,
+    pub(crate) log_dir: Option<OsString>,
     /// Begin the files in the log folder anew
     #[arg(long)]
     pub(crate) truncate_logs: bool,

@@ -2,9 +2,9 @@
 
 use crate::cli::Serve;
 use anyhow::{Result, bail};
-use bobbin_manifest::{App, RuntimeConfigFile};
+use bobbin_manifest::{App, ComponentId, RuntimeConfigFile};
 use bobbin_runtime::{Output, OutputWriter};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What the command line and the runtime configuration say of it.
@@ -19,7 +19,12 @@ impl<'a> Outputs<'a> {
     /// # Errors
     /// When the folder cannot be had.
     pub(crate) fn open(args: &'a Serve, config: &RuntimeConfigFile, state: &Path) -> Result<Self> {
-        let folder = args.log_dir.as_ref().or(config.log_dir.as_ref()).cloned().unwrap_or_else(|| state.join("logs"));
+        let folder = args
+            .log_dir
+            .as_ref()
+            .map(PathBuf::from)
+            .or_else(|| config.log_dir.clone())
+            .unwrap_or_else(|| state.join("logs"));
         let writer = match folder.as_os_str().is_empty() {
             true => None,
             false => Some(OutputWriter::start(&folder, args.truncate_logs)?),
@@ -34,7 +39,7 @@ impl<'a> Outputs<'a> {
     pub(crate) fn check(&self, app: &App) -> Result<()> {
         let has = |id: &String| app.components.keys().any(|known| known.as_str() == id);
         if let Some(unknown) = self.args.follow.iter().find(|id| !has(id)) {
-            let known: Vec<&str> = app.components.keys().map(|id| id.as_str()).collect();
+            let known: Vec<&str> = app.components.keys().map(ComponentId::as_str).collect();
             let known = known.join(", ");
             bail!("--follow names the component \"{unknown}\", which the application does not have; it has {known}");
         }

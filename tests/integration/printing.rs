@@ -37,7 +37,7 @@ async fn printed(args: &[&str], files: Option<&Path>) -> Result<String> {
     let logs = state.join("logs");
     match files.or_else(|| (!args.contains(&"--log-dir")).then_some(&logs)) {
         Some(folder) => {
-            eventually(async || Ok(read(folder, "two").filter(|text| text.ends_with("answer 1\n")).map(drop))).await?
+            eventually(async || Ok(read(folder, "two").filter(|text| text.ends_with("answer 1\n")).map(drop))).await?;
         }
         None => assert!(!logs.exists(), "there are files that nobody asked for"),
     }

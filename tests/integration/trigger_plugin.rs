@@ -35,20 +35,23 @@ impl Spin {
     fn installing(manifest: &Path) -> Result<Self> {
         let manifest: Value = serde_json::from_slice(&fs::read(manifest)?)?;
         for key in ["name", "version", "spinCompatibility", "license"] {
-            ensure!(manifest[key].is_string(), "{key} is missing in {manifest}");
+            ensure!(manifest.get(key).is_some_and(Value::is_string), "{key} is missing in {manifest}");
         }
         let architecture = match std::env::consts::ARCH {
             "x86_64" => "amd64",
             other => other,
         };
-        let packages = manifest["packages"].as_array().context("packages")?;
-        let package = packages.iter().find(|each| each["os"] == "linux" && each["arch"] == architecture);
+        let packages = manifest.get("packages").and_then(Value::as_array).context("packages")?;
+        let package = packages.iter().find(|each| field(each, "os") == "linux" && field(each, "arch") == architecture);
         let package = package.context("no package for this machine")?;
-        let archive = package["url"].as_str().and_then(|url| url.strip_prefix("file://")).context("a file's URL")?;
+        let archive = field(package, "url").strip_prefix("file://").context("a file's URL")?;
         let bytes = fs::read(archive)?;
-        ensure!(package["sha256"] == hex::encode(Sha256::digest(&bytes)), "another archive than {manifest} names");
+        ensure!(
+            field(package, "sha256") == hex::encode(Sha256::digest(&bytes)),
+            "another archive than {manifest} names"
+        );
         let spin = Self::new()?;
-        let folder = spin.folder.path().join("plugins").join(manifest["name"].as_str().unwrap_or_default());
+        let folder = spin.folder.path().join("plugins").join(field(&manifest, "name"));
         fs::remove_dir_all(&folder)?;
         fs::create_dir_all(&folder)?;
         let mut archive = tar::Archive::new(flate2::read::GzDecoder::new(bytes.as_slice()));
@@ -96,6 +99,11 @@ fn app() -> Locked {
         .trigger("bobbin", "slow-bobbin-trigger", json!({ "route": "/slow/...", "component": "slow" }))
         .trigger("http", "hello-http-trigger", json!({ "route": "/hello", "component": "hello" }))
         .trigger("redis", "redis-trigger1", json!({ "channel": "news", "component": "hello" }))
+}
+
+/// A text of a JSON object; empty where there is none.
+fn field<'a>(object: &'a Value, name: &str) -> &'a str {
+    object.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
 #[tokio::test]
@@ -175,7 +183,7 @@ async fn spin_learns_which_options_there_are() -> Result {
     let metadata = spin.ask("--launch-metadata-only")?;
     assert!(metadata.stdout.is_empty());
     // All of standard error is JSON, or Spin cannot read it.
-    let json: serde_json::Value = serde_json::from_slice(&metadata.stderr)?;
+    let json: Value = serde_json::from_slice(&metadata.stderr)?;
     let flags = json["all_flags"].as_array().context("a list of flags")?;
     for long in ["--listen", "--state-dir", "--max-in-flight"] {
         assert!(flags.iter().any(|flag| flag["long"] == long), "{long} is missing in {json}");

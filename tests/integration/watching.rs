@@ -1,7 +1,8 @@
 //! `bobbin watch`: an application that changes while it is served, and `bobbin up --build`.
 
+use anyhow::{Context, ensure};
 use bobbin_tests::{Result, TestApp, TestHost, eventually, repository_root};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs;
 use std::path::Path;
 
@@ -64,9 +65,13 @@ async fn says(host: &TestHost, part: &str) -> Result {
 }
 
 fn text_of(events: &[String]) -> Result<String> {
-    let pieces = events.iter().map(|event| Ok(serde_json::from_str::<serde_json::Value>(event)?));
-    let pieces: Vec<_> = pieces.collect::<Result<_>>()?;
-    Ok(pieces.iter().filter_map(|piece| piece["text"].as_str()).collect())
+    let (done, pieces) = events.split_last().context("a stream has events")?;
+    ensure!(done == "[DONE]", "the stream broke off: {done}");
+    let text = |piece: &String| {
+        let piece: Value = serde_json::from_str(piece)?;
+        Ok(piece.get("text").and_then(Value::as_str).unwrap_or_default().to_owned())
+    };
+    pieces.iter().map(text).collect()
 }
 
 #[tokio::test]

@@ -49,7 +49,7 @@ impl MqttBroker {
         command.arg("-c").arg(&settings).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.kill_on_drop(true).spawn().context(PROGRAM)?;
         eventually(async || Ok(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.ok())).await?;
-        Ok(Some(Self { port, child: child, _folder: folder }))
+        Ok(Some(Self { port, child, _folder: folder }))
     }
 
     /// Its port.

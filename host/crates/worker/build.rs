@@ -14,7 +14,7 @@ fn main() {
     let is = |name: &str, value: &str| env::var(name).is_ok_and(|found| found == value);
     let features = env::var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
     let has = |feature: &&str| features.split(',').any(|found| found == *feature);
-    if is("CARGO_CFG_TARGET_OS", "linux") && is("CARGO_CFG_TARGET_ARCH", "x86_64") && FEATURES.iter().all(|f| has(&f)) {
+    if is("CARGO_CFG_TARGET_OS", "linux") && is("CARGO_CFG_TARGET_ARCH", "x86_64") && FEATURES.iter().all(has) {
         println!("cargo::rustc-cfg=shared_attention");
         println!("cargo::rustc-link-arg={WRAP}");
         // Whoever links this crate into an executable does the same: `host/build.rs`.

@@ -202,7 +202,7 @@ impl Connection {
                     Packet::PubAck(answer) => Some(answer.pkid),
                     _ => None,
                 })
-                .await?
+                .await?;
             }
             Qos::ExactlyOnce => {
                 self.answered(|packet| match packet {

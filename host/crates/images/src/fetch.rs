@@ -9,6 +9,7 @@ use crate::registry::{Registry, RegistryError};
 use crate::store::Store;
 use futures::StreamExt as _;
 use oci_client::errors::DigestError;
+use std::error::Error;
 use std::time::Duration;
 
 /// How often a registry is asked that has sent less than `WORTHWHILE` since.
@@ -111,7 +112,7 @@ async fn read(
                     return Ok(End::Wrong);
                 }
             }
-            Err(error) if error.get_ref().is_some_and(|carried| carried.is::<DigestError>()) => {
+            Err(error) if error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<DigestError>) => {
                 // A blob that is too short has another digest, too; it is asked for again.
                 return Ok(if partial.length() < blob.size { End::Clean } else { End::Wrong });
             }

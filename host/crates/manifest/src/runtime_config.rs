@@ -195,7 +195,7 @@ fn refuse(table: &mut Table<'_>, keys: &[(&'static str, &'static str)]) {
 }
 
 /// A number that is no less than `least`.
-fn whole<T: TryFrom<i64> + PartialOrd>(table: &mut Table<'_>, key: &'static str, least: T) -> Option<T> {
+fn whole<T: TryFrom<i64> + PartialOrd + Copy>(table: &mut Table<'_>, key: &'static str, least: T) -> Option<T> {
     let number = table.get(key)?.integer()?;
     let value = T::try_from(number.value).ok().filter(|value| *value >= least);
     if value.is_none() {

@@ -9,7 +9,7 @@ use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
 /// What the names of files end with.
 const STREAMS: [&str; 2] = ["stdout", "stderr"];
@@ -144,15 +144,12 @@ impl Files {
     fn write_all(&mut self, messages: &Receiver<Message>) {
         while let Ok(message) = messages.recv() {
             self.take(message);
-            loop {
-                match messages.try_recv() {
-                    Ok(message) => self.take(message),
-                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-                }
+            while let Ok(message) = messages.try_recv() {
+                self.take(message);
             }
             for (path, output) in &mut self.open {
                 let flushed = output.file.flush();
-                output.note(path, flushed);
+                output.note(path, &flushed);
             }
         }
     }
@@ -167,7 +164,7 @@ impl Files {
             Message::Line(path, line) => {
                 if let Some((path, output)) = self.open.iter_mut().find(|(open, _)| *open == path) {
                     let written = output.write(path, &line);
-                    output.note(path, written);
+                    output.note(path, &written);
                 }
             }
         }
@@ -185,8 +182,8 @@ impl Output {
         self.file.write_all(line)
     }
 
-    fn note(&mut self, path: &Path, result: io::Result<()>) {
-        if let Err(error) = &result
+    fn note(&mut self, path: &Path, result: &io::Result<()>) {
+        if let Err(error) = result
             && !self.failing
         {
             tracing::error!(path = %path.display(), %error, "what a component prints cannot be written");

@@ -1,5 +1,6 @@
 //! From parameters to what a PostgreSQL server reads.
 
+use super::numeric::Numeric;
 use super::time;
 use super::value::{Bound, Range, Value};
 use bytes::{BufMut, BytesMut};
@@ -36,10 +37,10 @@ impl ToSql for Value {
             Self::Decimal(number) => number.encode(out),
             Self::RangeInt32(range) => put_range(range, out, |number, out| out.put_i32(*number))?,
             Self::RangeInt64(range) => put_range(range, out, |number, out| out.put_i64(*number))?,
-            Self::RangeDecimal(range) => put_range(range, out, |number, out| number.encode(out))?,
+            Self::RangeDecimal(range) => put_range(range, out, Numeric::encode)?,
             Self::ArrayInt32(all) => put_array(all, ty, out, |number, out| out.put_i32(*number))?,
             Self::ArrayInt64(all) => put_array(all, ty, out, |number, out| out.put_i64(*number))?,
-            Self::ArrayDecimal(all) => put_array(all, ty, out, |number, out| number.encode(out))?,
+            Self::ArrayDecimal(all) => put_array(all, ty, out, Numeric::encode)?,
             Self::ArrayStr(all) => put_array(all, ty, out, |text, out| out.put_slice(text.as_bytes()))?,
             Self::Interval(interval) => {
                 out.put_i64(interval.micros);

@@ -67,7 +67,7 @@ impl Value {
     /// # Errors
     /// When the text is none.
     pub fn uuid(text: &str) -> Result<Self, ValueError> {
-        Uuid::parse_str(text).map(Self::Uuid).or_else(|_why| Err(ValueError::invalid("UUID", text)))
+        Uuid::parse_str(text).map(Self::Uuid).map_err(|_why| ValueError::invalid("UUID", text))
     }
 
     /// A JSON text.

@@ -257,7 +257,7 @@ impl From<Failure> for v4::Error {
             Failure::BadParameter(text) => Self::BadParameter(text),
             Failure::QueryFailed { text, details: None } => Self::QueryFailed(v4::QueryError::Text(text)),
             Failure::QueryFailed { text, details: Some(details) } => {
-                let Details { severity, code, message, detail, extras } = details;
+                let Details { severity, code, message, detail, extras } = *details;
                 let error = v4::DbError { as_text: text, severity, code, message, detail, extras };
                 Self::QueryFailed(v4::QueryError::DbError(error))
             }

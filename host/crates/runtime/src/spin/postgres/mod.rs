@@ -48,7 +48,7 @@ pub struct OpenPostgres {
 enum Failure {
     ConnectionFailed(String),
     BadParameter(String),
-    QueryFailed { text: String, details: Option<Details> },
+    QueryFailed { text: String, details: Option<Box<Details>> },
     ValueConversionFailed(String),
     Other(String),
 }
@@ -66,7 +66,7 @@ impl From<NoWay> for Failure {
 
 impl From<QueryError> for Failure {
     fn from(error: QueryError) -> Self {
-        Self::QueryFailed { text: error.to_string(), details: error.details() }
+        Self::QueryFailed { text: error.to_string(), details: error.details().map(Box::new) }
     }
 }
 

@@ -106,6 +106,7 @@ impl<T> HostConnectionWithStore<T> for HasSpin {
     }
 
     /// Rows are read from the server as the guest reads them.
+    #[allow(clippy::result_large_err, reason = "the interface's own error is as large as it is")]
     async fn query_async(
         accessor: &Access<T>,
         this: Resource<OpenPostgres>,

@@ -61,7 +61,7 @@ impl Scratch {
             let mut seen = !unseen.cast_unsigned();
             while seen != 0 {
                 let index = (seen.trailing_zeros() / 2) as usize;
-                self.see(first + index, chunk[index % 16]);
+                self.see(first + index, chunk.get(index).copied().unwrap_or(UNSEEN));
                 seen &= !(3 << (2 * index));
             }
             first += 16;
@@ -79,12 +79,12 @@ impl Scratch {
     }
 }
 
-/// Computes `heads` of a group over the listed cells. A row that sees none gets zeros.
+/// Computes a group over the listed cells. A row that sees none gets zeros.
 ///
 /// # Safety
 /// Every listed cell is within keys and values, whose rows have `width` numbers, as have the queries; the answers
-/// have `heads * width`. `width` is a multiple of eight.
-pub(super) unsafe fn attend(group: Group<'_>, heads: usize, scratch: &mut Scratch) {
+/// have `width` numbers for each head. `width` is a multiple of eight.
+pub(super) unsafe fn attend(group: Group<'_>, scratch: &mut Scratch) {
     let Group { queries, keys, key_stride, values, value_stride, answers, width, scale } = group;
     let Scratch { cells, scores } = scratch;
     scores.resize(BLOCK, [0.0; MOST_HEADS]);
@@ -100,11 +100,12 @@ pub(super) unsafe fn attend(group: Group<'_>, heads: usize, scratch: &mut Scratc
                 *highest = highest.max(*score);
             }
         }
-        for (head, answer) in answers.chunks_exact_mut(width).enumerate().take(heads) {
-            if highest[head] > most[head] {
-                let shrink = (most[head] - highest[head]).exp();
-                most[head] = highest[head];
-                sums[head] *= shrink;
+        let heads = most.iter_mut().zip(&highest).zip(&mut sums).zip(answers.chunks_exact_mut(width));
+        for (((most, highest), sum), answer) in heads {
+            if highest > most {
+                let shrink = (*most - highest).exp();
+                *most = *highest;
+                *sum *= shrink;
                 answer.iter_mut().for_each(|number| *number *= shrink);
             }
         }

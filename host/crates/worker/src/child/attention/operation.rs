@@ -163,7 +163,7 @@ impl Operation {
                 }
             };
             // SAFETY: the cells of the list are within the mask's row, and so within keys and values.
-            unsafe { kernel::attend(group, together, scratch) };
+            unsafe { kernel::attend(group, scratch) };
             head += together;
         }
     }
