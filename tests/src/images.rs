@@ -102,7 +102,10 @@ impl SpinImage {
 
     /// Sets the configuration.
     pub fn configure(&mut self, media_type: &str, bytes: Vec<u8>) {
-        self.manifest["config"] = self.blob(media_type, bytes);
+        let config = self.blob(media_type, bytes);
+        let former = std::mem::replace(&mut self.manifest["config"], config);
+        // Nobody names the former one any more.
+        former["digest"].as_str().and_then(|digest| self.blobs.remove(digest));
     }
 
     /// The digest of its manifest.
