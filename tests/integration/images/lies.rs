@@ -103,7 +103,9 @@ async fn more_than_was_said_is_not_read() -> Result {
     let error = case.host(&registry.reference()).refused().await?;
     let bytes = image.blobs[&digest].len();
     assert!(error.contains(&format!("sent more than {bytes} bytes for {digest}")), "{error}");
-    assert_eq!(case.partials()?, [0; 0], "nothing of it is kept");
+    // What has come of the other blobs by then may be of use.
+    let kept = case.cache().join("images/partial").join(digest.trim_start_matches("sha256:"));
+    assert!(!kept.exists(), "something of it is kept");
     let registry = Liar::start(&image, Lie::EndlessManifest).await?;
     let error = case.host(&registry.reference()).refused().await?;
     assert!(error.contains("bytes for the manifest of"), "{error}");
