@@ -139,11 +139,8 @@ impl Connection {
         let operation = meter.begin(account)?;
         // Whoever waits has a deadline.
         let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
-        let (connection, driver) = async {
-            let greeting = MultiplexedConnection::new_with_config(&address.settings, stream, config);
-            greeting.await.map_err(|error| failed(&operation, error))
-        }
-        .await?;
+        let greeted = MultiplexedConnection::new_with_config(&address.settings, stream, config).await;
+        let (connection, driver) = greeted.map_err(|error| failed(&operation, error))?;
         drop(operation);
         Ok(Self { connection, meter, _driver: AbortOnDrop::spawn(driver) })
     }

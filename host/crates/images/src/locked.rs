@@ -100,10 +100,10 @@ impl Locked {
             }
             let digest = digest(owner, content)?;
             if let Some(text) = content.get("inline").and_then(Value::as_str) {
-                let bytes = decoded(owner, text, digest.as_ref())?;
+                let (digest, bytes) = decoded(owner, text, digest.as_ref())?;
                 content.remove("inline");
-                content.insert("digest".to_owned(), Digest::of(&bytes).to_string().into());
-                inline.insert(Digest::of(&bytes), bytes);
+                content.insert("digest".to_owned(), digest.to_string().into());
+                inline.insert(digest, bytes);
             } else if origin == Origin::Image {
                 let digest = digest.ok_or_else(|| LockedError::Nameless { owner: owner.to_owned() })?;
                 wanted.insert(digest, owner.to_owned());
@@ -189,14 +189,14 @@ fn digest(owner: &str, content: &Map<String, Value>) -> Result<Option<Digest>, L
     Digest::parse(text).map(Some).map_err(|source| LockedError::Digest { owner: owner.to_owned(), source })
 }
 
-fn decoded(owner: &str, text: &str, wanted: Option<&Digest>) -> Result<Vec<u8>, LockedError> {
+fn decoded(owner: &str, text: &str, wanted: Option<&Digest>) -> Result<(Digest, Vec<u8>), LockedError> {
     let bytes = BASE64.decode(text).map_err(|source| LockedError::Base64 { owner: owner.to_owned(), source })?;
     let found = Digest::of(&bytes);
     match wanted {
         Some(wanted) if *wanted != found => {
             Err(LockedError::Content { owner: owner.to_owned(), found, wanted: wanted.clone() })
         }
-        _ => Ok(bytes),
+        _ => Ok((found, bytes)),
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::background::Background;
 use crate::llm;
 use crate::nn;
-use crate::outbound::{Client, Rules};
+use crate::outbound::Exit;
 use crate::output_log::Output;
 use crate::reuse::{Idle, Instance};
 use crate::state::State;
@@ -62,10 +62,8 @@ pub(crate) struct Linked {
     pub(crate) idle: Option<Arc<Idle<Instance>>>,
     /// Where its guests go on that compute for long.
     pub(crate) background: Arc<Background>,
-    /// Whom it may ask.
-    pub(crate) rules: Arc<Rules>,
-    /// How it gets there.
-    pub(crate) client: Arc<Client>,
+    /// Whom it may ask, and how it gets there.
+    pub(crate) exit: Arc<Exit>,
 }
 
 impl Linked {

@@ -6,7 +6,7 @@ use crate::cpu::EPOCH;
 use crate::handler::Handler;
 use crate::llm;
 use crate::nn;
-use crate::outbound::{self, Client, OutboundConfig, Rules};
+use crate::outbound::{self, Client, Exit, OutboundConfig, Rules};
 use crate::reuse::{Idle, MOST_IDLE};
 use crate::spin;
 use crate::state::State;
@@ -119,8 +119,8 @@ impl Runtime {
         let (guest_memory, guest_cpu) = (self.config.guest_memory, self.config.guest_cpu);
         let idle = spec.reuse.then(Idle::new);
         let background = Arc::clone(&self.background);
-        let (rules, client) = (Arc::new(rules), Arc::clone(&self.client));
-        Ok(Handler::new(Linked { pre, spec: spec.clone(), guest_memory, guest_cpu, idle, background, rules, client }))
+        let exit = Arc::new(Exit::new(&spec.id, rules, &self.client));
+        Ok(Handler::new(Linked { pre, spec: spec.clone(), guest_memory, guest_cpu, idle, background, exit }))
     }
 
     /// Keeps components from the host's own admin listener, whatever their manifest grants: on this machine its users

@@ -33,7 +33,7 @@ impl Handler {
     /// Which parts of its own application the component may ask.
     #[must_use]
     pub fn calls(&self) -> Calls {
-        self.0.rules.calls()
+        self.0.exit.calls()
     }
 
     /// Runs the request in an instance of its own, and returns once the first part of the body is there: only

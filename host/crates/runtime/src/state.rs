@@ -4,7 +4,7 @@ use crate::application::Application;
 use crate::component::{ComponentSpec, Linked};
 use crate::memory::MemoryLimit;
 use crate::nn::Nn;
-use crate::outbound::{Outbound, Sockets};
+use crate::outbound::Outbound;
 use crate::output_log::{OutputLog, OutputOf, Stream};
 use crate::spin::Spin;
 use bobbin_inference::{Charge, OverAccount, RequestContext};
@@ -69,7 +69,6 @@ impl State {
         let wasi_bytes = account_capacity(context, share) * WASI_ENTRY_BYTES;
         let wasi_charge = Some(context.account.charge(wasi_bytes)?);
         let request = OutputOf::new(context.id.as_str());
-        let sockets = Sockets::new(&spec.id, &component.rules, &component.client);
         let mut table = ResourceTable::new();
         table.set_max_capacity(usize::try_from(capacity).unwrap_or(usize::MAX));
         let mut http = WasiHttpCtx::new();
@@ -78,10 +77,10 @@ impl State {
             table,
             memory: MemoryLimit::new(component.guest_memory),
             nn: Nn::new(Arc::clone(context), pins, NN_CAPACITY)?,
-            spin: Spin::new(spec.kept.clone(), Arc::clone(context), sockets),
+            spin: Spin::new(spec.kept.clone(), Arc::clone(context), Arc::clone(&component.exit)),
             wasi: wasi(spec, &request)?,
             http,
-            outbound: Outbound::new(&spec.id, (&component.rules, &component.client), context, application),
+            outbound: Outbound::new(&component.exit, context, application),
             request,
             wasi_bytes,
             wasi_charge,

@@ -62,22 +62,14 @@ impl Client {
                     Some(connect) if connect.concerns_the_host() => {
                         tracing::warn!(%host, "an outbound request failed: {connect}");
                     }
-                    Some(_) | None => tracing::debug!(%host, "an outbound request failed: {}", told(&error)),
+                    Some(_) | None => {
+                        tracing::debug!(%host, "an outbound request failed: {}", bobbin_databases::told(&error));
+                    }
                 }
                 Err(sent(&error))
             }
         }
     }
-}
-
-/// All causes in one line: the first one says little.
-fn told(error: &legacy::Error) -> String {
-    let (mut told, mut cause) = (error.to_string(), error.source());
-    while let Some(inner) = cause {
-        told = format!("{told}: {inner}");
-        cause = inner.source();
-    }
-    told
 }
 
 /// The first cause of this type.

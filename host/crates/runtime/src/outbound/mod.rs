@@ -1,14 +1,14 @@
 //! Outbound HTTP: whom a component may ask (`rules`), and how it gets there: to other hosts (`client`, `connect`, `tls`),
-//! or to the application itself (`chaining`). `sockets` are connections that speak no HTTP. `spin` is Spin's older
+//! or to the application itself (`chaining`). `exit` is a component's way out, and connections that speak no HTTP. `spin` is Spin's older
 //! interface for the same, `waits` its time limits.
 
 mod chaining;
 mod client;
 mod config;
 mod connect;
+mod exit;
 mod networks;
 mod rules;
-mod sockets;
 pub(crate) mod spin;
 mod tls;
 mod waits;
@@ -27,9 +27,9 @@ use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody, WasiHttpHooks}
 pub(crate) use client::Client;
 pub use config::OutboundConfig;
 pub(crate) use connect::ConnectError;
+pub(crate) use exit::{Exit, Target};
 pub use rules::Calls;
 pub(crate) use rules::Rules;
-pub(crate) use sockets::{Sockets, Target};
 
 /// Bytes of one write to a body, and of what the host queues of it.
 pub(crate) const BODY_CHUNK: usize = 8 << 10;
@@ -39,9 +39,7 @@ const TRACE_PARENT: HeaderName = HeaderName::from_static("traceparent");
 /// One store's way out.
 #[derive(Clone)]
 pub(crate) struct Outbound {
-    component: Arc<str>,
-    rules: Arc<Rules>,
-    client: Arc<Client>,
+    exit: Arc<Exit>,
     request: Arc<RequestContext>,
     application: Option<Arc<dyn Application>>,
 }
@@ -50,13 +48,11 @@ type Sent = (Response<WasiBody>, Box<dyn Future<Output = Result<()>> + Send>);
 
 impl Outbound {
     pub(crate) fn new(
-        component: &str,
-        (rules, client): (&Arc<Rules>, &Arc<Client>),
+        exit: &Arc<Exit>,
         request: &Arc<RequestContext>,
         application: Option<Arc<dyn Application>>,
     ) -> Self {
-        let (rules, client) = (Arc::clone(rules), Arc::clone(client));
-        Self { component: component.into(), rules, client, request: Arc::clone(request), application }
+        Self { exit: Arc::clone(exit), request: Arc::clone(request), application }
     }
 
     /// Takes up the next request.
@@ -72,7 +68,7 @@ impl Outbound {
 
     /// Sends a request, where it may go. What the host holds for it is charged until its answer is dropped.
     async fn send(self, mut request: Request<WasiBody>, options: Option<RequestOptions>) -> Result<Response<WasiBody>> {
-        let destination = match self.rules.decide(request.uri()) {
+        let destination = match self.exit.rules.decide(request.uri()) {
             Ok(destination) => destination,
             Err(refused) => return Err(self.refused(&request, &refused)),
         };
@@ -95,13 +91,13 @@ impl Outbound {
         let callee = match destination {
             Destination::Network(target) => {
                 *request.uri_mut() = target;
-                return self.client.send(request, waits).await;
+                return self.exit.client.send(request, waits).await;
             }
             Destination::Own => Callee::Routes,
             Destination::Component(id) => Callee::Component(id),
         };
         match &self.application {
-            Some(application) => chaining::call(application, callee, request, &self.component).await,
+            Some(application) => chaining::call(application, callee, request, &self.exit.component).await,
             None => Err(Error::InternalError(Some("this host runs components without their application".into()))),
         }
     }
@@ -117,7 +113,7 @@ impl Outbound {
 
     fn refused(&self, request: &Request<WasiBody>, refused: &Refused) -> Error {
         let host = request.uri().host().unwrap_or_default();
-        let (component, request) = (&self.component, &self.request.id);
+        let (component, request) = (&self.exit.component, &self.request.id);
         tracing::warn!(%component, %request, host = format!("{host:.200}"), "outbound HTTP was refused: {refused}");
         match refused {
             Refused::NotAllowed { .. } => Error::HttpRequestDenied,

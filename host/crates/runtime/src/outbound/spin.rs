@@ -55,7 +55,7 @@ impl Outbound {
             Error::HttpRequestUriInvalid => HttpError::InvalidUrl,
             Error::ConnectionLimitReached => HttpError::TooManyRequests,
             other => {
-                let (component, request) = (&self.component, &self.request.id);
+                let (component, request) = (&self.exit.component, &self.request.id);
                 tracing::warn!(%component, %request, "an outbound request failed: {other}");
                 HttpError::RuntimeError
             }

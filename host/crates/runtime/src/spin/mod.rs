@@ -6,16 +6,16 @@
 
 #![allow(unreachable_pub, reason = "the generated bindings re-export the types of resources")]
 
+mod batches;
 mod key_value;
 mod mqtt;
 mod network;
 mod postgres;
 mod redis;
-mod rows;
 mod sqlite;
 mod variables;
 
-use crate::outbound::Sockets;
+use crate::outbound::Exit;
 use crate::state::State;
 use bobbin_inference::RequestContext;
 use bobbin_stores::Kept;
@@ -37,7 +37,7 @@ pub(crate) struct Spin {
     /// Whose statement runs, of all that the request has.
     turn: Arc<Semaphore>,
     /// The way to databases elsewhere, and the connections there that the guest may still open.
-    sockets: Sockets,
+    exit: Arc<Exit>,
     places: Arc<Semaphore>,
 }
 
@@ -52,11 +52,11 @@ fn spin(state: &mut State) -> &mut Spin {
 }
 
 impl Spin {
-    pub(crate) fn new(kept: Kept, context: Arc<RequestContext>, sockets: Sockets) -> Self {
+    pub(crate) fn new(kept: Kept, context: Arc<RequestContext>, exit: Arc<Exit>) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(CAPACITY);
         let (turn, places) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(network::CONNECTIONS)));
-        Self { kept, context, table, connections: Vec::new(), turn, sockets, places }
+        Self { kept, context, table, connections: Vec::new(), turn, exit, places }
     }
 
     /// Takes up the next request. A guest may use what it opened for the one before.

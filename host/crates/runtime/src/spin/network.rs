@@ -1,7 +1,7 @@
 //! What every interface for a server elsewhere needs: a connection that is granted, counted and made in time.
 
 use super::Spin;
-use crate::outbound::{ConnectError, Sockets, Target};
+use crate::outbound::{ConnectError, Exit, Target};
 use bobbin_inference::{Charge, OverAccount, RequestContext};
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
@@ -28,9 +28,14 @@ pub(super) enum NoWay {
     Full(#[from] OverAccount),
     #[error("{}", shown(.0))]
     Unconnected(#[from] ConnectError),
-    #[error("the request's time is over")]
-    TimeOver,
+    #[error(transparent)]
+    TimeOver(#[from] TimeOver),
 }
+
+/// Nobody waits for it any more.
+#[derive(Debug, thiserror::Error)]
+#[error("the request's time is over")]
+pub(super) struct TimeOver;
 
 /// The addresses of this host's networks are nobody's business.
 fn shown(error: &ConnectError) -> String {
@@ -43,7 +48,7 @@ fn shown(error: &ConnectError) -> String {
 /// What is needed outside of wasmtime's store to connect for a guest.
 #[derive(Clone)]
 pub(super) struct Way {
-    sockets: Sockets,
+    exit: Arc<Exit>,
     places: Arc<Semaphore>,
     pub(super) context: Arc<RequestContext>,
 }
@@ -56,15 +61,15 @@ pub(super) struct Place {
 
 impl Spin {
     pub(super) fn way(&self) -> Way {
-        let (sockets, places) = (self.sockets.clone(), Arc::clone(&self.places));
-        Way { sockets, places, context: Arc::clone(&self.context) }
+        let (exit, places) = (Arc::clone(&self.exit), Arc::clone(&self.places));
+        Way { exit, places, context: Arc::clone(&self.context) }
     }
 }
 
 impl Way {
     /// The server, if the component is granted it.
     pub(super) fn check(&self, scheme: &str, host: &str, port: u16) -> Result<Target, NoWay> {
-        self.sockets.check(scheme, (host, port), &self.context).map_err(NoWay::NotPermitted)
+        self.exit.check(scheme, (host, port), &self.context).map_err(NoWay::NotPermitted)
     }
 
     pub(super) fn place(&self) -> Result<Place, NoWay> {
@@ -74,33 +79,33 @@ impl Way {
     }
 
     pub(super) async fn connect(&self, target: &Target) -> Result<TcpStream, NoWay> {
-        self.told(target, self.sockets.connect(target).await)
+        self.told(target, self.exit.connect(target).await)
     }
 
     pub(super) async fn secure<S>(&self, target: &Target, stream: S) -> Result<TlsStream<S>, NoWay>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        self.told(target, self.sockets.secure(target, stream).await)
+        self.told(target, self.exit.secure(target, stream).await)
     }
 
     /// What secures a connection later. These authorities are trusted besides those that this machine trusts.
     pub(super) async fn tls(&self, more: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig>, ConnectError> {
-        self.sockets.tls(more).await
+        self.exit.tls(more).await
     }
 
     fn told<T>(&self, target: &Target, connected: Result<T, ConnectError>) -> Result<T, NoWay> {
-        Ok(connected.inspect_err(|error| self.sockets.failed(target, error))?)
+        Ok(connected.inspect_err(|error| self.exit.failed(target, error))?)
     }
 }
 
 /// Waits at most until the request's time is over.
-pub(super) async fn in_time<T, E: From<NoWay>>(
+pub(super) async fn in_time<T, E: From<TimeOver>>(
     context: &RequestContext,
     work: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
     match timeout_at(Instant::from_std(context.deadlines.soft), work).await {
         Ok(done) => done,
-        Err(_elapsed) => Err(NoWay::TimeOver.into()),
+        Err(_elapsed) => Err(TimeOver.into()),
     }
 }

@@ -5,20 +5,22 @@
 //! request's account, and what waits ends with the request's time.
 
 mod bindings;
-mod stream;
 mod v1;
 mod v2;
 mod v3;
 mod wasi;
 mod wasi_atomics;
 
+use super::batches::Batches;
+use super::network::{TimeOver, in_time};
 use super::{HasSpin, Spin, spin};
 use crate::state::State;
 use bindings::{v1 as v1_wit, v2 as v2_wit, v3 as v3_wit, wasi as wasi_wit};
 use bobbin_inference::{Charge, OverAccount, RequestContext};
 use bobbin_stores::key_value::{Cursor, Page, Store, StoreError};
+use futures::stream::{StreamExt, TryStreamExt, try_unfold};
+use std::future::ready;
 use std::sync::Arc;
-use tokio::time::{Instant, timeout_at};
 pub use wasi_atomics::OpenCas;
 use wasmtime::component::{Linker, Resource};
 
@@ -63,6 +65,12 @@ impl From<StoreError> for Failure {
     }
 }
 
+impl From<TimeOver> for Failure {
+    fn from(error: TimeOver) -> Self {
+        Self::Other(error.to_string())
+    }
+}
+
 impl From<OverAccount> for Failure {
     fn from(error: OverAccount) -> Self {
         Self::Other(error.to_string())
@@ -99,11 +107,7 @@ impl Operation {
     /// Waits for work with so many bytes of the guest's, at most until the request's time is over.
     async fn bounded<T>(&self, bytes: usize, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, Failure> {
         let _charge = self.context.account.charge(ENTRY_BYTES.saturating_add(bytes as u64))?;
-        let end = Instant::from_std(self.context.deadlines.soft);
-        match timeout_at(end, work).await {
-            Ok(done) => Ok(done?),
-            Err(_elapsed) => Err(Failure::Other("the request's time is over".into())),
-        }
+        in_time(&self.context, async { Ok(work.await?) }).await
     }
 
     async fn get(&self, key: String) -> Result<Option<Vec<u8>>, Failure> {
@@ -149,6 +153,16 @@ impl Operation {
 
     async fn swap(&self, key: String, old: Option<Vec<u8>>, new: Vec<u8>) -> Result<bool, Failure> {
         self.bounded(key.len().saturating_add(new.len()), self.store.swap(key, old, new)).await
+    }
+
+    /// All keys, page by page, as fast as they are asked for.
+    fn pages<E: From<Failure> + 'static>(self) -> Batches<String, E> {
+        let pages = try_unfold((self, Some(None)), async |(operation, next): (Self, Option<Option<Cursor>>)| {
+            let Some(from) = next else { return Ok(None) };
+            let page = operation.page(from).await?;
+            Ok(Some((page.keys.into_parts(), (operation, page.next.map(Some)))))
+        });
+        pages.try_filter(|(keys, _charge)| ready(!keys.is_empty())).map_err(|failure: Failure| failure.into()).boxed()
     }
 
     /// All keys, as many as fit into the request's account.

@@ -1,8 +1,8 @@
 //! `spin:key-value@3.0.0`: asynchronous, so one guest may have any number of operations under way.
 
-use super::stream::KeyStream;
 use super::v3_wit::spin::key_value::key_value::{Error, Host, HostStore, HostStoreWithStore};
 use super::{Failure, OpenStore, Operation};
+use crate::spin::batches::Producer;
 use crate::spin::{HasSpin, Spin};
 use tokio::sync::oneshot;
 use wasmtime::component::{Accessor, FutureReader, Resource, StreamReader};
@@ -58,7 +58,7 @@ impl<T> HostStoreWithStore<T> for HasSpin {
     ) -> wasmtime::Result<(StreamReader<String>, FutureReader<Result<(), Error>>)> {
         let operation = operation(accessor, &this)?;
         let (result, ended) = oneshot::channel();
-        let keys = KeyStream::new(operation, result);
+        let keys = Producer::new(operation.pages(), result);
         accessor.with(|mut access| Ok((StreamReader::new(&mut access, keys)?, FutureReader::new(&mut access, ended)?)))
     }
 }

@@ -7,7 +7,7 @@ mod bindings;
 mod v2;
 mod v3;
 
-use super::network::{NoWay, Place, Way, in_time};
+use super::network::{NoWay, Place, TimeOver, Way, in_time};
 use super::{HasSpin, Spin, spin};
 use crate::outbound::Target;
 use crate::state::State;
@@ -45,12 +45,18 @@ enum Failure {
     Other(String),
 }
 
+impl From<TimeOver> for Failure {
+    fn from(error: TimeOver) -> Self {
+        Self::Other(error.to_string())
+    }
+}
+
 impl From<NoWay> for Failure {
     fn from(error: NoWay) -> Self {
         match error {
             NoWay::TooMany => Self::TooManyConnections,
             NoWay::NotPermitted(_) | NoWay::Unconnected(_) => Self::ConnectionFailed(error.to_string()),
-            NoWay::Full(_) | NoWay::TimeOver => Self::Other(error.to_string()),
+            NoWay::Full(_) | NoWay::TimeOver(_) => Self::Other(error.to_string()),
         }
     }
 }

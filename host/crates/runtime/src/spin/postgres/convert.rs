@@ -238,17 +238,25 @@ results!(v4);
 results!(super::v1_wit::fermyon::spin::rdbms_types);
 results!(super::v2_wit::fermyon::spin::rdbms_types);
 
-impl From<Failure> for v3::Error {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::ConnectionFailed(text) => Self::ConnectionFailed(text),
-            Failure::BadParameter(text) => Self::BadParameter(text),
-            Failure::QueryFailed { text, .. } => Self::QueryFailed(text),
-            Failure::ValueConversionFailed(text) => Self::ValueConversionFailed(text),
-            Failure::Other(text) => Self::Other(text),
+/// Errors that are texts.
+macro_rules! errors {
+    ($error:ty) => {
+        impl From<Failure> for $error {
+            fn from(failure: Failure) -> Self {
+                match failure {
+                    Failure::ConnectionFailed(text) => Self::ConnectionFailed(text),
+                    Failure::BadParameter(text) => Self::BadParameter(text),
+                    Failure::QueryFailed { text, .. } => Self::QueryFailed(text),
+                    Failure::ValueConversionFailed(text) => Self::ValueConversionFailed(text),
+                    Failure::Other(text) => Self::Other(text),
+                }
+            }
         }
-    }
+    };
 }
+
+errors!(v3::Error);
+errors!(super::v2_wit::fermyon::spin::rdbms_types::Error);
 
 impl From<Failure> for v4::Error {
     fn from(failure: Failure) -> Self {

@@ -83,15 +83,3 @@ impl From<Failure> for super::v1_wit::fermyon::spin::postgres::PgError {
         }
     }
 }
-
-impl From<Failure> for super::v2_wit::fermyon::spin::rdbms_types::Error {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::ConnectionFailed(text) => Self::ConnectionFailed(text),
-            Failure::BadParameter(text) => Self::BadParameter(text),
-            Failure::QueryFailed { text, .. } => Self::QueryFailed(text),
-            Failure::ValueConversionFailed(text) => Self::ValueConversionFailed(text),
-            Failure::Other(text) => Self::Other(text),
-        }
-    }
-}

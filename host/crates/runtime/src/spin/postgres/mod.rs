@@ -13,7 +13,7 @@ mod v2;
 mod v3;
 mod v4;
 
-use super::network::{NoWay, Place, Way, in_time};
+use super::network::{NoWay, Place, TimeOver, Way, in_time};
 use super::{HasSpin, Spin, spin};
 use crate::state::State;
 use bindings::{v1 as v1_wit, v2 as v2_wit, v3 as v3_wit, v4 as v4_wit};
@@ -22,6 +22,7 @@ use bobbin_inference::{Charge, RequestContext};
 use futures::FutureExt;
 pub use open::Builder;
 use open::open;
+use rustls::pki_types::CertificateDer;
 use std::sync::Arc;
 use wasmtime::component::{Linker, Resource};
 
@@ -53,10 +54,16 @@ enum Failure {
     Other(String),
 }
 
+impl From<TimeOver> for Failure {
+    fn from(error: TimeOver) -> Self {
+        Self::Other(error.to_string())
+    }
+}
+
 impl From<NoWay> for Failure {
     fn from(error: NoWay) -> Self {
         match error {
-            NoWay::TimeOver => Self::Other(error.to_string()),
+            NoWay::TimeOver(_) => Self::Other(error.to_string()),
             NoWay::NotPermitted(_) | NoWay::TooMany | NoWay::Full(_) | NoWay::Unconnected(_) => {
                 Self::ConnectionFailed(error.to_string())
             }
@@ -84,6 +91,16 @@ struct Operation {
 }
 
 impl Spin {
+    /// Connects for a guest, and keeps the connection for it.
+    async fn open_postgres(
+        &mut self,
+        address: String,
+        authorities: Vec<CertificateDer<'static>>,
+    ) -> Result<Resource<OpenPostgres>, Failure> {
+        let open = open(self.way(), address, authorities).await?;
+        self.keep_postgres(open)
+    }
+
     fn keep_postgres(&mut self, open: OpenPostgres) -> Result<Resource<OpenPostgres>, Failure> {
         self.table.push(open).map_err(|full| Failure::ConnectionFailed(full.to_string()))
     }

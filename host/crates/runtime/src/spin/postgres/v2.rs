@@ -1,7 +1,7 @@
 //! `fermyon:spin/postgres@2.0.0`.
 
+use super::OpenPostgres;
 use super::v2_wit::fermyon::spin::postgres::{Error, Host, HostConnection, ParameterValue, RowSet};
-use super::{OpenPostgres, open};
 use crate::spin::Spin;
 use wasmtime::component::Resource;
 
@@ -13,8 +13,7 @@ impl super::v2_wit::fermyon::spin::rdbms_types::Host for Spin {}
 
 impl HostConnection for Spin {
     async fn open(&mut self, address: String) -> Answer<Resource<OpenPostgres>> {
-        let opened = open(self.way(), address, Vec::new()).await;
-        Ok(opened.and_then(|open| self.keep_postgres(open)).map_err(Error::from))
+        Ok(self.open_postgres(address, Vec::new()).await.map_err(Error::from))
     }
 
     async fn query(

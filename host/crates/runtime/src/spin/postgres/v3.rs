@@ -1,7 +1,7 @@
 //! `spin:postgres@3.0.0`.
 
+use super::OpenPostgres;
 use super::v3_wit::spin::postgres::postgres::{Error, Host, HostConnection, ParameterValue, RowSet};
-use super::{OpenPostgres, open};
 use crate::spin::Spin;
 use wasmtime::component::Resource;
 
@@ -11,8 +11,7 @@ impl Host for Spin {}
 
 impl HostConnection for Spin {
     async fn open(&mut self, address: String) -> Answer<Resource<OpenPostgres>> {
-        let opened = open(self.way(), address, Vec::new()).await;
-        Ok(opened.and_then(|open| self.keep_postgres(open)).map_err(Error::from))
+        Ok(self.open_postgres(address, Vec::new()).await.map_err(Error::from))
     }
 
     async fn query(

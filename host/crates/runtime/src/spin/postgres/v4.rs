@@ -6,7 +6,7 @@ use super::v4_wit::spin::postgres::postgres::{
     HostConnectionWithStore, ParameterValue, RowSet,
 };
 use super::{Builder, Failure, OpenPostgres, Operation, Row, Source, open};
-use crate::spin::rows::Producer;
+use crate::spin::batches::Producer;
 use crate::spin::{HasSpin, Spin};
 use futures::StreamExt;
 use futures::stream::unfold;
@@ -34,8 +34,7 @@ impl HostConnectionBuilder for Spin {
 
     async fn build(&mut self, this: Resource<Builder>) -> Answer<Resource<OpenPostgres>> {
         let (address, authorities) = self.table.get(&this)?.parts();
-        let opened = open(self.way(), address, authorities).await;
-        Ok(opened.and_then(|open| self.keep_postgres(open)).map_err(Error::from))
+        Ok(self.open_postgres(address, authorities).await.map_err(Error::from))
     }
 
     async fn drop(&mut self, this: Resource<Builder>) -> wasmtime::Result<()> {
@@ -46,8 +45,7 @@ impl HostConnectionBuilder for Spin {
 
 impl HostConnection for Spin {
     async fn open(&mut self, address: String) -> Answer<Resource<OpenPostgres>> {
-        let opened = open(self.way(), address, Vec::new()).await;
-        Ok(opened.and_then(|open| self.keep_postgres(open)).map_err(Error::from))
+        Ok(self.open_postgres(address, Vec::new()).await.map_err(Error::from))
     }
 
     async fn query(

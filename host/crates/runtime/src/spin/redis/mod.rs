@@ -9,7 +9,7 @@ mod v1;
 mod v2;
 mod v3;
 
-use super::network::{NoWay, Place, Way, in_time};
+use super::network::{NoWay, Place, TimeOver, Way, in_time};
 use super::{HasSpin, Spin, spin};
 use crate::state::State;
 use bindings::{v1 as v1_wit, v2 as v2_wit, v3 as v3_wit};
@@ -40,12 +40,18 @@ enum Failure {
     Other(String),
 }
 
+impl From<TimeOver> for Failure {
+    fn from(error: TimeOver) -> Self {
+        Self::Other(error.to_string())
+    }
+}
+
 impl From<NoWay> for Failure {
     fn from(error: NoWay) -> Self {
         match error {
             NoWay::NotPermitted(_) => Self::InvalidAddress,
             NoWay::TooMany => Self::TooManyConnections,
-            NoWay::Full(_) | NoWay::Unconnected(_) | NoWay::TimeOver => Self::Other(error.to_string()),
+            NoWay::Full(_) | NoWay::Unconnected(_) | NoWay::TimeOver(_) => Self::Other(error.to_string()),
         }
     }
 }

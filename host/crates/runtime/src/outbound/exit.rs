@@ -1,8 +1,9 @@
-//! Connections that speak no HTTP, to databases and brokers: granted, resolved and checked as those that do.
+//! One component's way out, made once for all of its instances; and by it connections that speak no HTTP, to databases and
+//! brokers: granted, resolved and checked as those that do.
 
 use super::client::Client;
 use super::connect::ConnectError;
-use super::rules::{Refused, Rules};
+use super::rules::{Calls, Refused, Rules};
 use bobbin_inference::RequestContext;
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
@@ -12,12 +13,11 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use url::Host;
 
-/// One component's way there.
-#[derive(Clone)]
-pub(crate) struct Sockets {
-    component: Arc<str>,
-    rules: Arc<Rules>,
-    client: Arc<Client>,
+/// Whom a component may ask, and how it gets there.
+pub(crate) struct Exit {
+    pub(super) component: Arc<str>,
+    pub(super) rules: Rules,
+    pub(super) client: Arc<Client>,
 }
 
 /// A server that a component may connect to.
@@ -28,9 +28,14 @@ pub(crate) struct Target {
     port: u16,
 }
 
-impl Sockets {
-    pub(crate) fn new(component: &str, rules: &Arc<Rules>, client: &Arc<Client>) -> Self {
-        Self { component: component.into(), rules: Arc::clone(rules), client: Arc::clone(client) }
+impl Exit {
+    pub(crate) fn new(component: &str, rules: Rules, client: &Arc<Client>) -> Self {
+        Self { component: component.into(), rules, client: Arc::clone(client) }
+    }
+
+    /// Which parts of its application the component may ask.
+    pub(crate) fn calls(&self) -> Calls {
+        self.rules.calls()
     }
 
     /// The server, if the component may connect to it.

@@ -1,4 +1,4 @@
-//! Rows on their way to a guest, some at a time, each charged until the guest has taken it.
+//! Rows and keys on their way to a guest, some at a time, each charged until the guest has taken it.
 
 use bobbin_inference::Charge;
 use futures::StreamExt;
@@ -9,13 +9,13 @@ use tokio::sync::oneshot;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Destination, StreamProducer, StreamResult, VecBuffer};
 
-/// Rows that are there, with their charge; or why there are no more.
+/// What is there, which is something, with its charge; or why there is no more.
 pub(super) type Batches<R, E> = BoxStream<'static, Result<(Vec<R>, Charge), E>>;
 
-/// The write end of a stream of rows. How it ended is told besides, as Spin's interfaces want it.
+/// The write end of a stream. How it ended is told besides, as Spin's interfaces want it.
 pub(super) struct Producer<R, E> {
     batches: Batches<R, E>,
-    /// For the rows that the guest has not taken yet.
+    /// For what the guest has not taken yet.
     held: Option<Charge>,
     result: Option<oneshot::Sender<Result<(), E>>>,
 }
@@ -26,7 +26,7 @@ impl<R: Send + 'static, E: Send + 'static> Producer<R, E> {
     }
 
     fn end(&mut self, result: Result<(), E>) {
-        // The connection serves others.
+        // Whatever they come from serves others.
         self.batches = futures::stream::empty().boxed();
         self.held = None;
         if let Some(sender) = self.result.take() {
@@ -66,9 +66,9 @@ where
         // Who comes again has taken what there was.
         self.held = None;
         match self.batches.poll_next_unpin(cx) {
-            Poll::Ready(Some(Ok((rows, charge)))) => {
+            Poll::Ready(Some(Ok((batch, charge)))) => {
                 self.held = Some(charge);
-                destination.set_buffer(rows.into());
+                destination.set_buffer(batch.into());
                 Poll::Ready(Ok(StreamResult::Completed))
             }
             Poll::Ready(Some(Err(failure))) => {
