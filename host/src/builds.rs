@@ -11,8 +11,7 @@ use std::process::{Command, Stdio};
 /// When a command cannot be started, or fails; those after it are not run.
 pub(crate) fn run(manifest: &Manifest) -> Result<()> {
     for (component, build) in manifest.builds() {
-        let folder =
-            build.workdir.as_ref().map_or(manifest.folder().to_owned(), |workdir| manifest.folder().join(workdir));
+        let folder = build.folder(manifest.folder());
         for command in &build.commands {
             eprintln!("building {component}: {command}");
             let status = Command::new("/bin/sh")

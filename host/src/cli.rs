@@ -40,7 +40,7 @@ pub(crate) enum Command {
     Trigger(Trigger),
 }
 
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Args)]
 pub(crate) struct Up {
     /// The application: a spin.toml, a folder with one, a locked application, or an image of an OCI registry
     #[arg(short, long = "from", alias = "file", value_name = "FILE|IMAGE", default_value = "spin.toml")]
@@ -57,7 +57,7 @@ pub(crate) struct Up {
     pub(crate) serve: Serve,
 }
 
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Args)]
 pub(crate) struct Watch {
     /// Follow what the components' build commands make, and do not run them
     #[arg(long)]
@@ -70,7 +70,7 @@ pub(crate) struct Watch {
 }
 
 /// How an application is served, wherever it comes from.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Args)]
 pub(crate) struct Serve {
     /// Where the application listens
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3000")]

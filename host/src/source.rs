@@ -10,7 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What chooses an application, besides its file.
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Args)]
 pub(crate) struct Source {
     /// The image of an OCI registry, whatever files there are
     #[arg(long, value_name = "IMAGE", conflicts_with = "file")]

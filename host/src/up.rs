@@ -34,9 +34,9 @@ pub(crate) fn run(args: &Up) -> Result<ExitCode> {
 
 /// Serves an application until a signal stops it.
 pub(crate) fn start(args: &Serve, app: &App, again: Again) -> Result<ExitCode> {
-    match start_on(args, app, again, None, None)? {
-        Ended::Stopped | Ended::Changed(..) => Ok(ExitCode::SUCCESS),
-    }
+    // Without changes there is one way to end.
+    start_on(args, app, again, None, None)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Why a host ended.
@@ -54,7 +54,7 @@ pub(crate) fn start_on(
     app: &App,
     again: Again,
     sockets: Option<Sockets>,
-    changes: Option<&mut Changes>,
+    changes: Option<&mut Changes<'_>>,
 ) -> Result<Ended> {
     app.check_supported()?;
     for warning in &app.warnings {
@@ -77,7 +77,7 @@ async fn serve(
     app: &App,
     again: Again,
     sockets: Option<Sockets>,
-    changes: Option<&mut Changes>,
+    changes: Option<&mut Changes<'_>>,
 ) -> Result<Ended> {
     let args = operator.args;
     let limits = site::limits(app, args);
@@ -108,7 +108,7 @@ async fn serve(
     runtime.keep_from(admin);
     let stop = CancellationToken::new();
     let replacer = server.replacer();
-    let mut serving = tokio::spawn(server.serve(listeners, stop.clone()));
+    let serving = tokio::spawn(server.serve(listeners, stop.clone()));
     let signals = tokio::spawn(stop_on_signal(stop.clone(), again)?);
     let _watch = releases::watch(app, &state_dir, &releases)?;
     tokio::select! {
@@ -132,7 +132,7 @@ async fn serve(
         stop.cancel();
         signals.abort();
     }
-    let drained = (&mut serving).await?;
+    let drained = serving.await?;
     releases.stop(WORKER_GRACE).await;
     tracing::info!(?drained, "stopped");
     Ok(match next.zip(sockets) {

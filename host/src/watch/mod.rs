@@ -15,7 +15,7 @@ use crate::source;
 use crate::up::{self, Again, Ended};
 use anyhow::Result;
 use bobbin_manifest::{App, GraphName, Manifest, Trigger, TriggerId};
-use bobbin_runtime::{Handler, Runtime};
+use bobbin_runtime::Handler;
 use bobbin_server::{Limits, Replacer};
 use sources::Sources;
 use std::net::SocketAddr;
@@ -47,8 +47,8 @@ pub(crate) fn run(args: &cli::Watch) -> Result<ExitCode> {
 }
 
 /// The application as its files are, and what has become of them.
-pub(crate) struct Changes {
-    args: cli::Watch,
+pub(crate) struct Changes<'a> {
+    args: &'a cli::Watch,
     sources: Sources,
     /// A change that has not counted yet, for files may still be written to.
     unsettled: Option<(Sources, Instant)>,
@@ -56,28 +56,27 @@ pub(crate) struct Changes {
     to_build: bool,
 }
 
-impl Changes {
-    fn new(args: &cli::Watch) -> Self {
+impl<'a> Changes<'a> {
+    fn new(args: &'a cli::Watch) -> Self {
         let sources = Sources::only(&args.up.file);
-        Self { args: args.clone(), sources, unsettled: None, to_build: !args.skip_build }
+        Self { args, sources, unsettled: None, to_build: !args.skip_build }
     }
 
     /// Builds what must be built, and loads the application.
     fn make(&mut self) -> Result<App> {
-        let up = self.args.up.clone();
-        let result =
-            bobbin_manifest::open(&up.file, up.profile.as_deref()).map_err(anyhow::Error::from).and_then(|manifest| {
-                if self.to_build {
-                    builds::run(&manifest)?;
-                }
-                Ok(manifest)
-            });
+        let built = self.build();
         // What is wrong is mended by a change of what is watched, so it is noted in any case; and after the build, which
         // changes what is loaded.
         self.look_anew();
-        result?;
+        built?;
         self.to_build = false;
-        source::load(&up)
+        source::load(&self.args.up)
+    }
+
+    fn build(&self) -> Result<()> {
+        let up = &self.args.up;
+        let manifest = bobbin_manifest::open(&up.file, up.profile.as_deref())?;
+        if self.to_build { builds::run(&manifest) } else { Ok(()) }
     }
 
     /// Notes how the files are. A manifest that cannot be read leaves the patterns of the last one.
@@ -127,8 +126,6 @@ impl Changes {
         replacer: &Replacer<Handler>,
         admin: SocketAddr,
     ) -> Box<App> {
-        // Held, since what components print and ask for goes through it.
-        let mut _runtime: Option<Runtime> = None;
         loop {
             tokio::time::sleep(LOOK).await;
             if !tokio::task::block_in_place(|| self.wait()) {
@@ -152,14 +149,10 @@ impl Changes {
             let replaced = tokio::task::block_in_place(|| {
                 let Site { info, routes, runtime } = operator.prepare(&app, limits)?;
                 runtime.keep_from(admin);
-                replacer.replace(info, routes)?;
-                Ok::<_, anyhow::Error>(runtime)
+                Ok::<_, anyhow::Error>(replacer.replace(info, routes)?)
             });
             match replaced {
-                Ok(runtime) => {
-                    _runtime = Some(runtime);
-                    eprintln!("reloaded in {:.1} s", began.elapsed().as_secs_f64());
-                }
+                Ok(()) => eprintln!("reloaded in {:.1} s", began.elapsed().as_secs_f64()),
                 Err(error) => report(&error),
             }
         }

@@ -35,7 +35,7 @@ impl Sources {
         let named = manifest.local_files().into_iter().map(|file| folder.join(file));
         let loaded = [manifest.file().to_owned()].into_iter().chain(named).chain(beside.iter().cloned()).collect();
         let built = manifest.builds().filter(|_| build).flat_map(|(_, build)| {
-            let folder = build.workdir.as_ref().map_or(folder.to_owned(), |workdir| folder.join(workdir));
+            let folder = build.folder(folder);
             build.watch.iter().map(move |pattern| folder.join(pattern))
         });
         Self { loaded: Files::found_by(loaded), built: Files::found_by(built.collect()) }

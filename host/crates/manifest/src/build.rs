@@ -1,5 +1,7 @@
 //! `[component.<id>.build]`: how a component is built.
 
+use std::path::{Path, PathBuf};
+
 use crate::reader::{Node, Table};
 
 /// How a component is built.
@@ -19,6 +21,14 @@ pub(crate) fn read(mut table: Table<'_>) -> Option<Build> {
     let watch = table.strings("watch").into_iter().map(|text| text.value).collect();
     table.finish();
     Some(Build { commands: commands?, workdir, watch })
+}
+
+impl Build {
+    /// Where the commands run, for a manifest in `root`.
+    #[must_use]
+    pub fn folder(&self, root: &Path) -> PathBuf {
+        self.workdir.as_ref().map_or_else(|| root.to_owned(), |workdir| root.join(workdir))
+    }
 }
 
 /// The commands of a build: one string, or an array of them.

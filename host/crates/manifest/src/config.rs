@@ -141,7 +141,7 @@ fn limits(mut table: Table<'_>) -> Limits {
 }
 
 /// A whole number within its bounds; none where it is not written or an error was reported.
-fn number(table: &mut Table<'_>, key: &'static str, least: u64, most: u64) -> Option<u64> {
+pub(crate) fn number(table: &mut Table<'_>, key: &'static str, least: u64, most: u64) -> Option<u64> {
     let node = table.get(key)?;
     let written = node.integer()?;
     let value = u64::try_from(written.value).ok().filter(|value| (least..=most).contains(value));

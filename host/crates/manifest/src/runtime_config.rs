@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use toml::de::DeTable;
 
+use crate::config;
 use crate::errors::{Findings, ManifestErrors, Problem, ProblemKind};
 use crate::load;
 use crate::names;
@@ -119,6 +120,8 @@ pub struct SqliteBackend {
     pub path: Option<PathBuf>,
 }
 
+/// The largest number that a file can have.
+const MOST: u64 = i64::MAX.cast_unsigned();
 /// What Spin reads besides, and what to do about it here.
 const ELSEWHERE: [(&str, &str); 2] = [
     (
@@ -176,7 +179,7 @@ fn read(mut root: Table<'_>) -> RuntimeConfigFile {
         key_value: labelled(&mut root, "key_value_store", key_value),
         sqlite: labelled(&mut root, "sqlite_database", sqlite),
         log_dir: root.string("log_dir").map(|text| text.value.into()),
-        max_instance_memory: whole(&mut root, "max_instance_memory", 1 << 16),
+        max_instance_memory: config::number(&mut root, "max_instance_memory", 1 << 16, MOST),
         outbound_networking: root.table("outbound_networking").map(networking).unwrap_or_default(),
         outbound_http: root.table("outbound_http").map(http).unwrap_or_default(),
     };
@@ -192,17 +195,6 @@ fn refuse(table: &mut Table<'_>, keys: &[(&'static str, &'static str)]) {
             node.found.error(node.place, Problem::new(ProblemKind::Unsupported, what, *help));
         }
     }
-}
-
-/// A number that is no less than `least`.
-fn whole<T: TryFrom<i64> + PartialOrd + Copy>(table: &mut Table<'_>, key: &'static str, least: T) -> Option<T> {
-    let number = table.get(key)?.integer()?;
-    let value = T::try_from(number.value).ok().filter(|value| *value >= least);
-    if value.is_none() {
-        let problem = Problem::new(ProblemKind::Schema, format!("`{key}` is out of range"), "write a larger number");
-        table.found.error(number.place, problem);
-    }
-    value
 }
 
 fn networking(mut table: Table<'_>) -> OutboundNetworking {
@@ -226,9 +218,13 @@ fn networking(mut table: Table<'_>) -> OutboundNetworking {
 fn http(mut table: Table<'_>) -> OutboundHttp {
     let connection_pooling = table.boolean("connection_pooling").is_some_and(|flag| flag.value);
     let place = table.place;
-    let most = whole(&mut table, "max_connections", 0);
+    let mut bound = |key| {
+        let number = config::number(&mut table, key, 0, MOST)?;
+        Some(usize::try_from(number).unwrap_or(usize::MAX))
+    };
+    let most = bound("max_connections");
     // Spin's older name for it counted one more.
-    let older = whole(&mut table, "max_concurrent_requests", 0).map(|requests: usize| requests.saturating_add(1));
+    let older = bound("max_concurrent_requests").map(|requests| requests.saturating_add(1));
     if most.is_some() && older.is_some() {
         let what = "`max_connections` and `max_concurrent_requests` are two names of one bound";
         table.found.error(place, Problem::new(ProblemKind::Schema, what, "keep `max_connections` alone"));
