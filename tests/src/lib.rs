@@ -32,6 +32,7 @@ mod redis;
 mod registry;
 mod releases;
 mod report;
+mod skip;
 mod slow;
 mod small_disk;
 mod stores;

@@ -1,5 +1,6 @@
 //! An MQTT broker for one test, and somebody who listens to it.
 
+use crate::skip::skipped;
 use crate::{Result, eventually};
 use anyhow::{Context, bail};
 use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Packet, QoS};
@@ -113,8 +114,5 @@ fn program() -> Option<PathBuf> {
 }
 
 fn absent() -> Option<MqttBroker> {
-    let required = std::env::var("BOBBIN_REQUIRE_MOSQUITTO").is_ok_and(|value| value == "1");
-    assert!(!required, "BOBBIN_REQUIRE_MOSQUITTO=1, but there is no {PROGRAM}");
-    println!("skipped: {PROGRAM} is not installed");
-    None
+    skipped("BOBBIN_REQUIRE_MOSQUITTO", &format!("there is no {PROGRAM}"))
 }

@@ -1,5 +1,6 @@
 //! Where things are in the source tree.
 
+use crate::skip::skipped;
 use std::path::{Path, PathBuf};
 
 /// The repository's root.
@@ -38,10 +39,7 @@ pub fn python_component() -> Option<PathBuf> {
     if component.is_file() {
         return Some(component);
     }
-    let required = std::env::var("BOBBIN_REQUIRE_PYTHON").is_ok_and(|value| value == "1");
-    assert!(!required, "BOBBIN_REQUIRE_PYTHON=1, but {} is missing", component.display());
-    println!("skipped: `cargo xtask test` has not built the component in Python");
-    None
+    skipped("BOBBIN_REQUIRE_PYTHON", &format!("`cargo xtask test` has not built {}", component.display()))
 }
 
 /// The optional folder of small real weights beside the repository.
@@ -53,10 +51,7 @@ pub fn shared_models() -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    let required = std::env::var("BOBBIN_REQUIRE_SHARED").is_ok_and(|value| value == "1");
-    assert!(!required, "BOBBIN_REQUIRE_SHARED=1, but {} is no folder", folder.display());
-    println!("skipped: {} is not there", folder.display());
-    None
+    skipped("BOBBIN_REQUIRE_SHARED", &format!("{} is no folder", folder.display()))
 }
 
 /// The manifest of the plugin that `cargo xtask plugin` packed of the binary under test.
@@ -69,8 +64,6 @@ pub fn packed_plugin() -> Option<PathBuf> {
     if age(&manifest).is_ok_and(|packed| age(&bobbin()).is_ok_and(|built| built <= packed)) {
         return Some(manifest);
     }
-    let required = std::env::var("BOBBIN_REQUIRE_PLUGIN").is_ok_and(|value| value == "1");
-    assert!(!required, "BOBBIN_REQUIRE_PLUGIN=1, but {} is missing or older than the binary", manifest.display());
-    println!("skipped: `cargo xtask plugin` has not packed this binary");
-    None
+    let missing = format!("{} is missing or older than the binary: run `cargo xtask plugin`", manifest.display());
+    skipped("BOBBIN_REQUIRE_PLUGIN", &missing)
 }

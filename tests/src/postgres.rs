@@ -1,5 +1,6 @@
 //! A PostgreSQL server for one test.
 
+use crate::skip::skipped;
 use crate::{Result, eventually};
 use anyhow::{Context, ensure};
 use rustix::process::{Pid, Signal, kill_process};
@@ -148,8 +149,5 @@ fn user() -> Result<Option<(u32, u32)>> {
 }
 
 fn absent() -> Option<PostgresServer> {
-    let required = std::env::var("BOBBIN_REQUIRE_POSTGRES").is_ok_and(|value| value == "1");
-    assert!(!required, "BOBBIN_REQUIRE_POSTGRES=1, but there is no {PROGRAM} in {VERSIONS}");
-    println!("skipped: {PROGRAM} is not installed");
-    None
+    skipped("BOBBIN_REQUIRE_POSTGRES", &format!("there is no {PROGRAM} in {VERSIONS}"))
 }

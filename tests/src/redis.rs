@@ -1,5 +1,6 @@
 //! A Redis server for one test.
 
+use crate::skip::skipped;
 use crate::{Result, eventually};
 use anyhow::Context;
 use std::net::{Ipv4Addr, TcpListener};
@@ -85,8 +86,5 @@ impl RedisServer {
 }
 
 fn absent() -> Option<RedisServer> {
-    let required = std::env::var("BOBBIN_REQUIRE_REDIS").is_ok_and(|value| value == "1");
-    assert!(!required, "BOBBIN_REQUIRE_REDIS=1, but there is no {PROGRAM}");
-    println!("skipped: {PROGRAM} is not installed");
-    None
+    skipped("BOBBIN_REQUIRE_REDIS", &format!("there is no {PROGRAM}"))
 }

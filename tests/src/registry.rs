@@ -1,6 +1,7 @@
 //! A registry for one test: Debian's package `docker-registry`, which many run.
 
 use crate::Result;
+use crate::skip::skipped;
 use anyhow::{Context, ensure};
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -152,8 +153,5 @@ impl Registry {
 }
 
 fn absent() -> Option<Registry> {
-    let required = std::env::var("BOBBIN_REQUIRE_REGISTRY").is_ok_and(|value| value == "1");
-    assert!(!required, "BOBBIN_REQUIRE_REGISTRY=1, but there is no {PROGRAM}");
-    println!("skipped: {PROGRAM} is not installed");
-    None
+    skipped("BOBBIN_REQUIRE_REGISTRY", &format!("there is no {PROGRAM}"))
 }

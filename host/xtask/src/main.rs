@@ -7,6 +7,7 @@ mod arguments;
 mod checks;
 mod guests;
 mod host;
+mod means;
 mod mounts;
 mod plugin;
 mod prerequisites;

@@ -1,5 +1,6 @@
 //! Whether a test may mount a small file system here, to see what the host does on a full disk.
 
+use crate::means::Means;
 use crate::process::{Failure, Progress, Step};
 
 /// When set to 1, the tests that mount a file system fail where they cannot, instead of being skipped.
@@ -7,32 +8,15 @@ const REQUIRE_MOUNTS: &str = "BOBBIN_REQUIRE_MOUNTS";
 
 /// The variable that the tests are to be run with: where file systems can be mounted, no test may skip for want of one.
 pub(crate) fn required(progress: &Progress) -> Result<Option<&'static str>, Failure> {
-    let declared = std::env::var(REQUIRE_MOUNTS).is_ok_and(|value| value == "1");
-    let next = "let this user make mount namespaces (unshare), or unset the variable";
-    match decide(can_mount(), declared) {
-        Decision::Require => Ok(Some(REQUIRE_MOUNTS)),
-        Decision::Skip => {
-            progress.stage(&format!("skipping the test of a full disk: {NONE} here"));
-            Ok(None)
-        }
-        Decision::Refuse => Err(Failure::unready(format!("{NONE} here, and {REQUIRE_MOUNTS}=1 requires it"), next)),
-    }
+    means().required(can_mount(), progress)
 }
 
-const NONE: &str = "no file system can be mounted in a namespace";
-
-#[derive(Debug, PartialEq, Eq)]
-enum Decision {
-    Require,
-    Skip,
-    Refuse,
-}
-
-fn decide(can: bool, declared: bool) -> Decision {
-    match (can, declared) {
-        (true, _) => Decision::Require,
-        (false, false) => Decision::Skip,
-        (false, true) => Decision::Refuse,
+fn means() -> Means {
+    Means {
+        require: REQUIRE_MOUNTS,
+        tests: "the test of a full disk".to_owned(),
+        missing: "no file system can be mounted in a namespace here".to_owned(),
+        next: "let this user make mount namespaces (unshare)".to_owned(),
     }
 }
 
@@ -50,14 +34,14 @@ mod tests {
 
     #[test]
     fn a_test_that_could_mount_may_not_skip() {
-        assert_eq!(decide(true, false), Decision::Require);
-        assert_eq!(decide(true, true), Decision::Require);
+        assert_eq!(means().decide(true, false).unwrap(), Some(REQUIRE_MOUNTS));
+        assert_eq!(means().decide(true, true).unwrap(), Some(REQUIRE_MOUNTS));
     }
 
     #[test]
     fn a_machine_that_cannot_mount_skips_unless_it_was_declared_to() {
-        assert_eq!(decide(false, false), Decision::Skip);
-        assert_eq!(decide(false, true), Decision::Refuse);
+        assert_eq!(means().decide(false, false).unwrap(), None);
+        assert!(means().decide(false, true).unwrap_err().to_string().contains(REQUIRE_MOUNTS));
     }
 
     #[test]

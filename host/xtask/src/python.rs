@@ -3,11 +3,12 @@
 
 use std::path::Path;
 
+use crate::means::Means;
 use crate::process::{Failure, Progress, Step};
 use crate::project::Project;
 
 /// When set to 1, the test of the component fails where it is missing, instead of being skipped.
-pub(crate) const REQUIRE: &str = "BOBBIN_REQUIRE_PYTHON";
+const REQUIRE: &str = "BOBBIN_REQUIRE_PYTHON";
 /// The world of Spin's that the component is made for, as its SDK names it.
 const WORLD: &str = "spin:up/http-trigger@4.1.0";
 
@@ -19,14 +20,9 @@ pub(crate) fn build(project: &Project, progress: &Progress) -> Result<Option<&'s
     if is_newer(&component, &source) && is_newer(&component, &packages) {
         return Ok(Some(REQUIRE));
     }
-    if !Step::new("python3").args(["-c", "import venv, ensurepip"]).succeeds() {
-        let declared = std::env::var(REQUIRE).is_ok_and(|value| value == "1");
-        let (what, next) =
-            ("python3 with its module venv is not installed", "install python3-venv, or unset the variable");
-        if declared {
-            return Err(Failure::unready(format!("{what}, and {REQUIRE}=1 requires it"), next));
-        }
-        progress.stage(&format!("skipping the test of a component in Python: {what}"));
+    let has_python = Step::new("python3").args(["-c", "import venv, ensurepip"]).succeeds();
+    let required = means().required(has_python, progress)?;
+    if required.is_none() {
         return Ok(None);
     }
     progress.stage("building the component in Python (tests/fixtures/python)");
@@ -44,7 +40,16 @@ pub(crate) fn build(project: &Project, progress: &Progress) -> Result<Option<&'s
         .args([&component])
         .or_else("the message above says why")
         .output()?;
-    Ok(Some(REQUIRE))
+    Ok(required)
+}
+
+fn means() -> Means {
+    Means {
+        require: REQUIRE,
+        tests: "the test of a component in Python".to_owned(),
+        missing: "python3 with its module venv is not installed".to_owned(),
+        next: "install python3-venv".to_owned(),
+    }
 }
 
 fn is_newer(one: &Path, other: &Path) -> bool {

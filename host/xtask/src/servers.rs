@@ -1,5 +1,6 @@
 //! Whether tests may start the servers here that Bobbin talks to: each is a program that a test runs by itself.
 
+use crate::means::Means;
 use crate::process::{Failure, Progress, Step};
 use std::path::Path;
 
@@ -61,30 +62,21 @@ impl Server {
         Step::new(self.program).args(["--version"]).succeeds() || self.folder.is_some_and(within)
     }
 
-    fn required(self, progress: &Progress) -> Result<Option<&'static str>, Failure> {
-        let declared = std::env::var(self.require).is_ok_and(|value| value == "1");
-        let required = self.decide(self.is_installed(), declared)?;
-        if required.is_none() {
-            progress.stage(&format!("skipping the tests on {}: {} is not installed", self.what, self.program));
-        }
-        Ok(required)
-    }
-
-    fn decide(self, present: bool, declared: bool) -> Result<Option<&'static str>, Failure> {
-        match (present, declared) {
-            (true, _) => Ok(Some(self.require)),
-            (false, false) => Ok(None),
-            (false, true) => Err(Failure::unready(
-                format!("{} is not installed, and {}=1 requires it", self.program, self.require),
-                format!("install {}, or unset the variable", self.package),
-            )),
+    /// What its tests need.
+    fn means(self) -> Means {
+        Means {
+            require: self.require,
+            tests: format!("the tests on {}", self.what),
+            missing: format!("{} is not installed", self.program),
+            next: format!("install {}", self.package),
         }
     }
 }
 
 /// The variables that the tests are to be run with: where there is a server, no test may skip for want of it.
 pub(crate) fn required(progress: &Progress) -> Result<Vec<&'static str>, Failure> {
-    let required: Result<Vec<_>, _> = SERVERS.into_iter().map(|server| server.required(progress)).collect();
+    let required = SERVERS.into_iter().map(|server| server.means().required(server.is_installed(), progress));
+    let required: Result<Vec<_>, _> = required.collect();
     Ok(required?.into_iter().flatten().collect())
 }
 
@@ -95,10 +87,11 @@ mod tests {
     #[test]
     fn a_test_that_could_run_may_not_skip_and_one_that_was_declared_must_not() {
         for server in SERVERS {
-            assert_eq!(server.decide(true, false).unwrap(), Some(server.require));
-            assert_eq!(server.decide(true, true).unwrap(), Some(server.require));
-            assert_eq!(server.decide(false, false).unwrap(), None);
-            let refused = server.decide(false, true).unwrap_err().to_string();
+            let means = server.means();
+            assert_eq!(means.decide(true, false).unwrap(), Some(server.require));
+            assert_eq!(means.decide(true, true).unwrap(), Some(server.require));
+            assert_eq!(means.decide(false, false).unwrap(), None);
+            let refused = means.decide(false, true).unwrap_err().to_string();
             assert!(refused.contains(server.program) && refused.contains(server.require), "{refused}");
         }
     }
