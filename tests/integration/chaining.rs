@@ -32,16 +32,8 @@ route = "/hello"
 component = "hello"
 
 [[trigger.http]]
-route = "/alone/..."
-component = "alone"
-
-[[trigger.http]]
 route = { private = true }
 component = "back"
-
-[[trigger.http]]
-route = { private = true }
-component = "back-spin5"
 
 [[trigger.http]]
 route = { private = true }
@@ -53,11 +45,7 @@ allowed_outbound_hosts = ["http://*.spin.internal", "http://self"]
 
 [component.front-spin5]
 source = "{root}/tests/fixtures/components/target/wasm32-wasip2/release/asker_spin5.wasm"
-allowed_outbound_hosts = ["http://back.spin.internal", "http://back-spin5.spin.internal", "http://self"]
-
-[component.alone]
-source = "{root}/tests/fixtures/components/target/wasm32-wasip2/release/asker.wasm"
-allowed_outbound_hosts = ["http://hello.spin.internal"]
+allowed_outbound_hosts = ["http://back.spin.internal"]
 
 [component.hello]
 source = "{root}/guest-components/target/wasm32-wasip2/release/hello.wasm"
@@ -66,17 +54,11 @@ source = "{root}/guest-components/target/wasm32-wasip2/release/hello.wasm"
 source = "{root}/tests/fixtures/components/target/wasm32-wasip2/release/hostile.wasm"
 ai_models = ["story"]
 
-[component.back-spin5]
-source = "{root}/tests/fixtures/components/target/wasm32-wasip2/release/hostile_spin5.wasm"
-
 [component.teller]
 source = "{root}/tests/fixtures/components/target/wasm32-wasip2/release/asker.wasm"
 allowed_outbound_hosts = ["http://127.0.0.1:*"]
 ai_models = ["story"]
 "#;
-
-/// Each way in which a component asks.
-const WAYS: [&str; 4] = ["/p3/ask", "/p2/ask", "/p2/sdk", "/p2/old"];
 
 fn application(limits: &str) -> Result<TestApp> {
     TestApp::new(&format!("{MANIFEST}\n[application.trigger.bobbin.limits]\n{limits}\n"))
@@ -90,68 +72,6 @@ async fn ask(host: &TestHost, way: &str, ask: &Value) -> Result<Value> {
     let answer = host.post_json(way, ask).await?;
     anyhow::ensure!(answer.status() == 200, "{way}: {} {}", answer.status(), answer.text());
     answer.json()
-}
-
-/// What the fixture that echoes says of a call.
-fn echoed(told: &Value) -> Result<Value> {
-    Ok(serde_json::from_str(told["body"].as_str().unwrap_or_default())?)
-}
-
-#[tokio::test]
-async fn a_component_asks_another_one_by_name() -> Result {
-    let app = application("")?;
-    let host = host_of(&app).start().await?;
-    for (back, path) in [("back", "/f3/echo/a?b=c"), ("back-spin5", "/f2/echo/a?b=c")] {
-        for way in WAYS {
-            let url = format!("http://{back}.spin.internal{path}");
-            let asked = json!({ "url": url, "method": "POST", "headers": { "x-own": "1" }, "body": "hi" });
-            let told = ask(&host, way, &asked).await?;
-            assert_eq!(told["status"], 200, "{way} {back}: {told}");
-            let seen = echoed(&told)?;
-            let header = |name: &str| seen["headers"][name][0].as_str().unwrap_or_default().to_owned();
-            assert_eq!((&seen["method"], &seen["body"]), (&json!("POST"), &json!("hi")), "{way} {back}: {seen}");
-            assert_eq!(header("x-own"), "1");
-            // As if a route had matched every path.
-            let (path, _query) = path.split_once('?').unwrap_or((path, ""));
-            assert_eq!(header("spin-path-info"), path, "{way} {back}: {seen}");
-            assert_eq!((header("spin-matched-route"), header("spin-component-route")), ("/...".into(), String::new()));
-            assert!(seen["headers"]["traceparent"].is_array(), "{seen}");
-        }
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_private_route_is_reached_by_name_alone() -> Result {
-    let app = application("")?;
-    let host = host_of(&app).start().await?;
-    for path in ["/f3/echo", "/back", "/"] {
-        assert_eq!(host.get(path).await?.status(), 404, "{path}");
-    }
-    let mut connection = host.connect().await?;
-    connection.send("GET /f3/echo HTTP/1.1\r\nhost: back.spin.internal\r\nconnection: close\r\n\r\n").await?;
-    let answer = connection.read_to_end().await;
-    assert!(answer.starts_with("HTTP/1.1 4"), "{answer}");
-    Ok(())
-}
-
-#[tokio::test]
-async fn who_may_not_ask_a_component_is_refused_with_spins_error() -> Result {
-    let app = application("")?;
-    let host = host_of(&app).start().await?;
-    for url in ["http://back.spin.internal/f3/echo", "http://self.alt/hello", "https://hello.spin.internal/"] {
-        let told = ask(&host, "/alone/ask", &json!({ "url": url })).await?;
-        assert!(told["error"].as_str().is_some_and(|error| error.contains("HttpRequestDenied")), "{url}: {told}");
-    }
-    for added in ["http://back.spin.internal", "http://self", "https://hello.spin.internal"] {
-        assert!(host.log().contains(&format!("add \"{added}\"")), "{added}: {}", host.log());
-    }
-    let granted = ask(&host, "/alone/ask", &json!({ "url": "http://hello.spin.internal/" })).await?;
-    assert_eq!(granted["status"], 200, "{granted}");
-    let unknown = ask(&host, "/p3/ask", &json!({ "url": "http://nobody.spin.internal/" })).await?;
-    assert!(unknown["error"].as_str().is_some_and(|error| error.contains("DestinationNotFound")), "{unknown}");
-    assert!(host.log().contains("no component \\\"nobody\\\"") || host.log().contains("no component \"nobody\""));
-    Ok(())
 }
 
 #[tokio::test]
@@ -275,25 +195,4 @@ async fn an_answer_of_a_call_is_passed_on_as_it_comes_and_given_up_with_its_read
     let first = ask(&host, "/p3/first", &asked("/endless")).await?;
     assert!(first["first"].as_str().is_some_and(|first| first.starts_with("xxx")), "nothing came");
     eventually(async || Ok((web.open() == 0).then_some(()))).await
-}
-
-#[tokio::test]
-async fn the_applications_own_routes_are_asked_without_a_host() -> Result {
-    let app = application("")?;
-    let host = host_of(&app).max_in_flight(1).start().await?;
-    for (way, url) in [
-        ("/p3/ask", "http://self.alt/hello"),
-        ("/p2/ask", "http://self.alt/hello"),
-        ("/p2/ask", "http://:80/hello"),
-        ("/p2/sdk", "/hello"),
-        ("/p2/old", "/hello"),
-    ] {
-        let told = ask(&host, way, &json!({ "url": url })).await?;
-        assert_eq!(told["body"], "Hello from a component!\n", "{way} {url}: {told}");
-    }
-    let told = ask(&host, "/p3/ask", &json!({ "url": "http://self.alt/nowhere" })).await?;
-    assert_eq!(told["status"], 404, "{told}");
-    let told = ask(&host, "/p3/ask", &json!({ "url": "http://self.alt/.well-known/spin/health" })).await?;
-    assert_eq!(told["body"], "OK", "{told}");
-    Ok(())
 }

@@ -1,6 +1,6 @@
-//! Core modules: the host makes components of them, or says why none can be made.
+//! Core modules that can be no components: the host says why.
 
-use bobbin_tests::{Result, TestApp, TestHost, fixture_module};
+use bobbin_tests::{Result, TestApp, TestHost};
 use std::fs;
 
 fn manifest(source: &str) -> String {
@@ -19,20 +19,6 @@ fn exporting(name: &str) -> Vec<u8> {
     module.extend(name.as_bytes());
     module.extend(b"\0\0\x0a\x04\x01\x02\0\x0b");
     module
-}
-
-#[tokio::test]
-async fn a_core_module_answers_as_a_component_does() -> Result {
-    let module = fixture_module("reader-spin5");
-    assert!(fs::read(&module)?.starts_with(b"\0asm\x01\0\0\0"), "the fixture is no core module");
-    let app = TestApp::new(&manifest(&module.display().to_string()))?;
-    fs::write(app.path().join("note.txt"), "a note")?;
-    let host = TestHost::of(&app.manifest()).start().await?;
-    assert_eq!(host.get("/r/read?path=/note.txt").await?.json()?["text"], "a note");
-    assert_eq!(host.get("/r/env").await?.json()?["A"], "b");
-    let written = host.get("/r/write?path=/note.txt").await?.json()?;
-    assert!(written["error"].as_str().is_some(), "{written}");
-    Ok(())
 }
 
 #[tokio::test]
@@ -56,11 +42,11 @@ async fn a_module_that_can_be_no_component_is_refused_with_the_reason_and_the_ne
 
 #[tokio::test]
 async fn the_executor_wagi_is_refused_by_name() -> Result {
-    let module = fixture_module("reader-spin5");
-    let text = manifest(&module.display().to_string());
-    let text = text.replace("component = \"module\"\n", "component = \"module\"\nexecutor = { type = \"wagi\" }\n");
+    let text = manifest("module.wasm")
+        .replace("component = \"module\"\n", "component = \"module\"\nexecutor = { type = \"wagi\" }\n");
     let app = TestApp::new(&text)?;
     fs::write(app.path().join("note.txt"), "a note")?;
+    fs::write(app.path().join("module.wasm"), exporting("run"))?;
     let error = TestHost::of(&app.manifest()).refused().await?;
     assert!(error.contains("the executor `wagi` is not supported") && error.contains("help:"), "{error}");
     Ok(())

@@ -47,29 +47,6 @@ async fn ask(host: &TestHost, question: &str) -> Result<Value> {
     answer.json()
 }
 
-#[tokio::test]
-async fn every_way_to_name_a_dependency_satisfies_the_imports_that_it_means() -> Result {
-    for dependencies in [
-        format!("dependencies.\"test:parts\" = {{ path = \"{PART}\" }}"),
-        format!("dependencies.\"test:parts@1.0.0\" = {{ path = \"{PART}\" }}"),
-        "dependencies.\"test:parts\" = { component = \"part\" }".to_owned(),
-        format!(
-            "dependencies.\"test:parts/facts\" = {{ component = \"part\" }}\n\
-             dependencies.\"test:parts/sums@1.0.0\" = {{ path = \"{PART}\" }}"
-        ),
-        format!(
-            "dependencies.\"test:parts/facts@1.0.0\" = {{ path = \"{PART}\", export = \"test:parts/facts@1.0.0\" }}\n\
-             dependencies.\"test:parts/sums\" = {{ component = \"part\" }}"
-        ),
-    ] {
-        let app = app(&dependencies)?;
-        let host = TestHost::of(&app.manifest()).start().await?;
-        assert_eq!(ask(&host, "fact").await?["text"], "a bobbin holds thread", "{dependencies}");
-        assert_eq!(ask(&host, "sum").await?, json!(5), "{dependencies}");
-    }
-    Ok(())
-}
-
 /// What the dependency reaches: environment, files, models.
 async fn reached(host: &TestHost) -> Result<(bool, bool, bool)> {
     let says = |told: Value, field: &str, text: &str| told.get(field).is_some_and(|told| told == text);

@@ -52,68 +52,6 @@ async fn ask_both(host: &TestHost, question: &str) -> Result<Value> {
 }
 
 #[tokio::test]
-async fn every_form_of_an_entry_mounts_what_it_mounts_in_spin() -> Result {
-    // What a guest finds under a path.
-    type Found<'a> = (&'a str, Option<&'a str>);
-    let cases: &[(&str, &[Found<'_>])] = &[
-        // a path of one file, under its own path
-        ("files = [\"notes/one.txt\"]", &[("/notes/one.txt", Some("one")), ("/one.txt", None)]),
-        // a pattern: matches keep their paths, `*` crosses folders only as `**`
-        (
-            "files = [\"site/**/*.css\"]",
-            &[("/site/css/main.css", Some("h1 {}")), ("/site/index.html", None), ("/css/main.css", None)],
-        ),
-        ("files = [\"./site/*.html\"]", &[("/site/index.html", Some("<h1>Hello</h1>")), ("/site/css/main.css", None)]),
-        ("files = [\"site/*\"]", &[("/site/.hidden", Some("dotted")), ("/site/css/main.css", None)]),
-        ("files = [\"nothing/*.here\"]", &[("/nothing/x.here", None)]),
-        // a folder, under its own path
-        ("files = [\"site/css\"]", &[("/site/css/main.css", Some("h1 {}")), ("/main.css", None)]),
-        // a path that reads like a pattern is a path where there is such a file
-        ("files = [\"notes/[odd].txt\"]", &[("/notes/[odd].txt", Some("odd")), ("/notes/one.txt", None)]),
-        // a table: a folder's content or a file appears elsewhere
-        (
-            "files = [{ source = \"site\", destination = \"/\" }]",
-            &[("/index.html", Some("<h1>Hello</h1>")), ("/css/main.css", Some("h1 {}")), ("/site/index.html", None)],
-        ),
-        (
-            "files = [{ source = \"site/css\", destination = \"styles\" }]",
-            &[("/styles/main.css", Some("h1 {}")), ("/main.css", None)],
-        ),
-        (
-            "files = [{ source = \"notes/one.txt\", destination = \"/deep/er/1.txt\" }]",
-            &[("/deep/er/1.txt", Some("one"))],
-        ),
-        // what is excluded is excluded by its path in the application
-        (
-            "files = [{ source = \"site\", destination = \"/\" }]\nexclude_files = [\"**/*.key\", \"site/css/p*\"]",
-            &[
-                ("/index.html", Some("<h1>Hello</h1>")),
-                ("/secret.key", None),
-                ("/css/print.css", None),
-                ("/css/main.css", Some("h1 {}")),
-            ],
-        ),
-        // later entries replace earlier ones
-        (
-            "files = [{ source = \"site\", destination = \"/\" }, { source = \"notes/one.txt\", destination = \"/index.html\" }]",
-            &[("/index.html", Some("one"))],
-        ),
-    ];
-    for (lines, expected) in cases {
-        let app = app(lines)?;
-        let host = TestHost::of(&app.manifest()).start().await?;
-        for (path, text) in *expected {
-            let read = ask_both(&host, &format!("read?path={path}")).await?;
-            match text {
-                Some(text) => assert_eq!(read["text"], *text, "{lines}: {path}: {read}"),
-                None => assert!(read["error"].as_str().is_some(), "{lines}: {path}: {read}"),
-            }
-        }
-    }
-    Ok(())
-}
-
-#[tokio::test]
 async fn guests_read_and_change_nothing() -> Result {
     let app = app("files = [{ source = \"site\", destination = \"/\" }]")?;
     let host = TestHost::of(&app.manifest()).start().await?;
@@ -234,16 +172,5 @@ async fn a_guest_opens_only_so_many_files_and_others_go_on() -> Result {
         assert!(greedy.status() == 500 || greedy.json()?["error"].as_str().is_some(), "{}", greedy.text());
         assert_eq!(ask(&host, &format!("{path}/read?path=/notes/one.txt")).await?["text"], "one");
     }
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_component_without_files_has_none() -> Result {
-    let app = app("environment = { A = \"b\" }")?;
-    let host = TestHost::of(&app.manifest()).start().await?;
-    for question in ["list?path=/", "read?path=/notes/one.txt"] {
-        assert!(ask_both(&host, question).await?["error"].as_str().is_some(), "{question}");
-    }
-    assert_eq!(ask_both(&host, "env").await?["A"], "b");
     Ok(())
 }

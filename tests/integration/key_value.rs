@@ -23,59 +23,6 @@ fn sorted(keys: &Value) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn every_interface_sets_gets_lists_and_deletes_and_all_see_the_same_store() -> Result {
-    let (_app, host) = start().await?;
-    for (number, interface) in INTERFACES.iter().enumerate() {
-        let of = |operation: &str| format!("{interface}/{operation}?store=default&key=k{number}");
-        assert_eq!(host.ask(&of("exists"), "").await?, json!({"ok": false}), "{interface}");
-        assert_eq!(host.ask(&of("set"), "old").await?, json!({"ok": null}), "{interface}");
-        assert_eq!(host.ask(&of("set"), "ä value").await?, json!({"ok": null}), "{interface}");
-        assert_eq!(host.ask(&of("exists"), "").await?, json!({"ok": true}), "{interface}");
-        for other in INTERFACES {
-            let get = format!("{other}/get?store=default&key=k{number}");
-            assert_eq!(host.ask(&get, "").await?, json!({"ok": "ä value"}), "set in {interface}, read in {other}");
-        }
-    }
-    for interface in INTERFACES {
-        let keys = host.ask(&format!("{interface}/keys?store=default"), "").await?;
-        assert_eq!(sorted(&keys), ["k0", "k1", "k2", "k3"], "{interface}: {keys}");
-    }
-    for (number, interface) in INTERFACES.iter().enumerate() {
-        for _ in 0..2 {
-            let delete = format!("{interface}/delete?store=default&key=k{number}");
-            assert_eq!(host.ask(&delete, "").await?, json!({"ok": null}), "{interface}");
-        }
-    }
-    assert_eq!(host.ask("/s3/kv/v3/keys?store=default", "").await?, json!({"ok": []}));
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_key_that_is_not_there_and_a_handle_that_is_none_are_the_errors_that_spin_gives() -> Result {
-    let (_app, host) = start().await?;
-    for interface in ["/s3/kv/v3", "/s3/kv/wasi", "/s5/kv/v2"] {
-        assert_eq!(host.ask(&format!("{interface}/get?store=default&key=k"), "").await?, json!({"ok": null}));
-    }
-    let answer = host.ask("/s5/kv/v1/get?store=default&key=k", "").await?;
-    assert!(answer["error"].as_str().is_some_and(|error| error.contains("NoSuchKey")), "{answer}");
-    let answer = host.ask("/s5/kv/v1/closed?store=default&key=k", "").await?;
-    assert!(answer["error"].as_str().is_some_and(|error| error.contains("InvalidStore")), "{answer}");
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_store_that_is_not_granted_is_denied_whether_it_exists_or_not() -> Result {
-    let (_app, host) = start().await?;
-    let denied = INTERFACES.map(|interface| format!("{interface}/get?store=other&key=k"));
-    let ungranted = ["/none/kv/v3", "/none/kv/wasi"].map(|interface| format!("{interface}/get?store=default&key=k"));
-    for path in denied.iter().chain(&ungranted) {
-        let answer = host.ask(path, "").await?;
-        assert!(answer["error"].as_str().is_some_and(|error| error.contains("AccessDenied")), "{path}: {answer}");
-    }
-    Ok(())
-}
-
-#[tokio::test]
 async fn a_label_that_nobody_defines_is_refused_by_name() -> Result {
     let app = TestApp::stores(|text| text.replace("[\"default\"]\nsqlite", "[\"default\", \"shelf\"]\nsqlite"))?;
     let error = TestHost::of(&app.manifest()).refused().await?;
@@ -120,28 +67,6 @@ async fn requests_use_a_store_at_the_same_time_and_no_increment_is_lost() -> Res
         async |number: usize| host.ask(&format!("/s5/kv/v2/set?store=default&key=k{number}"), "x".repeat(10_000)).await;
     try_join_all((0..50).map(set)).await?;
     assert_eq!(sorted(&host.ask("/s3/kv/v3/keys?store=default", "").await?).len(), 51);
-    Ok(())
-}
-
-#[tokio::test]
-async fn wasi_keyvalue_has_batches_and_atomics() -> Result {
-    let (_app, host) = start().await?;
-    let ask = async |operation: &str, body: &'static str| host.ask(&format!("/s3/kv/wasi/{operation}"), body).await;
-    assert_eq!(ask("set-many?store=default", "").await?, json!({"ok": null}));
-    assert_eq!(ask("delete?store=default&key=b", "").await?, json!({"ok": null}));
-    assert_eq!(ask("get-many?store=default", "").await?, json!({"ok": [["a", "a"], ["b", null], ["c", "c"]]}));
-    assert_eq!(ask("keys?store=default", "").await?, json!({"ok": [["a", "c"], null]}));
-    assert!(ask("keys-from?store=default", "").await?["error"].is_string());
-    assert_eq!(ask("delete-many?store=default", "").await?, json!({"ok": null}));
-    assert_eq!(ask("keys?store=default", "").await?, json!({"ok": [[], null]}));
-
-    assert_eq!(ask("swap?store=default&key=s", "first").await?, json!({"ok": null}));
-    assert_eq!(ask("swap?store=default&key=s", "second").await?, json!({"ok": "first"}));
-    let failed = ask("swap?store=default&key=s&meanwhile=other", "third").await?;
-    assert_eq!(failed, json!({"failed": {"before": "second", "now": "other", "second": true}}));
-    assert_eq!(ask("get?store=default&key=s", "").await?, json!({"ok": "third"}));
-    let text = ask("increment?store=default&key=s&delta=1", "").await?;
-    assert!(text["error"].as_str().is_some_and(|error| error.contains("no number")), "{text}");
     Ok(())
 }
 

@@ -92,24 +92,6 @@ async fn the_outermost_comes_first_and_may_answer_itself() -> Result {
 }
 
 #[tokio::test]
-async fn middleware_shares_what_it_inherits_and_nothing_else() -> Result {
-    for (inherit, stamp) in [
-        ("", "none"),
-        (", inherit_configuration = false", "none"),
-        (", inherit_configuration = [\"files\"]", "none"),
-        (", inherit_configuration = [\"environment\"]", "the owner's"),
-        (", inherit_configuration = true", "the owner's"),
-    ] {
-        let path = "{root}/tests/fixtures/components/target/wasm32-wasip2/release/stamp.wasm";
-        let (_app, host) = start(&[trigger("/x", "reader", &format!("{{ path = \"{path}\"{inherit} }}"))]).await?;
-        let (_, seen) = stamps(&host, "/x").await?;
-        assert_eq!(seen, json!([stamp]), "{inherit}");
-        assert_eq!(host.get("/x/env").await?.json()?["STAMP"], "the owner's", "the component itself has it");
-    }
-    Ok(())
-}
-
-#[tokio::test]
 async fn what_cannot_be_chained_is_refused_with_its_line_and_the_next_step() -> Result {
     for (trigger, parts) in [
         (

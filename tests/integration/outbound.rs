@@ -60,23 +60,15 @@ fn error(told: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn a_granted_host_is_asked_and_its_answer_comes_back() -> Result {
+async fn connections_are_kept_for_whoever_asks_next() -> Result {
     let web = Web::start().await?;
     let granted = format!("http://127.0.0.1:{}", web.port());
     let (_app, host) = start(&[&granted]).await?;
     for way in WAYS {
-        let asked = json!({ "url": web.url("/x?y=z"), "method": "POST", "headers": { "x-own": "1" }, "body": "hello" });
-        let told = ask(&host, way, &asked).await?;
+        let told = ask(&host, way, &json!({ "url": web.url("/x?y=z"), "method": "POST", "body": "hello" })).await?;
         assert_eq!((&told["status"], &told["body"]), (&json!(200), &json!("outside")), "{way}: {told}");
     }
-    let asked = web.asked();
-    assert_eq!(asked.len(), WAYS.len());
-    for asked in asked {
-        let seen = (asked.method.as_str(), asked.target.as_str(), asked.body.as_str());
-        assert_eq!(seen, ("POST", "/x?y=z", "hello"), "{asked:?}");
-        assert_eq!(asked.headers.get("x-own").map(String::as_str), Some("1"), "{asked:?}");
-        assert_eq!(asked.headers.get("host"), Some(&format!("127.0.0.1:{}", web.port())), "{asked:?}");
-    }
+    assert_eq!(web.asked().len(), WAYS.len());
     assert!(web.connections() < WAYS.len(), "each made a connection of its own");
     Ok(())
 }
@@ -107,18 +99,6 @@ async fn a_host_that_is_not_granted_is_refused_with_spins_error_and_the_log_says
         }
     }
     assert_eq!(web.connections(), 0, "somebody was let through");
-    Ok(())
-}
-
-#[tokio::test]
-async fn variables_in_granted_hosts_have_their_values() -> Result {
-    let web = Web::start().await?;
-    let peer = format!("127.0.0.1:{}", web.port());
-    let app = application(&["http://{{ optional }}", "http://{{ peer }}"], &peer, "")?;
-    let host = TestHost::of(&app.manifest()).start().await?;
-    for way in WAYS {
-        assert_eq!(ask(&host, way, &json!({ "url": web.url("/") })).await?["body"], "outside", "{way}");
-    }
     Ok(())
 }
 
@@ -288,21 +268,5 @@ async fn the_next_host_joins_the_trace() -> Result {
     ask(&host, "/p3/ask", &json!({ "url": web.url("/"), "headers": { "traceparent": own } })).await?;
     let traces: Vec<_> = web.asked().iter().filter_map(|asked| asked.headers.get("traceparent").cloned()).collect();
     assert_eq!(traces, [trace, trace, trace, trace, own]);
-    Ok(())
-}
-
-#[tokio::test]
-async fn an_operator_may_keep_components_from_private_networks() -> Result {
-    let web = Web::start().await?;
-    let app = application(&["http://127.0.0.1:*"], "127.0.0.1", "")?;
-    let config = app.path().join("runtime-config.toml");
-    std::fs::write(&config, "[outbound_networking]\nblock_networks = [\"private\"]\n")?;
-    let host =
-        TestHost::of(&app.manifest()).arg("--runtime-config-file").arg(&config.display().to_string()).start().await?;
-    for way in WAYS {
-        let told = ask(&host, way, &json!({ "url": web.url("/") })).await?;
-        assert!(!error(&told).is_empty(), "{way}: {told}");
-    }
-    assert_eq!(web.connections(), 0);
     Ok(())
 }

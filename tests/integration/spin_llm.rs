@@ -33,25 +33,6 @@ fn case(answer: &Answer) -> Result<(String, String)> {
 }
 
 #[tokio::test]
-async fn inference_answers_with_text_usage_and_the_version_that_made_it() -> Result {
-    let host = application().start().await?;
-    let mut texts = Vec::new();
-    for version in VERSIONS {
-        let ask = json!({ "model": "story", "prompt": "Once upon a time", "params": params(12) });
-        let answer = infer(&host, version, ask).await?;
-        assert_eq!(answer.status(), 200, "{}", answer.text());
-        assert_eq!(answer.header("bobbin-bundle"), Some("storyteller@1.0.0"));
-        let json = answer.json()?;
-        assert_eq!(json["usage"]["generated"], 12, "{json}");
-        assert!(json["usage"]["prompt"].as_u64() > Some(1), "{json}");
-        texts.push(json["text"].as_str().unwrap_or_default().to_owned());
-    }
-    assert!(!texts.iter().any(String::is_empty) && texts.first() == texts.last(), "{texts:?}");
-    host.metrics_when("both are recorded", |m| m.sum("bobbin_inferences_total", &[]) == 2.0).await?;
-    Ok(())
-}
-
-#[tokio::test]
 async fn without_parameters_spins_own_apply() -> Result {
     let host = application().start().await?;
     for version in VERSIONS {
@@ -60,58 +41,6 @@ async fn without_parameters_spins_own_apply() -> Result {
         // The bundle's own bound is higher. A story may end before.
         assert!((1..=100).contains(&json["usage"]["generated"].as_u64().unwrap_or_default()), "{json}");
     }
-    Ok(())
-}
-
-#[tokio::test]
-async fn embeddings_come_row_by_row_and_mean_the_same_as_those_of_wasi_nn() -> Result {
-    let host = application().start().await?;
-    for version in VERSIONS {
-        let texts = json!(["When will my parcel come?", "The package has not arrived.", "I like your shop."]);
-        let answer =
-            host.post_json(&format!("{version}/embed"), &json!({ "model": "sentence", "texts": texts })).await?;
-        assert_eq!(answer.header("bobbin-bundle"), Some("sentence@1.0.0"), "{}", answer.text());
-        let json = answer.json()?;
-        let rows: Vec<Vec<f64>> = serde_json::from_value(json["embeddings"].clone())?;
-        let [parcel, package, shop] = rows.as_slice() else { panic!("{json}") };
-        let cosine = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-        assert!(cosine(parcel, package) > cosine(parcel, shop), "{json}");
-        assert_eq!(parcel.len(), 192);
-        assert!(json["usage"]["prompt"].as_u64() > Some(10), "{json}");
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn mistakes_get_the_errors_that_spin_gives() -> Result {
-    let host = application().start().await?;
-    for version in VERSIONS {
-        for (ask, expected, told) in [
-            (json!({ "model": "llama2-chat", "prompt": "Hi" }), "invalid-input", "ai_models"),
-            (json!({ "model": "sentence", "prompt": "Hi" }), "model-not-supported", ""),
-            (json!({ "model": "story", "prompt": "Hi", "params": params(0) }), "invalid-input", "max_tokens"),
-            (json!({ "model": "story", "prompt": "word ".repeat(5_000) }), "invalid-input", "context"),
-        ] {
-            let (case, message) = case(&infer(&host, version, ask.clone()).await?)?;
-            assert_eq!(case, expected, "{version} {message}");
-            assert!(message.contains(told), "{version}: {message}");
-        }
-        let embed = json!({ "model": "story", "texts": ["a"] });
-        let (case, _) = case(&host.post_json(&format!("{version}/embed"), &embed).await?)?;
-        assert_eq!(case, "model-not-supported");
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_model_that_the_component_is_not_granted_looks_like_one_that_does_not_exist() -> Result {
-    let host = application().start().await?;
-    let ask = |model: &str| json!({ "model": model, "prompt": "Hi" });
-    let granted_to_another = case(&infer(&host, "/ungranted", ask("story")).await?)?;
-    let unknown = case(&infer(&host, "/ungranted", ask("novel")).await?)?;
-    assert_eq!(granted_to_another.0, "invalid-input");
-    assert_eq!(granted_to_another.1.replace("story", "novel"), unknown.1);
-    assert!(host.log().contains("a component asked for a model that it is not granted"), "{}", host.log());
     Ok(())
 }
 

@@ -23,54 +23,6 @@ fn error(answer: &Value) -> &str {
 }
 
 #[tokio::test]
-async fn every_interface_runs_statements_with_parameters_and_all_see_the_same_database() -> Result {
-    let (_app, host) = start().await?;
-    let create = json!([["CREATE TABLE t (id INTEGER PRIMARY KEY, who TEXT, a, b, c, d)", []]]);
-    assert!(run(&host, "/s3/sql/v3", &create).await?["ok"].is_array());
-    for interface in INTERFACES {
-        let insert =
-            json!([["INSERT INTO t (who, a, b, c, d) VALUES (?, ?, ?, ?, ?)", [interface, 7, 1.5, [0, 255], null]]]);
-        assert!(run(&host, interface, &insert).await?["ok"].is_array(), "{interface}");
-    }
-    for interface in INTERFACES {
-        let select = json!([["SELECT who, a, b, c, d FROM t WHERE id > ? ORDER BY id", [0]]]);
-        let answer = run(&host, interface, &select).await?;
-        let found = &answer["ok"][0];
-        assert_eq!(found["columns"], json!(["who", "a", "b", "c", "d"]), "{interface}: {answer}");
-        let expected = INTERFACES.map(|who| json!([who, 7, 1.5, [0, 255], null]));
-        assert_eq!(found["rows"], json!(expected), "{interface}");
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn the_third_version_tells_what_changed() -> Result {
-    let (_app, host) = start().await?;
-    run(&host, "/s3/sql/v3", &json!([["CREATE TABLE t (id INTEGER PRIMARY KEY, a)", []]])).await?;
-    for (interface, rowid) in [("/s3/sql/v3", 3), ("/s5/sql/v3", 6)] {
-        let answer = run(&host, interface, &json!([["INSERT INTO t (a) VALUES (1), (2), (3)", []]])).await?;
-        assert_eq!((&answer["ok"][0]["changes"], &answer["ok"][0]["rowid"]), (&json!(3), &json!(rowid)), "{answer}");
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn an_ungranted_database_is_denied_and_a_wrong_statement_or_handle_is_told() -> Result {
-    let (_app, host) = start().await?;
-    for interface in INTERFACES {
-        let answer = host.ask(&format!("{interface}?database=other"), "[]").await?;
-        assert!(error(&answer).contains("AccessDenied"), "{interface}: {answer}");
-        let answer = run(&host, interface, &json!([["SELECT 1", []], ["SELEKT", []]])).await?;
-        assert!(error(&answer).contains("Io(") && error(&answer).contains("syntax error"), "{interface}: {answer}");
-    }
-    let answer = host.ask("/none/sql/v3?database=default", "[]").await?;
-    assert!(error(&answer).contains("AccessDenied"), "{answer}");
-    let answer = run(&host, "/s5/sql/v1", &json!([["SELECT 1", []]])).await?;
-    assert!(answer["closed"].as_str().is_some_and(|closed| closed.contains("InvalidConnection")), "{answer}");
-    Ok(())
-}
-
-#[tokio::test]
 async fn no_statement_reaches_another_file_or_loads_code() -> Result {
     let (app, host) = start().await?;
     let other = app.path().join("other.sqlite");

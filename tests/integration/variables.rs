@@ -4,10 +4,6 @@ use bobbin_tests::{Result, TestApp, TestHost, TestHostBuilder, fixture_component
 use serde_json::{Value, json};
 use std::fs;
 
-/// Every interface that reads a variable.
-const INTERFACES: [&str; 5] =
-    ["/s3/variables/v3", "/s3/variables/wasi", "/s5/variables/v1", "/s5/variables/v2", "/s5/variables/wasi"];
-
 const MANIFEST: &str = r#"
 spin_manifest_version = 2
 
@@ -52,75 +48,15 @@ async fn ask(host: &TestHost, path: &str) -> Result<Value> {
 }
 
 #[tokio::test]
-async fn every_interface_reads_templates_and_plain_values() -> Result {
-    let app = app()?;
-    let host = host(&app, "t").start().await?;
-    for interface in INTERFACES {
-        assert_eq!(
-            ask(&host, &format!("{interface}?name=url")).await?,
-            json!({"ok": "https://nobody@example.com/"}),
-            "{interface}"
-        );
-        assert_eq!(ask(&host, &format!("{interface}?name=plain")).await?, json!({"ok": "as it is"}), "{interface}");
-    }
-    let all = json!({"ok": {"plain": "as it is", "token": "t", "url": "https://nobody@example.com/"}});
-    assert_eq!(ask(&host, "/s3/variables/wasi-all").await?, all);
-    Ok(())
-}
-
-#[tokio::test]
-async fn the_command_line_comes_before_the_environment_and_that_before_the_file_and_the_default() -> Result {
+async fn a_value_may_be_in_a_file_and_a_file_beside_the_manifest_comes_after_the_environment() -> Result {
     let app = app()?;
     fs::write(app.path().join(".env"), "SPIN_VARIABLE_USER=file\nSPIN_VARIABLE_HOST=\"file.test\"\n")?;
     fs::write(app.path().join("value"), "from a file")?;
-    let url = async |host: &TestHost| ask(host, "/s3/variables/v3?name=url").await;
-
-    let started = host(&app, "t").start().await?;
-    assert_eq!(url(&started).await?, json!({"ok": "https://file@file.test/"}));
-    drop(started);
-
-    let started = host(&app, "t").env("SPIN_VARIABLE_USER", "environment").start().await?;
-    assert_eq!(url(&started).await?, json!({"ok": "https://environment@file.test/"}));
-    drop(started);
-
     let token = format!("token=@{}", app.path().join("value").display());
-    let started = host(&app, "t").env("SPIN_VARIABLE_USER", "environment");
-    let started =
-        started.arg("--variable").arg("user=first").arg("--variable").arg("user=last").arg("--variable").arg(&token);
+    let started = host(&app, "t").env("SPIN_VARIABLE_USER", "environment").arg("--variable").arg(&token);
     let started = started.start().await?;
-    assert_eq!(url(&started).await?, json!({"ok": "https://last@file.test/"}));
+    assert_eq!(ask(&started, "/s3/variables/v3?name=url").await?, json!({"ok": "https://environment@file.test/"}));
     assert_eq!(ask(&started, "/s5/variables/v2?name=token").await?, json!({"ok": "from a file"}));
-    Ok(())
-}
-
-#[tokio::test]
-async fn what_a_component_does_not_have_is_the_error_that_spin_gives() -> Result {
-    let app = app()?;
-    let host = host(&app, "t").start().await?;
-    // `host` is the application's variable, and none of the component's.
-    for (interface, undefined, invalid) in [
-        ("/s3/variables/v3", "Undefined", "InvalidName"),
-        ("/s5/variables/v2", "Undefined", "InvalidName"),
-        ("/s5/variables/v1", "Provider", "InvalidKey"),
-    ] {
-        for (name, expected) in [("host", undefined), ("NO-NAME", invalid), ("", invalid)] {
-            let answer = ask(&host, &format!("{interface}?name={name}")).await?;
-            let error = answer["error"].as_str().unwrap_or_default();
-            assert!(
-                error.starts_with(expected) || error.contains(&format!("::{expected}")),
-                "{interface} {name:?}: {answer}"
-            );
-        }
-    }
-    for interface in ["/s3/variables/wasi", "/s5/variables/wasi"] {
-        for name in ["host", "NO-NAME"] {
-            assert_eq!(
-                ask(&host, &format!("{interface}?name={name}")).await?,
-                json!({"ok": null}),
-                "{interface} {name}"
-            );
-        }
-    }
     Ok(())
 }
 
@@ -170,33 +106,25 @@ async fn a_variable_that_nobody_declares_is_worth_a_warning() -> Result {
 }
 
 #[tokio::test]
-async fn environment_variables_of_the_command_line_reach_all_components() -> Result {
-    let app = app()?;
-    let started = host(&app, "t").arg("--env").arg("GREETING=hello").arg("-e").arg("EMPTY=").start().await?;
-    assert_eq!(ask(&started, "/s3/environment?name=GREETING").await?, json!({"ok": "hello"}));
-    assert_eq!(ask(&started, "/s3/environment?name=EMPTY").await?, json!({"ok": ""}));
-    // The host's own environment is not the components'.
-    assert_eq!(ask(&started, "/s3/environment?name=SPIN_VARIABLE_TOKEN").await?, json!({"ok": null}));
-    let error = host(&app, "t").arg("--env").arg("=x").refused().await?;
+async fn an_environment_variable_without_a_name_is_refused() -> Result {
+    let error = host(&app()?, "t").arg("--env").arg("=x").refused().await?;
     assert!(error.contains("NAME=VALUE"), "{error}");
     Ok(())
 }
 
 #[tokio::test]
-async fn the_runtime_configuration_comes_between_the_command_line_and_the_environment() -> Result {
+async fn a_provider_of_the_runtime_configuration_has_a_prefix_and_a_file_of_its_own() -> Result {
     let app = app()?;
     let config = app.path().join("rc.toml");
     fs::write(app.path().join("app.env"), "APP_HOST=prefixed.test\nAPP_USER=prefixed\n")?;
-    let providers = format!(
-        "[[variables_provider]]\ntype = \"static\"\nvalues = {{ user = \"static\" }}\n\
-         [[variables_provider]]\ntype = \"env\"\nprefix = \"APP\"\ndotenv_path = {:?}\n",
+    let provider = format!(
+        "[[variables_provider]]\ntype = \"env\"\nprefix = \"APP\"\ndotenv_path = {:?}\n",
         app.path().join("app.env")
     );
-    fs::write(&config, providers)?;
-    let started = host(&app, "t").env("SPIN_VARIABLE_USER", "environment").env("SPIN_VARIABLE_HOST", "environment");
-    let started = started.arg("--runtime-config-file").arg(&config.display().to_string());
-    let running = started.start().await?;
-    assert_eq!(ask(&running, "/s3/variables/v3?name=url").await?, json!({"ok": "https://static@prefixed.test/"}));
+    fs::write(&config, provider)?;
+    let started = host(&app, "t").env("APP_USER", "environment").env("SPIN_VARIABLE_HOST", "environment");
+    let running = started.arg("--runtime-config-file").arg(&config.display().to_string()).start().await?;
+    assert_eq!(ask(&running, "/s3/variables/v3?name=url").await?, json!({"ok": "https://environment@prefixed.test/"}));
     Ok(())
 }
 

@@ -39,6 +39,12 @@ impl Answer {
         self.headers.get(name)?.to_str().ok()
     }
 
+    /// All headers.
+    #[must_use]
+    pub fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
     /// The body as JSON.
     ///
     /// # Errors

@@ -19,6 +19,12 @@ use tokio::process::{Child, Command};
 
 /// Longer than any step of a sound run takes; a test that meets it has failed.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// The same for a start that builds components first: with nothing built yet, on two cores.
+const PATIENCE_WITH_A_BUILD: Duration = Duration::from_secs(330);
+
+/// Variables that are meant for the build of the host, and would send components elsewhere.
+const OF_THE_HOSTS_BUILD: [&str; 4] =
+    ["CARGO_TARGET_DIR", "CARGO_BUILD_TARGET", "CARGO_ENCODED_RUSTFLAGS", "RUSTFLAGS"];
 
 /// What to start.
 #[derive(Debug)]
@@ -33,6 +39,8 @@ pub struct TestHostBuilder {
     executable: PathBuf,
     /// A program and its arguments, in front of the host's own.
     wrapper: Vec<String>,
+    /// Whether it is started as by somebody who types the line in the repository's root, and builds.
+    typed: bool,
 }
 
 /// A running `bobbin up`, ended with the test.
@@ -116,7 +124,8 @@ impl TestHostBuilder {
             }
             Result::Ok(false)
         };
-        let up = tokio::time::timeout(PATIENCE, up).await.context("no banner came")??;
+        let patience = if self.typed { PATIENCE_WITH_A_BUILD } else { PATIENCE };
+        let up = tokio::time::timeout(patience, up).await.context("no banner came")??;
         ensure!(up, "the host ended before it was up:\n{banner}{}", folders.read_log());
         // The rest of standard output is not read, but must not break the host's pipe either.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
@@ -171,6 +180,12 @@ impl TestHostBuilder {
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.args(["--listen", &app.to_string(), "--admin-listen", &admin.to_string()]);
         command.args(&self.args).stdin(Stdio::null()).kill_on_drop(true);
+        if self.typed {
+            command.current_dir(repository_root());
+            for name in OF_THE_HOSTS_BUILD {
+                command.env_remove(name);
+            }
+        }
         if let Some(filter) = &self.log_filter {
             command.env("BOBBIN_LOG", filter);
         }
@@ -209,6 +224,13 @@ impl TestHost {
         Self::command(vec!["watch".into(), "-f".into(), manifest.into()])
     }
 
+    /// `bobbin up` with these arguments, as somebody types them in the repository's root.
+    #[must_use]
+    pub fn typed(arguments: &[String]) -> TestHostBuilder {
+        let words = std::iter::once("up".into()).chain(arguments.iter().map(OsString::from));
+        TestHostBuilder { typed: true, ..Self::command(words.collect()) }
+    }
+
     /// The plugin of Spin's, by the name that Spin gives it.
     #[must_use]
     pub fn plugin(executable: &Path) -> TestHostBuilder {
@@ -224,6 +246,7 @@ impl TestHost {
             log_filter: None,
             state: None,
             wrapper: Vec::new(),
+            typed: false,
         }
     }
 

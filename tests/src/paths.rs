@@ -23,19 +23,12 @@ pub fn fixture_component(name: &str) -> PathBuf {
     repository_root().join(target).join(name.replace('-', "_")).with_extension("wasm")
 }
 
-/// A core module that exists for the tests.
-#[must_use]
-pub fn fixture_module(name: &str) -> PathBuf {
-    let target = "tests/fixtures/components/target/wasm32-wasip1/release";
-    repository_root().join(target).join(name.replace('-', "_")).with_extension("wasm")
-}
-
 /// The component that is written in Python.
 ///
 /// Returns `None` where it was not built, after saying so; with `BOBBIN_REQUIRE_PYTHON=1` that is a failure.
 #[must_use]
 pub fn python_component() -> Option<PathBuf> {
-    let component = repository_root().join("tests/fixtures/python/target/app.wasm");
+    let component = repository_root().join("tests/conformance/python/target/app.wasm");
     if component.is_file() {
         return Some(component);
     }

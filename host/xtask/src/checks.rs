@@ -15,11 +15,12 @@ const REQUIRE_DENY: &str = "BOBBIN_REQUIRE_DENY";
 
 /// Makes every check; the quick ones first.
 pub(crate) fn all(project: &Project, progress: &Progress) -> Result<(), Failure> {
-    let workspaces = [project.root().to_owned(), project.guests(), project.fixtures()];
+    let guests = [project.guests(), project.fixtures(), project.conformance(), project.examples()];
+    let workspaces: Vec<PathBuf> = [project.root().to_owned()].into_iter().chain(guests.iter().cloned()).collect();
     format(project, progress, &workspaces)?;
     stray_paths(project, progress)?;
     dependencies(project, progress, &workspaces)?;
-    lints(project, progress)
+    lints(project, progress, &guests)
 }
 
 fn format(project: &Project, progress: &Progress, workspaces: &[PathBuf]) -> Result<(), Failure> {
@@ -34,10 +35,10 @@ fn format(project: &Project, progress: &Progress, workspaces: &[PathBuf]) -> Res
     Ok(())
 }
 
-fn lints(project: &Project, progress: &Progress) -> Result<(), Failure> {
-    for workspace in [project.guests(), project.fixtures()] {
-        progress.stage(&format!("linting {}", relative(project, &workspace)));
-        guests::cargo(&workspace, "clippy")?
+fn lints(project: &Project, progress: &Progress, guests: &[PathBuf]) -> Result<(), Failure> {
+    for workspace in guests {
+        progress.stage(&format!("linting {}", relative(project, workspace)));
+        guests::cargo(workspace, "clippy")?
             .args(["--locked", "--", "-D", "warnings"])
             .or_else("mend what the lints above name")
             .run()?;

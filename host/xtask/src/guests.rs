@@ -11,8 +11,8 @@ pub(crate) const TARGET: &str = "wasm32-wasip2";
 /// The target that makes core modules; the host makes components of them, and a test shows it.
 pub(crate) const MODULE_TARGET: &str = "wasm32-wasip1";
 
-/// The component of the tests that is built as a core module, too.
-const MODULE: &str = "reader-spin5";
+/// The component of the tests that is built as a core module.
+const MODULE: &str = "core-module";
 
 /// Variables meant for the host's build. spin.toml names files in guest-components/target, and flags such
 /// as `target-cpu` mean nothing to WebAssembly.
@@ -40,9 +40,22 @@ pub(crate) fn build_fixtures(project: &Project, progress: &Progress) -> Result<(
     build_workspace(&project.fixtures())
 }
 
+/// Builds tests/conformance into its own target folder.
+pub(crate) fn build_conformance(project: &Project, progress: &Progress) -> Result<(), Failure> {
+    progress.stage("building the components of Spin's interfaces (tests/conformance)");
+    build_workspace(&project.conformance())?;
+    build_module(project)
+}
+
+/// Builds docs/examples into its own target folder, so that a test which runs an example's own command finds it built.
+pub(crate) fn build_examples(project: &Project, progress: &Progress) -> Result<(), Failure> {
+    progress.stage("building the examples of the documentation (docs/examples)");
+    build_workspace(&project.examples())
+}
+
 /// Builds the component of the tests that is a core module.
-pub(crate) fn build_module(project: &Project) -> Result<(), Failure> {
-    let workspace = project.fixtures();
+fn build_module(project: &Project) -> Result<(), Failure> {
+    let workspace = project.conformance();
     Step::cargo()
         .within(&workspace)
         .without_env(&HOST_ONLY)

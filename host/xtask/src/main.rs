@@ -95,7 +95,8 @@ fn test(
 ) -> Result<(), Failure> {
     guests::build(project, progress)?;
     guests::build_fixtures(project, progress)?;
-    guests::build_module(project)?;
+    guests::build_conformance(project, progress)?;
+    guests::build_examples(project, progress)?;
     python::build(project, progress)?;
     // Arguments choose among the host's tests; whoever gives some has those in mind.
     if arguments.is_empty() {

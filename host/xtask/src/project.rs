@@ -45,9 +45,19 @@ impl Project {
         self.root.join("tests/fixtures/components")
     }
 
-    /// The component of the tests that is written in Python.
+    /// The workspace of the components that show the behaviours of Spin's interfaces.
+    pub(crate) fn conformance(&self) -> PathBuf {
+        self.root.join("tests/conformance")
+    }
+
+    /// The component among them that is written in Python.
     pub(crate) fn python(&self) -> PathBuf {
-        self.root.join("tests/fixtures/python")
+        self.conformance().join("python")
+    }
+
+    /// The workspace of the applications that the documentation shows.
+    pub(crate) fn examples(&self) -> PathBuf {
+        self.root.join("docs/examples")
     }
 
     /// The folder that the host is built into.

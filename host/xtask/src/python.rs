@@ -25,7 +25,7 @@ pub(crate) fn build(project: &Project, progress: &Progress) -> Result<Option<&'s
     if required.is_none() {
         return Ok(None);
     }
-    progress.stage("building the component in Python (tests/fixtures/python)");
+    progress.stage("building the component in Python (tests/conformance/python)");
     Step::new("python3").args(["-m", "venv"]).args([&tools]).or_else("the message above says why").output()?;
     Step::new(tools.join("bin/pip"))
         .args(["install", "--quiet", "--disable-pip-version-check", "--requirement"])

@@ -1,0 +1,9 @@
+//! `fermyon:spin/variables@2.0.0`, by spin-sdk 5. The path is `/NAME`; an error is status 400.
+
+use spin_sdk::variables::{self, Error};
+
+shared::spin_5!(answer);
+
+fn answer(path: &str, _body: &[u8]) -> Result<String, Error> {
+    variables::get(path.trim_start_matches('/'))
+}
