@@ -1,5 +1,6 @@
 //! The examples of docs/spin.md: each is one command, and requests with their answers, taken from the document itself.
 
+use crate::host::PATIENCE;
 use crate::paths::repository_root;
 use crate::{Answer, Result, TestHost};
 use anyhow::{Context, bail, ensure};
@@ -79,7 +80,7 @@ impl Example {
 
 impl Documented {
     async fn send(&self, host: &TestHost) -> Result<Answer> {
-        let client = crate::http().build()?;
+        let client = crate::http().timeout(PATIENCE).build()?;
         let mut request = match &self.body {
             Some(body) => client.post(host.url(&self.path)).body(body.clone()),
             None => client.get(host.url(&self.path)),

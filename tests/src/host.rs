@@ -18,7 +18,7 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 /// Longer than any step of a sound run takes; a test that meets it has failed.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// The same for a start that builds components first: with nothing built yet, on two cores.
 const PATIENCE_WITH_A_BUILD: Duration = Duration::from_secs(330);
 

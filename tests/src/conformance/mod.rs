@@ -5,6 +5,7 @@ mod expected;
 mod script;
 mod servers;
 
+use crate::host::PATIENCE;
 use crate::paths::repository_root;
 use crate::{Answer, Result, TestHost};
 use anyhow::{Context, bail, ensure};
@@ -94,7 +95,7 @@ async fn start(manifest: &Path, script: &Script, servers: &Servers) -> Result<Te
 
 /// A client that follows no redirect: where an answer leads is part of it.
 fn client() -> Result<reqwest::Client> {
-    Ok(crate::http().redirect(reqwest::redirect::Policy::none()).build()?)
+    Ok(crate::http().redirect(reqwest::redirect::Policy::none()).timeout(PATIENCE).build()?)
 }
 
 async fn ask(client: &reqwest::Client, host: &TestHost, asking: &Asking, servers: &mut Servers) -> Result {
@@ -119,7 +120,8 @@ async fn ask(client: &reqwest::Client, host: &TestHost, asking: &Asking, servers
 /// Waits for the messages that the broker hands on.
 async fn hear(expected: &Expected, servers: &mut Servers) -> Result {
     for message in &expected.messages {
-        let heard = servers.next_message().await?;
+        let heard = tokio::time::timeout(PATIENCE, servers.next_message()).await;
+        let heard = heard.with_context(|| format!("the broker did not hand on {message:?}"))??;
         ensure!(heard == *message, "the broker handed on {heard:?}, not {message:?}");
     }
     Ok(())
