@@ -5,6 +5,7 @@ mod bad_start;
 mod batching;
 mod bundles;
 mod chaining;
+mod client_tls;
 mod clients_leave;
 mod contract;
 mod core_modules;

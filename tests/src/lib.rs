@@ -7,6 +7,7 @@
 
 mod admin_events;
 mod app;
+mod authority;
 mod bench;
 mod bundle;
 mod busy;
@@ -42,6 +43,7 @@ mod web;
 
 pub use admin_events::{AdminEvent, AdminEvents};
 pub use app::TestApp;
+pub use authority::{Authority, Issued};
 pub use bench::{bench, in_turn, stop};
 pub use bundle::{BundleText, WrittenBundle, write_bundle};
 pub use busy::Busy;
@@ -71,7 +73,7 @@ pub use slow::{SlowAnswer, SlowReader};
 pub use small_disk::on_a_small_disk;
 pub use stories::{Broken, Stories, Story, Told, head, rate, refuse_broken, tell, whole};
 pub use theme::{Theme, Voices};
-pub use web::{Asked, Web};
+pub use web::{Asked, Clients, Web};
 
 /// What a test returns: a failure names its cause instead of a line number alone.
 pub type Result<T = ()> = anyhow::Result<T>;

@@ -3,6 +3,7 @@
 //! The format is Spin's `runtime-config.toml`. Keys that Spin has and this host does not are refused by name, since a
 //! host that ignored them would keep data elsewhere than it was told to.
 
+mod client_tls;
 mod outbound;
 
 use std::collections::BTreeMap;
@@ -20,6 +21,7 @@ use crate::names;
 use crate::place::At;
 use crate::reader::{Node, Table};
 
+pub use client_tls::{ClientIdentity, ClientTls};
 pub use outbound::{OutboundHttp, OutboundNetworking};
 
 /// A checked runtime configuration.
@@ -41,6 +43,8 @@ pub struct RuntimeConfigFile {
     pub outbound_networking: OutboundNetworking,
     /// Bounds on outbound HTTP.
     pub outbound_http: OutboundHttp,
+    /// How TLS is spoken when some components ask some hosts.
+    pub client_tls: Vec<ClientTls>,
 }
 
 /// Where variables get their values. The values are hidden in debug representations.
@@ -102,13 +106,10 @@ pub struct SqliteBackend {
 /// The largest number that a file can have.
 const MOST: u64 = i64::MAX.cast_unsigned();
 /// What Spin reads besides, and what to do about it here.
-const ELSEWHERE: [(&str, &str); 2] = [
-    (
-        "llm_compute",
-        "remove it: models are served from releases, in [application.trigger.bobbin.releases] of spin.toml",
-    ),
-    ("client_tls", "remove it: this host has no client certificates for outbound connections"),
-];
+const ELSEWHERE: [(&str, &str); 1] = [(
+    "llm_compute",
+    "remove it: models are served from releases, in [application.trigger.bobbin.releases] of spin.toml",
+)];
 
 impl RuntimeConfigFile {
     /// Reads the file at `path`.
@@ -156,6 +157,7 @@ fn read(mut root: Table<'_>) -> RuntimeConfigFile {
         max_instance_memory: config::number(&mut root, "max_instance_memory", 1 << 16, MOST),
         outbound_networking: root.table("outbound_networking").map(outbound::networking).unwrap_or_default(),
         outbound_http: root.table("outbound_http").map(outbound::http).unwrap_or_default(),
+        client_tls: root.get("client_tls").map(|node| client_tls::read(&node)).unwrap_or_default(),
     };
     root.finish();
     config
@@ -302,7 +304,6 @@ type = "spin"
             ("[[variables_provider]]\ntype = \"vault\"\ntoken = \"hunter2\"", &["rc.toml:2:8:", "vault", "\"env\""]),
             ("[[variables_provider]]\ntype = \"static\"\nvalues = { a = 5 }", &["rc.toml:3:", "must be a string"]),
             ("[llm_compute]\ntype = \"spin\"", &["rc.toml:1:", "llm_compute", "releases"]),
-            ("[[client_tls]]\nhosts = [\"hunter2\"]", &["rc.toml:1:", "client_tls"]),
             ("max_instance_memory = 5", &["rc.toml:1:", "max_instance_memory"]),
             ("max_instance_memory = -5", &["rc.toml:1:", "max_instance_memory"]),
             ("[outbound_networking]\nblock_networks = [\"10.0.0.0/33\"]", &["rc.toml:2:", "10.0.0.0/33", "private"]),

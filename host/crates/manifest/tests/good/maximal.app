@@ -862,6 +862,7 @@ App {
             },
         },
     },
+    left_out: {},
     tool: {
         "lint": {
             "level": Integer(

@@ -323,6 +323,7 @@ App {
         },
         overrides: {},
     },
+    left_out: {},
     tool: {},
     warnings: [],
 }

@@ -76,6 +76,7 @@ App {
         releases: {},
         overrides: {},
     },
+    left_out: {},
     tool: {},
     warnings: [],
 }

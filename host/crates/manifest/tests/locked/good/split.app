@@ -292,6 +292,7 @@ App {
             },
         },
     },
+    left_out: {},
     tool: {},
     warnings: [],
 }
