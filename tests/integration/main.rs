@@ -25,6 +25,7 @@ mod outbound;
 mod outbound_mqtt;
 mod outbound_postgres;
 mod outbound_redis;
+mod outbound_tls;
 mod overload;
 mod piles;
 mod printing;

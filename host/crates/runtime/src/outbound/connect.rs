@@ -125,9 +125,9 @@ impl Connector {
         secure_by(self.shared.trust.other().await, host, stream).await
     }
 
-    /// The client's side of TLS, for who secures a connection later. These authorities are trusted besides.
-    pub(super) async fn tls(&self, more: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig>, String> {
-        if more.is_empty() { self.shared.trust.other().await } else { tls::with(more).await }
+    /// The client's side of TLS for PostgreSQL, which secures a connection later. These authorities are trusted besides.
+    pub(super) async fn postgres_tls(&self, more: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig>, String> {
+        if more.is_empty() { self.shared.trust.postgres().await } else { tls::with(more).await }
     }
 }
 

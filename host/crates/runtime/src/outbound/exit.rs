@@ -94,9 +94,12 @@ impl Exit {
         self.client.connector().secure(&target.host, stream).await
     }
 
-    /// What secures a connection later. These authorities are trusted besides those that this machine trusts.
-    pub(crate) async fn tls(&self, more: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig>, ConnectError> {
-        self.client.connector().tls(more).await.map_err(ConnectError::Tls)
+    /// What secures a connection to PostgreSQL later. These authorities are trusted besides those that this machine trusts.
+    pub(crate) async fn postgres_tls(
+        &self,
+        more: Vec<CertificateDer<'static>>,
+    ) -> Result<Arc<ClientConfig>, ConnectError> {
+        self.client.connector().postgres_tls(more).await.map_err(ConnectError::Tls)
     }
 
     /// Tells whoever runs the host what only they can change.

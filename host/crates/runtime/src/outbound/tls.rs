@@ -9,14 +9,16 @@ use tokio::sync::OnceCell;
 #[derive(Default)]
 pub(super) struct Trust {
     web: OnceCell<Config>,
+    postgres: OnceCell<Config>,
     other: OnceCell<Config>,
 }
 
 type Config = Result<Arc<ClientConfig>, String>;
 
-/// What HTTP is called in a greeting. Whatever else there is has no name there but PostgreSQL.
+/// What HTTP and PostgreSQL are called in a greeting. Nothing else has a name there, and servers and proxies that choose by
+/// it break off where they hear one that they do not know.
 pub(super) const WEB: [&[u8]; 2] = [b"h2", b"http/1.1"];
-const OTHER: [&[u8]; 1] = [b"postgresql"];
+const POSTGRES: [&[u8]; 1] = [b"postgresql"];
 
 impl Trust {
     /// The client's side of TLS, for HTTP.
@@ -27,21 +29,29 @@ impl Trust {
         self.web.get_or_init(|| read(&WEB, Vec::new())).await.clone()
     }
 
-    /// The same for what is no HTTP.
+    /// The same for PostgreSQL.
+    ///
+    /// # Errors
+    /// The same.
+    pub(super) async fn postgres(&self) -> Config {
+        self.postgres.get_or_init(|| read(&POSTGRES, Vec::new())).await.clone()
+    }
+
+    /// The same for whatever else there is.
     ///
     /// # Errors
     /// The same.
     pub(super) async fn other(&self) -> Config {
-        self.other.get_or_init(|| read(&OTHER, Vec::new())).await.clone()
+        self.other.get_or_init(|| read(&[], Vec::new())).await.clone()
     }
 }
 
-/// The client's side of TLS for what is no HTTP, where these authorities are trusted besides.
+/// The client's side of TLS for PostgreSQL, where these authorities are trusted besides.
 ///
 /// # Errors
-/// As with [`Trust::other`], or where one is no certificate.
+/// As with [`Trust::postgres`], or where one is no certificate.
 pub(super) async fn with(more: Vec<CertificateDer<'static>>) -> Config {
-    read(&OTHER, more).await
+    read(&POSTGRES, more).await
 }
 
 /// Some hundred files may have to be read.
