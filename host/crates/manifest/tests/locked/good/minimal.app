@@ -71,6 +71,8 @@ App {
             drain: 30s,
             mounted_files: 65536,
             mounted_bytes: 1073741824,
+            key_value_bytes: 1073741824,
+            database_bytes: 1073741824,
         },
         reuse_instances: {},
         releases: {},
