@@ -1,5 +1,6 @@
 //! Applications from OCI registries, as `spin registry push` publishes them.
 
+mod cache;
 mod credentials;
 mod lies;
 mod refused;
