@@ -6,7 +6,7 @@ use crate::digest::Digest;
 use crate::errors::PullError;
 use crate::fetch;
 use crate::hold::{Adding, Held};
-use crate::image::{Blob, Image};
+use crate::image::{Blob, Image, Main};
 use crate::locked::{Locked, Origin};
 use crate::plan::{self, Plan};
 use crate::progress::Progress;
@@ -15,6 +15,7 @@ use crate::registry::Registry;
 use crate::store::Store;
 use futures::{StreamExt as _, TryStreamExt as _};
 use oci_client::Reference;
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use tokio::sync::OnceCell;
@@ -64,9 +65,15 @@ pub async fn pull(pull: Pull<'_>, progress: &dyn Progress) -> Result<Pulled, Pul
     let (manifest, digest) = source.manifest(&store).await?;
     let name = reference.to_string();
     let image = Image::read(&manifest).map_err(|source| PullError::Image { image: name.clone(), source })?;
-    source.fetch_all(&store, std::slice::from_ref(&image.application), &Silent).await?;
-    let known = vec![digest.clone(), image.application.digest.clone()];
-    let bytes = store.bytes(&image.application.digest)?;
+    let mut known = vec![digest.clone()];
+    let bytes = match &image.main {
+        Main::Application(application) => {
+            source.fetch_all(&store, std::slice::from_ref(application), &Silent).await?;
+            known.push(application.digest.clone());
+            store.bytes(&application.digest)?
+        }
+        Main::Component(component) => around(reference.repository(), &component.digest),
+    };
     let application = |source| PullError::Application { image: name.clone(), source };
     let locked = Locked::read(&bytes, Origin::Image).map_err(application)?;
     let here = here(&store, locked.wanted.keys())?;
@@ -80,6 +87,25 @@ pub async fn pull(pull: Pull<'_>, progress: &dyn Progress) -> Result<Pulled, Pul
     }
     let placed = place(&store, &adding, locked, &digest, known, application)?;
     Ok(Pulled { placed, digest })
+}
+
+/// What Spin serves of a single component: it answers every path, and is granted nothing.
+fn around(repository: &str, component: &Digest) -> Vec<u8> {
+    let name = repository.rsplit('/').next().unwrap_or(repository);
+    let application = json!({
+        "spin_lock_version": 1,
+        "metadata": { "name": name },
+        "triggers": [{
+            "id": "http-trigger1",
+            "trigger_type": "http",
+            "trigger_config": { "route": "/...", "component": name },
+        }],
+        "components": [{
+            "id": name,
+            "source": { "content_type": "application/wasm", "digest": component.to_string() },
+        }],
+    });
+    application.to_string().into_bytes()
 }
 
 /// As [`pull`], for a locked application in a file: content that lies in it is written to files. None where it has none,
