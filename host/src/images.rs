@@ -1,8 +1,9 @@
 //! Images of OCI registries, fetched while a person or a log looks on: a bar on a terminal, lines elsewhere.
 
 use anyhow::{Context, Result};
-use bobbin_images::{Progress, Pull, Pulled};
+use bobbin_images::{Held, Placed, Progress, Pruned, Pull, Pulled};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use parking_lot::Mutex;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,15 +13,42 @@ const THREADS: usize = 2;
 
 const BYTES: &str = "{msg} [{bar:30}] {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}";
 
+/// What this process serves: other hosts leave it where it is for as long as this one runs.
+static SERVED: Mutex<Option<Held>> = Mutex::new(None);
+
+/// Where an application is, which is this process's from now on.
+pub(crate) fn serve(placed: Placed) -> PathBuf {
+    // The one before goes after the new one is there: they may share something.
+    *SERVED.lock() = Some(placed.held);
+    placed.locked
+}
+
+/// Makes room in the folder of images. An application is served whether that succeeds or not.
+pub(crate) fn prune(cache: &Path, most: u64) {
+    match bobbin_images::prune(cache, most) {
+        Ok(Some(Pruned { freed, left, in_use })) => {
+            if freed > 0 {
+                tracing::info!(freed, left, folder = %cache.display(), "images that were used least recently are gone");
+            }
+            if left > most {
+                tracing::warn!(left, in_use, most, "images that running hosts use take more room than --cache-size");
+            }
+        }
+        // Whoever fetches one makes room afterwards.
+        Ok(None) => tracing::debug!("another host fetches an image; it makes room"),
+        Err(error) => tracing::warn!("no room was made for images: {}", crate::bundles::chain(&error)),
+    }
+}
+
 /// Fetches an image, and returns where its application is.
 pub(crate) fn pull(reference: &str, insecure: bool, cache: &Path) -> Result<PathBuf> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build()?;
     let shown = Shown::new(reference);
     let pulled = runtime.block_on(bobbin_images::pull(Pull { reference, insecure, cache }, &shown));
     shown.bar.finish_and_clear();
-    let Pulled { locked, digest } = pulled.with_context(|| format!("{reference} was not fetched"))?;
+    let Pulled { placed, digest } = pulled.with_context(|| format!("{reference} was not fetched"))?;
     tracing::info!(%reference, %digest, "the image is complete");
-    Ok(locked)
+    Ok(serve(placed))
 }
 
 struct Shown {

@@ -1,7 +1,7 @@
 //! What components know and keep: the variables, stores and databases of the application, opened before it is served.
 
 use anyhow::{Context, Result};
-use bobbin_manifest::{App, Component, KeyValueBackend, Problem, ProblemKind, RuntimeConfigFile, Template};
+use bobbin_manifest::{App, Component, KeyValueBackend, Limits, Problem, ProblemKind, RuntimeConfigFile, Template};
 use bobbin_stores::Kept;
 use bobbin_stores::key_value::{RedisStore, SqliteFile, Store};
 use bobbin_stores::sqlite::Database;
@@ -38,15 +38,16 @@ impl Keeper {
     ) -> Result<Self> {
         check_grants(app, config)?;
         let folder = config_file.and_then(Path::parent).unwrap_or(Path::new(""));
-        let mut stores = Stores { files: BTreeMap::new(), state, folder };
+        let Limits { key_value_bytes, database_bytes, .. } = app.bobbin.limits;
+        let mut stores = Stores { files: BTreeMap::new(), state, folder, bytes: key_value_bytes };
         let stores = granted(app, |component| &component.key_value_stores)
             .map(|label| Ok((label.to_owned(), stores.open(label, config.key_value.get(label))?)))
             .collect::<Result<_>>()?;
         let database = |label: &str| -> Result<Arc<Database>> {
             Ok(match config.sqlite.get(label).map(|backend| &backend.path) {
-                Some(Some(path)) => Database::open(&std::path::absolute(path)?)?,
-                Some(None) => Database::in_memory(),
-                None => Database::open(&state.join(DATABASE_FILE))?,
+                Some(Some(path)) => Database::open(&std::path::absolute(path)?, database_bytes)?,
+                Some(None) => Database::in_memory(database_bytes),
+                None => Database::open(&state.join(DATABASE_FILE), database_bytes)?,
             })
         };
         let databases = granted(app, |component| &component.sqlite_databases)
@@ -112,6 +113,8 @@ struct Stores<'a> {
     state: &'a Path,
     /// What relative paths of the runtime configuration are relative to.
     folder: &'a Path,
+    /// What each file may have.
+    bytes: u64,
 }
 
 impl Stores<'_> {
@@ -121,7 +124,7 @@ impl Stores<'_> {
             Some(KeyValueBackend::Spin { path: Some(path) }) => {
                 Arc::new(self.file(std::path::absolute(self.folder.join(path))?)?.store(label))
             }
-            Some(KeyValueBackend::Spin { path: None }) => Arc::new(SqliteFile::in_memory()?.store(label)),
+            Some(KeyValueBackend::Spin { path: None }) => Arc::new(SqliteFile::in_memory(self.bytes)?.store(label)),
             Some(KeyValueBackend::Redis { url }) => {
                 let store = RedisStore::at(url);
                 Arc::new(store.with_context(|| format!("[key_value_store.{label}] of the runtime configuration"))?)
@@ -133,7 +136,7 @@ impl Stores<'_> {
         if let Some(open) = self.files.get(&path) {
             return Ok(open.clone());
         }
-        let file = SqliteFile::open(&path)?;
+        let file = SqliteFile::open(&path, self.bytes)?;
         self.files.insert(path, file.clone());
         Ok(file)
     }

@@ -8,6 +8,7 @@ mod banner;
 mod builds;
 mod bundles;
 mod cli;
+mod client_tls;
 mod hosts;
 mod images;
 mod kept;

@@ -1,6 +1,7 @@
 //! What answers requests: the components of an application, compiled and granted what they may reach, and their routes.
 
 use crate::cli::Serve;
+use crate::client_tls::ClientTlsOf;
 use crate::hosts;
 use crate::kept::Keeper;
 use crate::open_files;
@@ -59,6 +60,7 @@ impl<'a> Operator<'a> {
         outputs.check(app)?;
         let state_dir = self.state_dir(app);
         let variables = variables::resolve(args, app, config)?;
+        let client_tls = ClientTlsOf::read(app, config, args.runtime_config_file.as_deref())?;
         let keeper = Keeper::open(app, config, args.runtime_config_file.as_deref(), variables, &state_dir)?;
         let units = bobbin_loader::load(app, &state_dir)?;
         open_files::allow(&units, limits);
@@ -72,7 +74,8 @@ impl<'a> Operator<'a> {
             cache: Some(cache_dir(&state_dir)),
             outbound: outbound(config),
         })?;
-        let handlers = load_components(&runtime, app, &units, &args.env, &keeper, outputs)?;
+        let granted = Granted { given: &args.env, keeper: &keeper, outputs, client_tls: &client_tls };
+        let handlers = load_components(&runtime, app, &units, &granted)?;
         let routes = routes(app, &units, &handlers)?;
         let info = AppInfo { name: app.name.clone(), version: Some(app.version.clone()) };
         Ok(Site { info, routes, runtime })
@@ -133,15 +136,22 @@ fn greatest(units: &[Unit]) -> InstanceSize {
     InstanceSize { core_instances, memories, tables }
 }
 
-/// `given` are environment variables for all of them.
+/// What components may reach, besides what is in the application.
+struct Granted<'a> {
+    /// Environment variables for all of them.
+    given: &'a [(String, String)],
+    keeper: &'a Keeper,
+    outputs: &'a Outputs<'a>,
+    client_tls: &'a ClientTlsOf,
+}
+
 fn load_components(
     runtime: &Runtime,
     app: &App,
     units: &[Unit],
-    given: &[(String, String)],
-    keeper: &Keeper,
-    outputs: &Outputs<'_>,
+    granted: &Granted<'_>,
 ) -> Result<BTreeMap<String, Handler>> {
+    let Granted { given, keeper, outputs, client_tls } = granted;
     let folder = |mount: &Mount| Folder { host: mount.host.clone(), guest: mount.guest.clone() };
     let load = |unit: &Unit| {
         let component = app.components.get(&unit.component).context("every unit has a component")?;
@@ -150,6 +160,7 @@ fn load_components(
             source: component.source.clone(),
             environment: component.environment.clone().into_iter().chain(given.iter().cloned()).collect(),
             allowed_outbound_hosts: hosts::resolve(component, |template| keeper.render(template)),
+            client_tls: client_tls.of(&component.id),
             kept: keeper.of(component),
             output: outputs.of(component.id.as_str())?,
             folders: unit.mounts.iter().map(folder).collect(),

@@ -21,6 +21,9 @@ pub(crate) struct Source {
     /// Where images are kept [default: bobbin/images in the user's cache folder]
     #[arg(long, value_name = "DIR")]
     pub(crate) cache_dir: Option<PathBuf>,
+    /// Bytes that images may take there: those that were used least recently, and that no running host uses, go first
+    #[arg(long, value_name = "BYTES", default_value_t = 10 << 30)]
+    pub(crate) cache_size: u64,
     /// Serve the triggers of this component alone; may be given several times
     #[arg(short = 'c', long, value_name = "ID")]
     pub(crate) component_id: Vec<String>,
@@ -49,7 +52,9 @@ fn from_registry(args: &Up, image: &str) -> Result<App> {
     if let Some(profile) = &args.profile {
         bail!("an image has the profile that it was pushed with, and no {profile:?}; leave --profile out");
     }
-    let locked = images::pull(image, args.source.insecure, &cache(args.source.cache_dir.as_deref()))?;
+    let cache = cache(args.source.cache_dir.as_deref());
+    let locked = images::pull(image, args.source.insecure, &cache)?;
+    images::prune(&cache, args.source.cache_size);
     // An image has no folder of its own: models and state are where the host was started.
     Ok(bobbin_manifest::load_locked(&locked, Some(Path::new(".")))?)
 }
@@ -73,7 +78,7 @@ pub(crate) fn in_files(file: PathBuf, cache_dir: Option<&Path>) -> Result<PathBu
     if !text.windows(needle.len()).any(|window| window == needle) {
         return Ok(file);
     }
-    Ok(bobbin_images::embedded(&text, &cache(cache_dir))?.unwrap_or(file))
+    Ok(bobbin_images::embedded(&text, &cache(cache_dir))?.map_or(file, images::serve))
 }
 
 /// The folder of images.

@@ -1,5 +1,6 @@
 //! Applications from OCI registries, as `spin registry push` publishes them.
 
+mod cache;
 mod credentials;
 mod lies;
 mod refused;
@@ -139,6 +140,29 @@ async fn a_blob_that_was_damaged_on_this_disk_is_fetched_again() -> Result {
         }
         is_served(&case.host(&reference).start().await?).await?;
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_single_component_answers_every_path_as_in_spin() -> Result {
+    let Some(registry) = Registry::start().await? else { return Ok(()) };
+    let case = Case::new()?;
+    let mut image = SpinImage::empty();
+    let config = json!({ "created": "2026-01-01T00:00:00Z", "architecture": "wasm", "os": "wasip2" });
+    image.configure("application/vnd.wasm.config.v0+json", config.to_string().into_bytes());
+    image.layer("application/wasm", fs::read(fixture_component("reader"))?);
+    let reference = image.push(&registry, "team/reader", "1.0.0").await?;
+    let host = case.host(&reference).start().await?;
+    for path in ["/env", "/deep/er/env"] {
+        let answer = host.get(path).await?;
+        ensure!(answer.status() == 200 && answer.json()?.is_object(), "{path}: {} {}", answer.status(), answer.text());
+    }
+    ensure!(host.log().contains("fetched layer 1 of 1"), "{}", host.log());
+    drop(host);
+    let mut library = SpinImage::empty();
+    library.layer("application/wasm", fs::read(fixture_component("part"))?);
+    let error = case.host(&library.push(&registry, "team/part", "1.0.0").await?).refused().await?;
+    ensure!(error.contains("component \"part\"") && error.contains("answers no HTTP"), "{error}");
     Ok(())
 }
 

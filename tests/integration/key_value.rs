@@ -88,6 +88,24 @@ async fn what_a_guest_makes_the_host_hold_is_bounded() -> Result {
 }
 
 #[tokio::test]
+async fn a_store_that_is_full_says_so_and_takes_values_again_once_others_are_deleted() -> Result {
+    let limits = "[application.trigger.bobbin.limits]\nkey_value_bytes = 1048576\nbody_bytes = 4194304\n";
+    let app = TestApp::stores(|text| format!("{text}\n{limits}"))?;
+    let host = TestHost::of(&app.manifest()).start().await?;
+    for interface in INTERFACES {
+        let of = |operation: &str, key: &str| format!("{interface}/{operation}?store=default&key={key}");
+        assert_eq!(host.ask(&of("set", "fits"), "x".repeat(700_000)).await?, json!({"ok": null}), "{interface}");
+        let full = host.ask(&of("set", "more"), "x".repeat(700_000)).await?;
+        assert!(full["error"].as_str().is_some_and(|error| error.contains("the store is full")), "{interface}: {full}");
+        assert_eq!(host.ask(&of("exists", "fits"), "").await?, json!({"ok": true}), "{interface}");
+        host.ask(&of("delete", "fits"), "").await?;
+        assert_eq!(host.ask(&of("set", "more"), "x".repeat(700_000)).await?, json!({"ok": null}), "{interface}");
+        host.ask(&of("delete", "more"), "").await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_runtime_configuration_puts_stores_into_other_files_and_into_memory() -> Result {
     let app = TestApp::stores(|text| text.replace("[\"default\"]\nsqlite", "[\"default\", \"memory\"]\nsqlite"))?;
     let config = app.path().join("rc.toml");

@@ -1,6 +1,6 @@
 //! Components that talk to PostgreSQL servers, in every version of the interface.
 
-use bobbin_tests::{PostgresServer, Result, TestApp, TestHost};
+use bobbin_tests::{Authority, PostgresServer, Result, TestApp, TestHost};
 use serde_json::{Value, json};
 
 const NEW: &str = "/s7/postgres";
@@ -100,9 +100,10 @@ async fn a_statement_ends_with_the_time_of_its_request() -> Result {
 
 #[tokio::test]
 async fn a_connection_is_secured_where_the_address_says_so_and_the_certificate_is_checked() -> Result {
-    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()])?;
-    let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
-    let Some(server) = PostgresServer::start_secured(&certificate, &key).await? else { return Ok(()) };
+    let authority = Authority::new("private")?;
+    let certificate = authority.certificate();
+    let issued = authority.server(&["localhost"])?;
+    let Some(server) = PostgresServer::start_secured(&issued).await? else { return Ok(()) };
     let (_app, host) = on(&server).await?;
     let address = |mode: &str| server.url().replace("127.0.0.1", "localhost").replace("disable", mode);
     let calls = json!([["query", "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"]]);

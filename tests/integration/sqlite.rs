@@ -58,6 +58,41 @@ async fn a_long_statement_ends_with_the_requests_time_and_the_guest_hears_of_it(
 }
 
 #[tokio::test]
+async fn an_endless_statement_is_taken_from_the_components_processor_time_and_a_neighbour_goes_on() -> Result {
+    let limits = "[application.trigger.bobbin.limits]\nguest_cpu_seconds = 1\nrequest_seconds = 600\n";
+    let app = TestApp::stores(|text| format!("{text}\n{limits}"))?;
+    let host = TestHost::of(&app.manifest()).start().await?;
+    let (endless, short) = (json!([[ENDLESS, []]]).to_string(), json!([["SELECT 1", []]]));
+    for interface in INTERFACES {
+        let path = format!("{interface}?database=default");
+        let (ended, neighbour) = futures::join!(host.post(&path, endless.clone()), run(&host, interface, &short));
+        assert_eq!(neighbour?["ok"][0]["rows"], json!([[1]]), "{interface}");
+        let ended = ended?;
+        assert_eq!(ended.status(), 504, "{interface}: {}", ended.text());
+        assert_eq!(ended.json()?["code"], "cpu_budget_exceeded", "{interface}");
+    }
+    assert_eq!(run(&host, "/s3/sql/v3", &short).await?["ok"][0]["rows"], json!([[1]]));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_database_that_is_full_is_the_interfaces_own_error_and_is_still_read() -> Result {
+    let app =
+        TestApp::stores(|text| format!("{text}\n[application.trigger.bobbin.limits]\ndatabase_bytes = 1048576\n"))?;
+    let state = app.path().join(".bobbin");
+    let host = TestHost::of(&app.manifest()).state_dir(&state).start().await?;
+    run(&host, "/s3/sql/v3", &json!([["CREATE TABLE t (a)", []], ["INSERT INTO t VALUES ('kept')", []]])).await?;
+    for interface in INTERFACES {
+        let answer = run(&host, interface, &json!([["INSERT INTO t VALUES (randomblob(2000000))", []]])).await?;
+        assert!(error(&answer).contains("DatabaseFull"), "{interface}: {answer}");
+        let answer = run(&host, interface, &json!([["SELECT a FROM t", []]])).await?;
+        assert_eq!(answer["ok"][0]["rows"], json!([["kept"]]), "{interface}");
+    }
+    assert!(fs::metadata(state.join("database.sqlite"))?.len() <= 1 << 20);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_statement_whose_client_left_makes_room_for_others() -> Result {
     let (_app, host) = start().await?;
     let body = json!([[ENDLESS, []]]).to_string();

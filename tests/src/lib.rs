@@ -7,6 +7,7 @@
 
 mod admin_events;
 mod app;
+mod authority;
 mod bench;
 mod bundle;
 mod busy;
@@ -15,6 +16,7 @@ mod conformance;
 mod databases;
 mod examples;
 mod folders;
+mod front;
 mod host;
 mod http;
 mod images;
@@ -44,12 +46,14 @@ mod web;
 
 pub use admin_events::{AdminEvent, AdminEvents};
 pub use app::TestApp;
+pub use authority::{Authority, Issued};
 pub use bench::{bench, in_turn, stop};
 pub use bundle::{BundleText, WrittenBundle, write_bundle};
 pub use busy::Busy;
 pub use client::{Answer, Events};
 pub use conformance::{Behaviour, behaviours};
 pub use examples::{Example, examples};
+pub use front::TlsFront;
 pub use host::{TestHost, TestHostBuilder, eventually};
 pub use http::http;
 pub use images::{Assembly, SpinImage};
@@ -73,7 +77,7 @@ pub use slow::{SlowAnswer, SlowReader};
 pub use small_disk::on_a_small_disk;
 pub use stories::{Broken, Stories, Story, Told, head, rate, refuse_broken, tell, whole};
 pub use theme::{Theme, Voices};
-pub use web::{Asked, Web};
+pub use web::{Asked, Clients, Web};
 
 /// What a test returns: a failure names its cause instead of a line number alone.
 pub type Result<T = ()> = anyhow::Result<T>;

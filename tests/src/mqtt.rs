@@ -1,7 +1,7 @@
 //! An MQTT broker for one test, and somebody who listens to it.
 
 use crate::skip::skipped;
-use crate::{Result, eventually};
+use crate::{Issued, Result, eventually};
 use anyhow::{Context, bail};
 use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Packet, QoS};
 use std::net::{Ipv4Addr, TcpListener};
@@ -19,6 +19,8 @@ const FOLDERS: [&str; 3] = ["/usr/sbin", "/usr/local/sbin", "/usr/bin"];
 #[derive(Debug)]
 pub struct MqttBroker {
     port: u16,
+    /// Where it speaks TLS; none where it does not.
+    secure: Option<u16>,
     child: Child,
     _folder: TempDir,
 }
@@ -32,8 +34,7 @@ impl MqttBroker {
     /// # Errors
     /// When it does not come up.
     pub async fn start(everybody: bool) -> Result<Option<Self>> {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-        Self::start_at(port, everybody).await
+        Self::start_at(free_port()?, everybody).await
     }
 
     /// As [`MqttBroker::start`], at this port.
@@ -41,22 +42,53 @@ impl MqttBroker {
     /// # Errors
     /// When it does not come up.
     pub async fn start_at(port: u16, everybody: bool) -> Result<Option<Self>> {
+        Self::start_with(port, everybody, None).await
+    }
+
+    /// As [`MqttBroker::start`] for everybody, and with TLS on another port besides.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn start_secured(issued: &Issued) -> Result<Option<Self>> {
+        Self::start_with(free_port()?, true, Some(issued)).await
+    }
+
+    async fn start_with(port: u16, everybody: bool, issued: Option<&Issued>) -> Result<Option<Self>> {
         let Some(program) = program() else { return Ok(absent()) };
         let folder = TempDir::new()?;
         let settings = folder.path().join("mosquitto.conf");
-        let listener = format!("listener {port} 127.0.0.1\nallow_anonymous {everybody}\npersistence false\n");
-        std::fs::write(&settings, listener)?;
+        let mut text = format!("listener {port} 127.0.0.1\nallow_anonymous {everybody}\npersistence false\n");
+        let mut secure = None;
+        if let Some(issued) = issued {
+            let [certificate, key] = issued.write(folder.path(), "server")?;
+            let port = *secure.insert(free_port()?);
+            // Whoever starts it as root would otherwise have it look at the files as somebody who may not.
+            let user = if rustix::process::geteuid().is_root() { "user root\n" } else { "" };
+            let (certificate, key) = (certificate.display(), key.display());
+            text += &format!("{user}listener {port} 127.0.0.1\ncertfile {certificate}\nkeyfile {key}\n");
+        }
+        std::fs::write(&settings, text)?;
         let mut command = Command::new(program);
         command.arg("-c").arg(&settings).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.kill_on_drop(true).spawn().context(PROGRAM)?;
-        eventually(async || Ok(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.ok())).await?;
-        Ok(Some(Self { port, child, _folder: folder }))
+        for port in [Some(port), secure].into_iter().flatten() {
+            eventually(async || Ok(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.ok())).await?;
+        }
+        Ok(Some(Self { port, secure, child, _folder: folder }))
     }
 
     /// Its port.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The port where it speaks TLS.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn secure_port(&self) -> Result<u16> {
+        self.secure.context("the broker speaks no TLS")
     }
 
     /// Ends it, as a crash does, and returns its port.
@@ -105,6 +137,10 @@ impl Subscriber {
             }
         }
     }
+}
+
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
 fn program() -> Option<PathBuf> {

@@ -1,7 +1,7 @@
 //! A PostgreSQL server for one test.
 
 use crate::skip::skipped;
-use crate::{Result, eventually};
+use crate::{Issued, Result, eventually};
 use anyhow::{Context, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs;
@@ -42,15 +42,15 @@ impl PostgresServer {
         Self::start_with(None).await
     }
 
-    /// The same, secured by a certificate and its key, both in PEM.
+    /// The same, secured by a certificate.
     ///
     /// # Errors
     /// When it does not come up.
-    pub async fn start_secured(certificate: &str, key: &str) -> Result<Option<Self>> {
-        Self::start_with(Some((certificate, key))).await
+    pub async fn start_secured(issued: &Issued) -> Result<Option<Self>> {
+        Self::start_with(Some(issued)).await
     }
 
-    async fn start_with(tls: Option<(&str, &str)>) -> Result<Option<Self>> {
+    async fn start_with(tls: Option<&Issued>) -> Result<Option<Self>> {
         let Some(programs) = programs() else { return Ok(absent()) };
         let folder = TempDir::new()?;
         let user = user()?;
@@ -82,10 +82,8 @@ impl PostgresServer {
         let mut server = run(PROGRAM);
         server.arg("-D").arg(&data).args(["-p", &port.to_string(), "-h", "127.0.0.1", "-F"]);
         let mut settings = vec!["unix_socket_directories=".to_owned(), "shared_buffers=16MB".to_owned()];
-        if let Some((certificate, key)) = tls {
-            for (name, text) in [("server.crt", certificate), ("server.key", key)] {
-                let path = data.join(name);
-                fs::write(&path, text)?;
+        if let Some(issued) = tls {
+            for path in issued.write(&data, "server")? {
                 fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
                 own(&path)?;
             }

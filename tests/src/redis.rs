@@ -1,7 +1,7 @@
 //! A Redis server for one test.
 
 use crate::skip::skipped;
-use crate::{Result, eventually};
+use crate::{Issued, Result, eventually};
 use anyhow::Context;
 use std::net::{Ipv4Addr, TcpListener};
 use std::process::Stdio;
@@ -17,6 +17,8 @@ const PROGRAM: &str = "redis-server";
 #[derive(Debug)]
 pub struct RedisServer {
     port: u16,
+    /// Where it speaks TLS; none where it does not.
+    secure: Option<u16>,
     child: Child,
     _folder: TempDir,
 }
@@ -30,8 +32,7 @@ impl RedisServer {
     /// # Errors
     /// When it does not come up.
     pub async fn start(password: Option<&str>) -> Result<Option<Self>> {
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
-        Self::start_at(port, password).await
+        Self::start_at(free_port()?, password).await
     }
 
     /// As [`RedisServer::start`], at this port.
@@ -39,6 +40,18 @@ impl RedisServer {
     /// # Errors
     /// When it does not come up.
     pub async fn start_at(port: u16, password: Option<&str>) -> Result<Option<Self>> {
+        Self::start_with(port, password, None).await
+    }
+
+    /// As [`RedisServer::start`] without a password, and with TLS on another port besides.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub async fn start_secured(issued: &Issued) -> Result<Option<Self>> {
+        Self::start_with(free_port()?, None, Some(issued)).await
+    }
+
+    async fn start_with(port: u16, password: Option<&str>, issued: Option<&Issued>) -> Result<Option<Self>> {
         let folder = TempDir::new()?;
         let mut command = Command::new(PROGRAM);
         command.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]);
@@ -46,13 +59,22 @@ impl RedisServer {
         if let Some(password) = password {
             command.args(["--requirepass", password]);
         }
+        let mut secure = None;
+        if let Some(issued) = issued {
+            let [certificate, key] = issued.write(folder.path(), "server")?;
+            let port = *secure.insert(free_port()?);
+            command.args(["--tls-port", &port.to_string(), "--tls-auth-clients", "no"]);
+            // It wants to know an authority even where it asks nobody for a certificate.
+            command.arg("--tls-ca-cert-file").arg(&certificate);
+            command.arg("--tls-cert-file").arg(&certificate).arg("--tls-key-file").arg(&key);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
         let child = match command.spawn() {
             Ok(child) => child,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(absent()),
             Err(error) => return Err(error).context(PROGRAM),
         };
-        let server = Self { port, child, _folder: folder };
+        let server = Self { port, secure, child, _folder: folder };
         eventually(async || Ok(server.ask("PING").await.ok().filter(|answer| !answer.is_empty()))).await?;
         Ok(Some(server))
     }
@@ -61,6 +83,14 @@ impl RedisServer {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The port where it speaks TLS.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub fn secure_port(&self) -> Result<u16> {
+        self.secure.context("the server speaks no TLS")
     }
 
     /// What it answers to one line.
@@ -83,6 +113,10 @@ impl RedisServer {
         self.child.kill().await?;
         Ok(self.port)
     }
+}
+
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
 
 fn absent() -> Option<RedisServer> {

@@ -1,6 +1,6 @@
 //! Another host: a small web server in the test's own process, which remembers what it was asked.
 
-use crate::Result;
+use crate::{Authority, Issued, Result};
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 use http_body_util::{BodyExt, StreamBody};
@@ -20,6 +20,9 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::server::WebPkiClientVerifier;
 
 /// What it was asked.
 #[derive(Debug, Clone)]
@@ -34,6 +37,19 @@ pub struct Asked {
     pub body: String,
     /// `HTTP/1.1` or `HTTP/2.0`.
     pub version: String,
+    /// The certificate that the client showed, in DER.
+    pub client: Option<Vec<u8>>,
+}
+
+/// Which certificate a server with TLS asks of its clients.
+#[derive(Clone, Copy)]
+pub enum Clients<'a> {
+    /// None.
+    Anybody,
+    /// One of this authority's, if they have one.
+    Asked(&'a Authority),
+    /// One of this authority's.
+    Demanded(&'a Authority),
 }
 
 /// The server. It ends when this is dropped.
@@ -87,13 +103,18 @@ impl Web {
     /// When it cannot listen, or make a certificate.
     pub async fn secure() -> Result<Self> {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
-        let (certificate, key) = (made.cert.der().clone(), made.signing_key.serialize_der());
-        let key = rustls::pki_types::PrivateKeyDer::try_from(key).map_err(anyhow::Error::msg)?;
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-        let mut config = config.with_no_client_auth().with_single_cert(vec![certificate], key)?;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Self::listen(Some(TlsAcceptor::from(Arc::new(config))), Some(made.cert.pem())).await
+        let key = made.signing_key.serialize_pem();
+        let issued = Issued { der: made.cert.der().clone(), certificate: made.cert.pem(), key };
+        let tls = tls(&issued, Clients::Anybody)?;
+        Self::listen(Some(tls), Some(issued.certificate)).await
+    }
+
+    /// The same with a certificate of an authority's, which clients are to trust.
+    ///
+    /// # Errors
+    /// When it cannot listen, or the certificate cannot be used.
+    pub async fn secured_by(issued: &Issued, clients: Clients<'_>) -> Result<Self> {
+        Self::listen(Some(tls(issued, clients)?), None).await
     }
 
     async fn listen(tls: Option<TlsAcceptor>, certificate: Option<String>) -> Result<Self> {
@@ -115,10 +136,12 @@ impl Web {
                     match tls {
                         Some(tls) => {
                             if let Ok(connection) = tls.accept(connection).await {
-                                serve(connection, state).await;
+                                let shown = connection.get_ref().1.peer_certificates().and_then(<[_]>::first);
+                                let client = shown.map(|certificate| certificate.to_vec());
+                                serve(connection, state, client).await;
                             }
                         }
-                        None => serve(connection, state).await,
+                        None => serve(connection, state, None).await,
                     }
                 });
             }
@@ -174,13 +197,38 @@ impl Drop for Web {
     }
 }
 
-async fn serve(connection: impl AsyncRead + AsyncWrite + Send + Unpin + 'static, state: Arc<State>) {
-    let service = service_fn(move |request| answer(Arc::clone(&state), request));
+/// The server's side of TLS.
+fn tls(issued: &Issued, clients: Clients<'_>) -> Result<TlsAcceptor> {
+    let key = PrivateKeyDer::from_pem_slice(issued.key.as_bytes())?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = |authority: &Authority| {
+        anyhow::Ok(WebPkiClientVerifier::builder_with_provider(authority.trusted()?.into(), Arc::clone(&provider)))
+    };
+    let builder = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider));
+    let builder = builder.with_safe_default_protocol_versions()?;
+    let builder = match clients {
+        Clients::Anybody => builder.with_no_client_auth(),
+        Clients::Asked(authority) => {
+            builder.with_client_cert_verifier(verifier(authority)?.allow_unauthenticated().build()?)
+        }
+        Clients::Demanded(authority) => builder.with_client_cert_verifier(verifier(authority)?.build()?),
+    };
+    let mut config = builder.with_single_cert(vec![issued.der.clone()], key)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+async fn serve(
+    connection: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    state: Arc<State>,
+    client: Option<Vec<u8>>,
+) {
+    let service = service_fn(move |request| answer(Arc::clone(&state), request, client.clone()));
     // A client that leaves is no news: tests look at what is open.
     let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(connection), service).await;
 }
 
-async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Body>> {
+async fn answer(state: Arc<State>, request: Request<Incoming>, client: Option<Vec<u8>>) -> Result<Response<Body>> {
     state.open.fetch_add(1, Ordering::SeqCst);
     let open = Open(Arc::clone(&state));
     let (head, body) = request.into_parts();
@@ -194,6 +242,7 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
         headers: headers.collect(),
         body: String::from_utf8_lossy(&body.collect().await?.to_bytes()).into_owned(),
         version: format!("{:?}", head.version),
+        client,
     };
     state.asked.lock().unwrap_or_else(PoisonError::into_inner).push(asked);
     let pieces: BoxStream<'static, Bytes> = match target.as_str() {

@@ -12,6 +12,14 @@ const REQUIRE: &str = "BOBBIN_REQUIRE_PYTHON";
 /// The world of Spin's that the component is made for, as its SDK names it.
 const WORLD: &str = "spin:up/http-trigger@4.1.0";
 
+/// The package that brings what the component is made with, on Debian.
+pub(crate) const PACKAGE: &str = "python3-venv";
+
+/// Whether Python is there, with what makes folders of packages. Debian has that in a package of its own.
+pub(crate) fn is_installed() -> bool {
+    Step::new("python3").args(["-c", "import venv, ensurepip"]).succeeds()
+}
+
 /// Builds the component, where Python is there. Returns the variable that the tests are to be run with then.
 pub(crate) fn build(project: &Project, progress: &Progress) -> Result<Option<&'static str>, Failure> {
     let folder = project.python();
@@ -20,8 +28,7 @@ pub(crate) fn build(project: &Project, progress: &Progress) -> Result<Option<&'s
     if is_newer(&component, &source) && is_newer(&component, &packages) {
         return Ok(Some(REQUIRE));
     }
-    let has_python = Step::new("python3").args(["-c", "import venv, ensurepip"]).succeeds();
-    let required = means().required(has_python, progress)?;
+    let required = means().required(is_installed(), progress)?;
     if required.is_none() {
         return Ok(None);
     }
@@ -48,7 +55,7 @@ fn means() -> Means {
         require: REQUIRE,
         tests: "the test of a component in Python".to_owned(),
         missing: "python3 with its module venv is not installed".to_owned(),
-        next: "install python3-venv".to_owned(),
+        next: format!("install {PACKAGE}"),
     }
 }
 

@@ -41,7 +41,7 @@ async fn an_image_for_containers_is_refused_for_what_it_is() -> Result {
     let mut package = SpinImage::empty();
     package.layer("application/wasm", b"\0asm".to_vec());
     let error = case.host(&package.push(&registry, "team/part", "1.0.0").await?).refused().await?;
-    assert!(error.contains("a single component"), "{error}");
+    assert!(error.contains("component \"part\" is no component") && error.contains("no WebAssembly"), "{error}");
     Ok(())
 }
 

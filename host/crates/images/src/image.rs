@@ -46,11 +46,20 @@ pub(crate) struct Layer {
     pub(crate) blob: Blob,
 }
 
-/// An image with an application in it.
+/// What an image is there for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Main {
+    /// A locked application.
+    Application(Blob),
+    /// A component without an application around it, as `wkg` publishes it.
+    Component(Blob),
+}
+
+/// An image that can be served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Image {
-    pub(crate) application: Blob,
-    /// The other layers.
+    pub(crate) main: Main,
+    /// The layers but a locked application.
     pub(crate) layers: Vec<Layer>,
 }
 
@@ -69,9 +78,6 @@ pub enum ImageError {
     /// What container runtimes run.
     #[error("it is an image for containers, without a Spin application in it; `spin registry push` makes one that has")]
     Container,
-    /// One component, which no application is around.
-    #[error("it is a single component, without an application around it; name it in a spin.toml")]
-    Package,
     /// Anything else.
     #[error("there is no Spin application in it (no layer of the type {APPLICATION}); `spin registry push` makes one")]
     NoApplication,
@@ -143,22 +149,30 @@ impl Image {
         }
         let is_application = |descriptor: &&Descriptor| descriptor.media_type == APPLICATION;
         let application = layers.iter().find(is_application).or(manifest.config.as_ref().filter(is_application));
-        let Some(application) = application else { return Err(without_application(&layers)) };
-        let application = application.blob()?;
-        if application.size > bounds::APPLICATION_BYTES {
-            return Err(ImageError::Application { found: application.size });
-        }
+        let main = match (application, layers.as_slice()) {
+            (Some(application), _) => Main::Application(application.blob()?),
+            (None, [only]) if only.kind() == Kind::Wasm => Main::Component(only.blob()?),
+            (None, _) => return Err(without_application(&layers)),
+        };
+        let size = match &main {
+            Main::Application(application) if application.size > bounds::APPLICATION_BYTES => {
+                return Err(ImageError::Application { found: application.size });
+            }
+            Main::Application(application) => application.size,
+            // It is one of the layers.
+            Main::Component(_) => 0,
+        };
         let layers: Result<Vec<Layer>, DigestError> = layers
             .iter()
             .filter(|layer| layer.media_type != APPLICATION)
             .map(|layer| Ok(Layer { kind: layer.kind(), blob: layer.blob()? }))
             .collect();
         let layers = layers?;
-        let bytes = layers.iter().try_fold(application.size, |sum, layer| sum.checked_add(layer.blob.size));
+        let bytes = layers.iter().try_fold(size, |sum, layer| sum.checked_add(layer.blob.size));
         if bytes.is_none_or(|bytes| bytes > bounds::IMAGE_BYTES) {
             return Err(ImageError::TooLarge);
         }
-        Ok(Self { application, layers })
+        Ok(Self { main, layers })
     }
 }
 
@@ -168,10 +182,7 @@ fn without_application(layers: &[Descriptor]) -> ImageError {
     if layers.iter().any(|layer| container.iter().any(|start| layer.media_type.starts_with(start))) {
         return ImageError::Container;
     }
-    match layers {
-        [only] if WASM.contains(&only.media_type.as_str()) => ImageError::Package,
-        _ => ImageError::NoApplication,
-    }
+    ImageError::NoApplication
 }
 
 #[cfg(test)]
@@ -204,7 +215,7 @@ mod tests {
             descriptor(APPLICATION, "app", 60),
         ];
         let image = read(OCI_CONFIG, &layers).unwrap();
-        assert_eq!(image.application, Blob { digest: Digest::of(b"app"), size: 60 });
+        assert_eq!(image.main, Main::Application(Blob { digest: Digest::of(b"app"), size: 60 }));
         let kinds: Vec<_> = image.layers.iter().map(|layer| layer.kind.clone()).collect();
         assert_eq!(kinds, [Kind::Wasm, Kind::Wasm, Kind::Data, Kind::Archive, Kind::Unknown("text/html".into())]);
     }
@@ -212,7 +223,20 @@ mod tests {
     #[test]
     fn older_images_have_the_application_as_their_configuration() {
         let image = read(APPLICATION, &[descriptor(WASM[0], "a", 10)]).unwrap();
-        assert_eq!(image.application, Blob { digest: Digest::of(b"{}"), size: 2 });
+        assert_eq!(image.main, Main::Application(Blob { digest: Digest::of(b"{}"), size: 2 }));
+    }
+
+    #[test]
+    fn a_component_alone_is_one_layer_of_its_type() {
+        for (config, media_type) in [("application/vnd.wasm.config.v0+json", WASM[1]), (OCI_CONFIG, WASM[0])] {
+            let image = read(config, &[descriptor(media_type, "a", 10)]).unwrap();
+            assert_eq!(image.main, Main::Component(Blob { digest: Digest::of(b"a"), size: 10 }));
+            assert_eq!(image.layers.len(), 1);
+        }
+        let two = [descriptor(WASM[1], "a", 10), descriptor(WASM[1], "b", 10)];
+        assert!(matches!(read(OCI_CONFIG, &two), Err(ImageError::NoApplication)));
+        let large = descriptor(WASM[1], "a", bounds::IMAGE_BYTES + 1);
+        assert!(matches!(read(OCI_CONFIG, &[large]), Err(ImageError::TooLarge)));
     }
 
     #[test]
@@ -221,8 +245,6 @@ mod tests {
         assert!(matches!(read(OCI_CONFIG, &[container]), Err(ImageError::Container)));
         let docker = descriptor("application/vnd.docker.image.rootfs.diff.tar.gzip", "a", 10);
         assert!(matches!(read(OCI_CONFIG, &[docker]), Err(ImageError::Container)));
-        let package = read("application/vnd.wasm.config.v0+json", &[descriptor(WASM[1], "a", 10)]);
-        assert!(matches!(package, Err(ImageError::Package)));
         assert!(matches!(read(OCI_CONFIG, &[]), Err(ImageError::NoApplication)));
         assert!(matches!(Image::read(b"{}"), Err(ImageError::Unreadable(_))));
         assert!(matches!(Image::read(br#"{ "schemaVersion": 1 }"#), Err(ImageError::Version(1))));

@@ -77,6 +77,7 @@ pub(crate) fn missing(wanted: &BTreeMap<Digest, String>, digest: &Digest) -> Pla
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::Main;
 
     fn blob(content: &str) -> Blob {
         Blob { digest: Digest::of(content.as_bytes()), size: 7 }
@@ -84,7 +85,7 @@ mod tests {
 
     fn image(layers: &[(&str, Kind)]) -> Image {
         let layers = layers.iter().map(|(content, kind)| Layer { kind: kind.clone(), blob: blob(content) });
-        Image { application: blob("app"), layers: layers.collect() }
+        Image { main: Main::Application(blob("app")), layers: layers.collect() }
     }
 
     fn wanted(contents: &[&str]) -> BTreeMap<Digest, String> {

@@ -5,7 +5,8 @@ use crate::credentials::Files;
 use crate::digest::Digest;
 use crate::errors::PullError;
 use crate::fetch;
-use crate::image::{Blob, Image};
+use crate::hold::{Adding, Held};
+use crate::image::{Blob, Image, Main};
 use crate::locked::{Locked, Origin};
 use crate::plan::{self, Plan};
 use crate::progress::Progress;
@@ -14,6 +15,7 @@ use crate::registry::Registry;
 use crate::store::Store;
 use futures::{StreamExt as _, TryStreamExt as _};
 use oci_client::Reference;
+use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use tokio::sync::OnceCell;
@@ -33,12 +35,21 @@ pub struct Pull<'a> {
 }
 
 /// An application that was fetched.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Pulled {
-    /// The locked application, whose content is in files.
-    pub locked: PathBuf,
+    /// Where it is.
+    pub placed: Placed,
     /// The digest of the image.
     pub digest: Digest,
+}
+
+/// An application in the folder of images.
+#[derive(Debug)]
+pub struct Placed {
+    /// The locked application, whose content is in files.
+    pub locked: PathBuf,
+    /// While this lives, nobody removes those files.
+    pub held: Held,
 }
 
 /// Fetches what is missing of an image. One that is named by its digest and is here needs no registry.
@@ -49,12 +60,20 @@ pub struct Pulled {
 pub async fn pull(pull: Pull<'_>, progress: &dyn Progress) -> Result<Pulled, PullError> {
     let reference = reference::parse(pull.reference)?;
     let store = Store::open(pull.cache)?;
+    let adding = store.adding()?;
     let source = Source { reference: &reference, insecure: pull.insecure, connected: OnceCell::new() };
     let (manifest, digest) = source.manifest(&store).await?;
     let name = reference.to_string();
     let image = Image::read(&manifest).map_err(|source| PullError::Image { image: name.clone(), source })?;
-    source.fetch_all(&store, std::slice::from_ref(&image.application), &Silent).await?;
-    let bytes = store.bytes(&image.application.digest)?;
+    let mut known = vec![digest.clone()];
+    let bytes = match &image.main {
+        Main::Application(application) => {
+            source.fetch_all(&store, std::slice::from_ref(application), &Silent).await?;
+            known.push(application.digest.clone());
+            store.bytes(&application.digest)?
+        }
+        Main::Component(component) => around(reference.repository(), &component.digest),
+    };
     let application = |source| PullError::Application { image: name.clone(), source };
     let locked = Locked::read(&bytes, Origin::Image).map_err(application)?;
     let here = here(&store, locked.wanted.keys())?;
@@ -66,8 +85,27 @@ pub async fn pull(pull: Pull<'_>, progress: &dyn Progress) -> Result<Pulled, Pul
         let source = plan::missing(&locked.wanted, digest);
         return Err(PullError::Incomplete { image: name, source });
     }
-    let locked = place(&store, locked, &digest, application)?;
-    Ok(Pulled { locked, digest })
+    let placed = place(&store, &adding, locked, &digest, known, application)?;
+    Ok(Pulled { placed, digest })
+}
+
+/// What Spin serves of a single component: it answers every path, and is granted nothing.
+fn around(repository: &str, component: &Digest) -> Vec<u8> {
+    let name = repository.rsplit('/').next().unwrap_or(repository);
+    let application = json!({
+        "spin_lock_version": 1,
+        "metadata": { "name": name },
+        "triggers": [{
+            "id": "http-trigger1",
+            "trigger_type": "http",
+            "trigger_config": { "route": "/...", "component": name },
+        }],
+        "components": [{
+            "id": name,
+            "source": { "content_type": "application/wasm", "digest": component.to_string() },
+        }],
+    });
+    application.to_string().into_bytes()
 }
 
 /// As [`pull`], for a locked application in a file: content that lies in it is written to files. None where it has none,
@@ -75,7 +113,7 @@ pub async fn pull(pull: Pull<'_>, progress: &dyn Progress) -> Result<Pulled, Pul
 ///
 /// # Errors
 /// When the content is not what its digest says, or cannot be written.
-pub fn embedded(locked: &[u8], cache: &Path) -> Result<Option<PathBuf>, PullError> {
+pub fn embedded(locked: &[u8], cache: &Path) -> Result<Option<Placed>, PullError> {
     // Anything that is wrong with it is told where all of it is read.
     let Ok(locked_json) = serde_json::from_slice::<serde_json::Value>(locked) else { return Ok(None) };
     if !locked_json.is_object() {
@@ -86,20 +124,26 @@ pub fn embedded(locked: &[u8], cache: &Path) -> Result<Option<PathBuf>, PullErro
         return Ok(None);
     }
     let store = Store::open(cache)?;
-    place(&store, read, &Digest::of(locked), PullError::Embedded).map(Some)
+    let adding = store.adding()?;
+    place(&store, &adding, read, &Digest::of(locked), Vec::new(), PullError::Embedded).map(Some)
 }
 
+/// `known` is what is needed besides the content of the application.
 fn place(
     store: &Store,
+    adding: &Adding,
     locked: Locked,
     name: &Digest,
+    mut known: Vec<Digest>,
     refused: impl Fn(crate::locked::LockedError) -> PullError,
-) -> Result<PathBuf, PullError> {
+) -> Result<Placed, PullError> {
     for bytes in locked.inline.values() {
         store.keep(bytes)?;
     }
+    known.extend(locked.wanted.keys().chain(locked.inline.keys()).cloned());
     let text = locked.placed(|digest| store.path(digest)).map_err(refused)?;
-    Ok(store.keep_application(name, &text)?)
+    let locked = store.keep_application(name, &text, &known)?;
+    Ok(Placed { locked, held: store.hold(adding, name)? })
 }
 
 /// What of the content is here and intact.

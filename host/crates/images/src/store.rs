@@ -4,14 +4,21 @@
 //! blobs/sha256/<digest>            whole and verified; appears by rename, is never written again
 //! partial/<digest>                 what has come of a blob so far, locked by whoever fetches it
 //! applications/<digest>/spin.lock  the application of the image with this manifest, with the paths of its blobs
+//! applications/<digest>/blobs      the digests of what it needs, one a line
+//! applications/<digest>/in-use     locked by the hosts that serve it; its time is when one began to
+//! lock                             of the whole: `hold` says by whom
 //! ```
 //!
 //! The folder belongs to the user and is shared by all hosts of theirs. Whoever removes it loses time, and nothing else.
 
 use crate::digest::{Digest, Hasher};
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
+
+/// The list of an application's blobs.
+const BLOBS: &str = "blobs";
 
 /// A file of the store that cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -47,13 +54,26 @@ impl Store {
         Ok(store)
     }
 
-    fn blobs(&self) -> PathBuf {
+    pub(crate) fn blobs(&self) -> PathBuf {
         self.root.join("blobs").join("sha256")
     }
 
     /// Where blobs are written before they are whole.
     pub(crate) fn partials(&self) -> PathBuf {
         self.root.join("partial")
+    }
+
+    pub(crate) fn applications(&self) -> PathBuf {
+        self.root.join("applications")
+    }
+
+    pub(crate) fn lock(&self) -> PathBuf {
+        self.root.join("lock")
+    }
+
+    /// The lock of an application.
+    pub(crate) fn in_use(&self, application: &Digest) -> PathBuf {
+        self.applications().join(application.hex()).join("in-use")
     }
 
     /// Where a blob is once it is whole.
@@ -106,13 +126,30 @@ impl Store {
         let _ = fs::remove_file(self.path(digest));
     }
 
-    /// Writes the application of an image, and says where it is.
-    pub(crate) fn keep_application(&self, image: &Digest, bytes: &[u8]) -> Result<PathBuf, StoreError> {
-        let folder = self.root.join("applications").join(image.hex());
+    /// Writes the application of an image, which needs these blobs, and says where it is.
+    pub(crate) fn keep_application(
+        &self,
+        image: &Digest,
+        bytes: &[u8],
+        blobs: &[Digest],
+    ) -> Result<PathBuf, StoreError> {
+        let folder = self.applications().join(image.hex());
         fs::create_dir_all(&folder).map_err(failed("created", &folder))?;
+        let listed: String = blobs.iter().map(|digest| format!("{digest}\n")).collect();
+        self.write(&folder.join(BLOBS), listed.as_bytes())?;
         let path = folder.join("spin.lock");
         self.write(&path, bytes)?;
         Ok(path)
+    }
+
+    /// The blobs that an application needs; none where an older host has written it.
+    pub(crate) fn blobs_of(&self, application: &Digest) -> Result<BTreeSet<Digest>, StoreError> {
+        let path = self.applications().join(application.hex()).join(BLOBS);
+        match fs::read_to_string(&path) {
+            Ok(text) => Ok(text.lines().filter_map(|line| Digest::parse(line).ok()).collect()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
+            Err(error) => Err(failed("read", &path)(error)),
+        }
     }
 
     /// Writes a file whole or not at all.
@@ -183,7 +220,7 @@ mod tests {
         let store = Store::open(folder.path()).unwrap();
         store.keep(b"a").unwrap();
         store.keep(b"a").unwrap();
-        let path = store.keep_application(&Digest::of(b"m"), b"{}").unwrap();
+        let path = store.keep_application(&Digest::of(b"m"), b"{}", &[]).unwrap();
         assert_eq!(fs::read(path).unwrap(), b"{}");
         assert_eq!(fs::read_dir(store.partials()).unwrap().count(), 0);
     }

@@ -9,6 +9,7 @@
 
 mod account;
 mod context;
+mod cpu;
 mod error;
 mod graph;
 mod metered;
@@ -22,6 +23,7 @@ mod work;
 
 pub use account::{Account, Charge, OverAccount};
 pub use context::{BundleLog, Cause, CauseSlot, Deadlines, RequestContext, RequestId, TraceParent};
+pub use cpu::{CpuBudget, thread_time};
 pub use error::{ErrorKind, InferenceError, MAX_MESSAGE_BYTES, Reason};
 pub use graph::{Class, Graph, GraphInfo, GraphKind, Priority, Scope, Session};
 pub use metered::{Meter, Metered};

@@ -1,6 +1,6 @@
 //! The checked application: what the host starts from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -45,6 +45,8 @@ pub struct App {
     pub variables: BTreeMap<VariableName, Variable>,
     /// `[application.trigger.bobbin]`.
     pub bobbin: BobbinConfig,
+    /// The components that [`App::select`] has left out.
+    pub left_out: BTreeSet<ComponentId>,
     /// `[application.tool]`, which belongs to the tools.
     pub tool: BTreeMap<String, toml::Table>,
     /// What is allowed and probably not meant.
@@ -110,9 +112,7 @@ impl App {
     /// # Errors
     /// When there are any.
     pub fn problems_at(&self, problems: Vec<(Place, Problem)>) -> Result<(), ManifestErrors> {
-        let file: Arc<Path> = Arc::from(self.manifest.as_path());
-        let located = problems.into_iter().map(|(place, problem)| problem.located(&file, Some(place)));
-        ManifestErrors::unless_empty(located.collect())
+        ManifestErrors::unless_none(&self.manifest, problems)
     }
 
     /// Makes the application. Nothing is wrong in the document any more, so nothing is left out.
@@ -138,6 +138,7 @@ impl App {
             trigger_settings: application.settings,
             components: document.components.into_iter().map(|(id, doc)| (id, doc.component)).collect(),
             variables: document.variables,
+            left_out: BTreeSet::new(),
             bobbin,
             tool: application.tool,
             root,

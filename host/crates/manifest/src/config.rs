@@ -51,6 +51,10 @@ pub struct Limits {
     pub mounted_files: u64,
     /// What those files may have, in bytes. Default 1 GiB.
     pub mounted_bytes: u64,
+    /// What each file of key-value stores may have, in bytes. Default 1 GiB.
+    pub key_value_bytes: u64,
+    /// What each SQLite database of components may have, in bytes. Default 1 GiB.
+    pub database_bytes: u64,
 }
 
 impl Default for Limits {
@@ -66,6 +70,8 @@ impl Default for Limits {
             drain: Duration::from_secs(30),
             mounted_files: 1 << 16,
             mounted_bytes: 1 << 30,
+            key_value_bytes: 1 << 30,
+            database_bytes: 1 << 30,
         }
     }
 }
@@ -135,6 +141,8 @@ fn limits(mut table: Table<'_>) -> Limits {
         drain: number(t, "drain_seconds", 0, DAY).map_or(default.drain, Duration::from_secs),
         mounted_files: number(t, "mounted_files", 1, 1 << 24).unwrap_or(default.mounted_files),
         mounted_bytes: number(t, "mounted_bytes", 0, 1024 * GIB).unwrap_or(default.mounted_bytes),
+        key_value_bytes: number(t, "key_value_bytes", 1 << 20, 1024 * GIB).unwrap_or(default.key_value_bytes),
+        database_bytes: number(t, "database_bytes", 1 << 20, 1024 * GIB).unwrap_or(default.database_bytes),
     };
     table.finish();
     limits

@@ -138,6 +138,16 @@ impl ManifestErrors {
         Self { problems: vec![problem] }
     }
 
+    /// Problems that show at places of this file, found after it was read.
+    ///
+    /// # Errors
+    /// When there are any.
+    pub fn unless_none(file: &Path, problems: Vec<(Place, Problem)>) -> Result<(), Self> {
+        let file: Arc<Path> = Arc::from(file);
+        let located = problems.into_iter().map(|(place, problem)| problem.located(&file, Some(place)));
+        Self::unless_empty(located.collect())
+    }
+
     /// `Err` when there is any problem.
     pub(crate) fn unless_empty(mut problems: Vec<Problem>) -> Result<(), Self> {
         problems.sort_by_key(|problem| problem.place);

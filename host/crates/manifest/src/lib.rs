@@ -56,11 +56,12 @@ pub use load::{Manifest, load, load_locked, load_profile, open, parse};
 pub use mounts::{FileMount, Mounted};
 pub use names::{ComponentId, GraphName, NameError, TriggerId, VariableName};
 pub use network::{Network, NetworkError};
-pub use place::Place;
+pub use place::{At, Place};
 pub use releases::{BundleRef, BundleRefError, DEFAULT_DRAIN, DeclarationDigest, DeclaredRelease};
 pub use routes::Route;
 pub use runtime_config::{
-    KeyValueBackend, OutboundHttp, OutboundNetworking, RuntimeConfigFile, SqliteBackend, VariablesProvider,
+    ClientIdentity, ClientTls, KeyValueBackend, OutboundHttp, OutboundNetworking, RuntimeConfigFile, SqliteBackend,
+    VariablesProvider,
 };
 pub use settings::{Policy, PolicyError, Sticky, StickyError};
 pub use template::{Template, TemplateError};

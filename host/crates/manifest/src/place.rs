@@ -18,10 +18,12 @@ impl fmt::Display for Place {
 }
 
 /// A value and the place where it was written.
-#[derive(Debug, Clone)]
-pub(crate) struct At<T> {
-    pub(crate) place: Place,
-    pub(crate) value: T,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct At<T> {
+    /// Where it begins.
+    pub place: Place,
+    /// The value.
+    pub value: T,
 }
 
 impl<T> At<T> {

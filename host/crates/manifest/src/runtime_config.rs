@@ -3,6 +3,9 @@
 //! The format is Spin's `runtime-config.toml`. Keys that Spin has and this host does not are refused by name, since a
 //! host that ignored them would keep data elsewhere than it was told to.
 
+mod client_tls;
+mod outbound;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -15,9 +18,11 @@ use crate::config;
 use crate::errors::{Findings, ManifestErrors, Problem, ProblemKind};
 use crate::load;
 use crate::names;
-use crate::network::Network;
 use crate::place::At;
 use crate::reader::{Node, Table};
+
+pub use client_tls::{ClientIdentity, ClientTls};
+pub use outbound::{OutboundHttp, OutboundNetworking};
 
 /// A checked runtime configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -38,30 +43,8 @@ pub struct RuntimeConfigFile {
     pub outbound_networking: OutboundNetworking,
     /// Bounds on outbound HTTP.
     pub outbound_http: OutboundHttp,
-}
-
-/// `[outbound_networking]`: networks that no component reaches, whatever it is granted.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct OutboundNetworking {
-    /// Those that are listed.
-    pub blocked: Vec<Network>,
-    /// Whether every network that is not for everybody is one of them: `"private"` in the list.
-    pub block_private: bool,
-}
-
-/// `[outbound_http]`: bounds on the outbound HTTP requests of all components.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct OutboundHttp {
-    /// Whether connections are kept for the next request. As in Spin, a table that does not say so turns it off.
-    pub connection_pooling: bool,
-    /// Connections at once.
-    pub max_connections: Option<usize>,
-}
-
-impl Default for OutboundHttp {
-    fn default() -> Self {
-        Self { connection_pooling: true, max_connections: None }
-    }
+    /// How TLS is spoken when some components ask some hosts.
+    pub client_tls: Vec<ClientTls>,
 }
 
 /// Where variables get their values. The values are hidden in debug representations.
@@ -123,18 +106,10 @@ pub struct SqliteBackend {
 /// The largest number that a file can have.
 const MOST: u64 = i64::MAX.cast_unsigned();
 /// What Spin reads besides, and what to do about it here.
-const ELSEWHERE: [(&str, &str); 2] = [
-    (
-        "llm_compute",
-        "remove it: models are served from releases, in [application.trigger.bobbin.releases] of spin.toml",
-    ),
-    ("client_tls", "remove it: this host has no client certificates for outbound connections"),
-];
-/// The same, of `[outbound_networking]`.
-const NETWORKING_ELSEWHERE: [(&str, &str); 2] = [
-    ("max_socket_connections", "remove it: components open no sockets of their own here"),
-    ("max_total_connections", "remove it, and set max_connections in [outbound_http]"),
-];
+const ELSEWHERE: [(&str, &str); 1] = [(
+    "llm_compute",
+    "remove it: models are served from releases, in [application.trigger.bobbin.releases] of spin.toml",
+)];
 
 impl RuntimeConfigFile {
     /// Reads the file at `path`.
@@ -180,8 +155,9 @@ fn read(mut root: Table<'_>) -> RuntimeConfigFile {
         sqlite: labelled(&mut root, "sqlite_database", sqlite),
         log_dir: root.string("log_dir").map(|text| text.value.into()),
         max_instance_memory: config::number(&mut root, "max_instance_memory", 1 << 16, MOST),
-        outbound_networking: root.table("outbound_networking").map(networking).unwrap_or_default(),
-        outbound_http: root.table("outbound_http").map(http).unwrap_or_default(),
+        outbound_networking: root.table("outbound_networking").map(outbound::networking).unwrap_or_default(),
+        outbound_http: root.table("outbound_http").map(outbound::http).unwrap_or_default(),
+        client_tls: root.get("client_tls").map(|node| client_tls::read(&node)).unwrap_or_default(),
     };
     root.finish();
     config
@@ -195,42 +171,6 @@ fn refuse(table: &mut Table<'_>, keys: &[(&'static str, &'static str)]) {
             node.found.error(node.place, Problem::new(ProblemKind::Unsupported, what, *help));
         }
     }
-}
-
-fn networking(mut table: Table<'_>) -> OutboundNetworking {
-    refuse(&mut table, &NETWORKING_ELSEWHERE);
-    let mut read = OutboundNetworking::default();
-    for text in table.strings("block_networks") {
-        match text.value.parse() {
-            Ok(network) => read.blocked.push(network),
-            Err(_) if text.value == "private" => read.block_private = true,
-            Err(cause) => {
-                let what = format!("{:?} is nothing that `block_networks` may list", text.value);
-                let help = "list networks such as \"10.0.0.0/8\", or \"private\" for all that are not for everybody";
-                table.found.error(text.place, Problem::new(ProblemKind::Schema, what, help).caused_by(cause));
-            }
-        }
-    }
-    table.finish();
-    read
-}
-
-fn http(mut table: Table<'_>) -> OutboundHttp {
-    let connection_pooling = table.boolean("connection_pooling").is_some_and(|flag| flag.value);
-    let place = table.place;
-    let mut bound = |key| {
-        let number = config::number(&mut table, key, 0, MOST)?;
-        Some(usize::try_from(number).unwrap_or(usize::MAX))
-    };
-    let most = bound("max_connections");
-    // Spin's older name for it counted one more.
-    let older = bound("max_concurrent_requests").map(|requests| requests.saturating_add(1));
-    if most.is_some() && older.is_some() {
-        let what = "`max_connections` and `max_concurrent_requests` are two names of one bound";
-        table.found.error(place, Problem::new(ProblemKind::Schema, what, "keep `max_connections` alone"));
-    }
-    table.finish();
-    OutboundHttp { connection_pooling, max_connections: most.or(older) }
 }
 
 fn provider(node: &Node<'_>) -> Option<VariablesProvider> {
@@ -351,30 +291,6 @@ type = "spin"
     }
 
     #[test]
-    fn what_an_operator_says_of_outbound_requests_memory_and_logs_is_read() {
-        let config = parse(
-            r#"
-log_dir = "logs"
-max_instance_memory = 10000000
-[outbound_networking]
-block_networks = ["1.1.1.1/32", "private"]
-[outbound_http]
-connection_pooling = true
-max_connections = 0
-"#,
-        )
-        .unwrap();
-        assert_eq!((config.log_dir, config.max_instance_memory), (Some("logs".into()), Some(10_000_000)));
-        let networking = config.outbound_networking;
-        assert_eq!((networking.blocked, networking.block_private), (vec!["1.1.1.1/32".parse().unwrap()], true));
-        assert_eq!(config.outbound_http, OutboundHttp { connection_pooling: true, max_connections: Some(0) });
-        let default = parse("").unwrap();
-        assert_eq!(default.outbound_http, OutboundHttp { connection_pooling: true, max_connections: None });
-        let older = parse("[outbound_http]\nmax_concurrent_requests = 0").unwrap().outbound_http;
-        assert_eq!(older, OutboundHttp { connection_pooling: false, max_connections: Some(1) });
-    }
-
-    #[test]
     fn what_is_wrong_is_refused_with_line_and_column_and_without_secrets() {
         for (text, parts) in [
             ("[key_value_store.default]\ntype = \"spin\"\npth = \"x\"", &["rc.toml:3:1:", "`pth`", "\"path\""][..]),
@@ -388,7 +304,6 @@ max_connections = 0
             ("[[variables_provider]]\ntype = \"vault\"\ntoken = \"hunter2\"", &["rc.toml:2:8:", "vault", "\"env\""]),
             ("[[variables_provider]]\ntype = \"static\"\nvalues = { a = 5 }", &["rc.toml:3:", "must be a string"]),
             ("[llm_compute]\ntype = \"spin\"", &["rc.toml:1:", "llm_compute", "releases"]),
-            ("[[client_tls]]\nhosts = [\"hunter2\"]", &["rc.toml:1:", "client_tls"]),
             ("max_instance_memory = 5", &["rc.toml:1:", "max_instance_memory"]),
             ("max_instance_memory = -5", &["rc.toml:1:", "max_instance_memory"]),
             ("[outbound_networking]\nblock_networks = [\"10.0.0.0/33\"]", &["rc.toml:2:", "10.0.0.0/33", "private"]),

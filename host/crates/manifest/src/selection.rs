@@ -49,6 +49,7 @@ impl App {
             return Err(ManifestErrors::one(problem.located(&file, None)));
         }
         let needed = self.needed(&chosen);
+        self.left_out.extend(self.components.keys().filter(|id| !needed.contains(*id)).cloned());
         self.components.retain(|id, _| needed.contains(id));
         Ok(())
     }

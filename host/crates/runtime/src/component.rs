@@ -3,7 +3,7 @@
 use crate::background::Background;
 use crate::llm;
 use crate::nn;
-use crate::outbound::Exit;
+use crate::outbound::{Exit, HostTls};
 use crate::output_log::Output;
 use crate::reuse::{Idle, Instance};
 use crate::state::State;
@@ -30,6 +30,8 @@ pub struct ComponentSpec {
     pub environment: BTreeMap<String, String>,
     /// Its `allowed_outbound_hosts`, in which every variable has its value.
     pub allowed_outbound_hosts: Vec<String>,
+    /// How it speaks TLS with some hosts.
+    pub client_tls: Vec<HostTls>,
     /// The folders that it may read.
     pub folders: Vec<Folder>,
     /// What it may know and keep.

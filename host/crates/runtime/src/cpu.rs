@@ -6,8 +6,9 @@
 //! by its thread's own time once one was long.
 
 use crate::state::State;
-use rustix::time::{ClockId, clock_gettime};
+use bobbin_inference::{CpuBudget, thread_time};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use wasmtime::Store;
@@ -24,7 +25,7 @@ pub(crate) fn yield_at_epochs(store: &mut Store<State>) {
     store.epoch_deadline_async_yield_and_update(1);
 }
 
-/// The guest ran for longer than its budget.
+/// The guest ran for longer than its budget, or had the host work for longer.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct CpuBudgetExceeded;
 
@@ -49,16 +50,16 @@ impl Meter {
     }
 }
 
-/// A future whose polls may use so much CPU time together.
+/// A future whose polls may use so much CPU time together, besides what the host spends on it elsewhere.
 pub(crate) struct Budgeted<F> {
     inner: Pin<Box<F>>,
-    left: Duration,
+    budget: Arc<CpuBudget>,
     meter: Meter,
 }
 
 impl<F: Future> Budgeted<F> {
-    pub(crate) fn new(inner: F, budget: Duration) -> Self {
-        Self { inner: Box::pin(inner), left: budget, meter: Meter::default() }
+    pub(crate) fn new(inner: F, budget: Arc<CpuBudget>) -> Self {
+        Self { inner: Box::pin(inner), budget, meter: Meter::default() }
     }
 }
 
@@ -67,11 +68,15 @@ impl<F: Future> Future for Budgeted<F> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
+        // Whoever had the host spend it does not go on.
+        if this.budget.is_over() {
+            return Poll::Ready(Err(CpuBudgetExceeded));
+        }
         let (poll, used) = this.meter.poll(this.inner.as_mut(), cx);
-        self.left = self.left.saturating_sub(used);
+        this.budget.spend(used);
         match poll {
             Poll::Ready(output) => Poll::Ready(Ok(output)),
-            Poll::Pending if self.left.is_zero() => Poll::Ready(Err(CpuBudgetExceeded)),
+            Poll::Pending if this.budget.is_over() => Poll::Ready(Err(CpuBudgetExceeded)),
             Poll::Pending => Poll::Pending,
         }
     }
@@ -116,19 +121,32 @@ impl<F: Future> Future for Brief<F> {
     }
 }
 
-fn thread_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn budget(milliseconds: u64) -> Arc<CpuBudget> {
+        Arc::new(CpuBudget::new(Duration::from_millis(milliseconds)))
+    }
+
+    #[tokio::test]
+    async fn what_the_host_spends_for_a_guest_counts_and_the_guest_does_not_go_on() {
+        let budget = budget(50);
+        let (spent, went_on) = (Arc::clone(&budget), std::cell::Cell::new(false));
+        let guest = async {
+            tokio::task::yield_now().await;
+            spent.spend(Duration::from_millis(60));
+            tokio::task::yield_now().await;
+            went_on.set(true);
+        };
+        assert_eq!(Budgeted::new(guest, budget).await, Err(CpuBudgetExceeded));
+        assert!(!went_on.get());
+    }
+
     #[tokio::test]
     async fn waiting_costs_nothing() {
         let wait = tokio::time::sleep(Duration::from_millis(200));
-        assert_eq!(Budgeted::new(wait, Duration::from_millis(50)).await, Ok(()));
+        assert_eq!(Budgeted::new(wait, budget(50)).await, Ok(()));
     }
 
     async fn work(turns: u32) -> u32 {
@@ -142,7 +160,7 @@ mod tests {
 
     #[tokio::test]
     async fn work_is_counted_over_all_polls() {
-        assert_eq!(Budgeted::new(work(u32::MAX), Duration::from_millis(20)).await, Err(CpuBudgetExceeded));
+        assert_eq!(Budgeted::new(work(u32::MAX), budget(20)).await, Err(CpuBudgetExceeded));
     }
 
     #[tokio::test]

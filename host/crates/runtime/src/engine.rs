@@ -119,7 +119,7 @@ impl Runtime {
         let (guest_memory, guest_cpu) = (self.config.guest_memory, self.config.guest_cpu);
         let idle = spec.reuse.then(Idle::new);
         let background = Arc::clone(&self.background);
-        let exit = Arc::new(Exit::new(&spec.id, rules, &self.client));
+        let exit = Arc::new(Exit::new(&spec.id, rules, &self.client, &spec.client_tls));
         Ok(Handler::new(Linked { pre, spec: spec.clone(), guest_memory, guest_cpu, idle, background, exit }))
     }
 

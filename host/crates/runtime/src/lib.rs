@@ -34,7 +34,7 @@ pub use call::Call;
 pub use component::{ComponentSpec, Folder, LoadError};
 pub use engine::{EngineError, InstanceSize, Runtime, RuntimeConfig};
 pub use handler::Handler;
-pub use outbound::{Calls, OutboundConfig};
+pub use outbound::{Calls, ClientTls, ClientTlsError, ClientTlsFiles, HostTls, OutboundConfig};
 pub use output_files::{OutputError, OutputFiles, OutputWriter};
 pub use output_log::Output;
 pub use state::OPEN_HANDLES;

@@ -7,7 +7,7 @@ use crate::nn::Nn;
 use crate::outbound::Outbound;
 use crate::output_log::{OutputLog, OutputOf, Stream};
 use crate::spin::Spin;
-use bobbin_inference::{Charge, OverAccount, RequestContext};
+use bobbin_inference::{Charge, CpuBudget, OverAccount, RequestContext};
 use bobbin_release::Pins;
 use std::sync::Arc;
 use wasmtime::component::ResourceTable;
@@ -59,9 +59,9 @@ impl State {
     pub(crate) fn new(
         component: &Linked,
         context: &Arc<RequestContext>,
+        cpu: &Arc<CpuBudget>,
         pins: Pins,
-        application: Option<Arc<dyn Application>>,
-        chained: bool,
+        (application, chained): (Option<Arc<dyn Application>>, bool),
     ) -> Result<Self, NoState> {
         let spec = &component.spec;
         let share = if chained { CHAINED_WASI_SHARE } else { WASI_SHARE };
@@ -77,7 +77,7 @@ impl State {
             table,
             memory: MemoryLimit::new(component.guest_memory),
             nn: Nn::new(Arc::clone(context), pins, NN_CAPACITY)?,
-            spin: Spin::new(spec.kept.clone(), Arc::clone(context), Arc::clone(&component.exit)),
+            spin: Spin::new(spec.kept.clone(), (Arc::clone(context), Arc::clone(cpu)), Arc::clone(&component.exit)),
             wasi: wasi(spec, &request)?,
             http,
             outbound: Outbound::new(&component.exit, context, application),
@@ -94,13 +94,14 @@ impl State {
     pub(crate) fn serve(
         &mut self,
         context: &Arc<RequestContext>,
+        cpu: &Arc<CpuBudget>,
         pins: Pins,
         application: Option<Arc<dyn Application>>,
     ) -> Result<(), OverAccount> {
         self.wasi_charge = Some(context.account.charge(self.wasi_bytes)?);
         self.outbound.serve(context, application);
         self.nn = Nn::new(Arc::clone(context), pins, NN_CAPACITY)?;
-        self.spin.serve(Arc::clone(context));
+        self.spin.serve(Arc::clone(context), Arc::clone(cpu));
         self.request.set(context.id.as_str());
         Ok(())
     }

@@ -7,7 +7,7 @@ use crate::component::Linked;
 use crate::cpu::{self, Budgeted, CpuBudgetExceeded};
 use crate::reuse::Instance;
 use crate::state::{NoState, State};
-use bobbin_inference::{Cause, RequestContext};
+use bobbin_inference::{Cause, CpuBudget, RequestContext};
 use bobbin_release::Pins;
 use futures::channel::oneshot::Sender as AnswerSender;
 use http_body_util::BodyExt;
@@ -29,7 +29,8 @@ pub(crate) struct StoreTask {
 pub(crate) async fn run(task: StoreTask) {
     let StoreTask { component, call, answer, ended } = task;
     let Call { request, context, pins, permit, application, chained } = call;
-    let mut instance = match instance(&component, &context, pins, (application, chained)) {
+    let cpu = Arc::new(CpuBudget::new(component.guest_cpu));
+    let mut instance = match instance(&component, &context, &cpu, pins, (application, chained)) {
         Ok(instance) => instance,
         Err(reason) => {
             let _ = ended.send(Ended::NoInstance(reason.to_string()));
@@ -44,7 +45,7 @@ pub(crate) async fn run(task: StoreTask) {
             Ended::Broken(context.cause.get().cloned().unwrap_or(Cause::ClientGone))
         }
         () = tokio::time::sleep_until(hard) => Ended::Broken(Cause::DeadlineExceeded),
-        end = Budgeted::new(drive(&component, &mut instance, request, answer), component.guest_cpu) => match end {
+        end = Budgeted::new(drive(&component, &mut instance, request, answer), cpu) => match end {
             Ok(end) => end,
             Err(CpuBudgetExceeded) => Ended::Broken(Cause::CpuBudgetExceeded),
         },
@@ -67,14 +68,15 @@ pub(crate) async fn run(task: StoreTask) {
 fn instance(
     component: &Linked,
     context: &Arc<RequestContext>,
+    cpu: &Arc<CpuBudget>,
     pins: Pins,
     (application, chained): (Option<Arc<dyn Application>>, bool),
 ) -> Result<Instance, NoState> {
     if let Some(mut instance) = component.idle.as_ref().and_then(|idle| idle.take()) {
-        instance.store.data_mut().serve(context, pins, application)?;
+        instance.store.data_mut().serve(context, cpu, pins, application)?;
         return Ok(instance);
     }
-    let state = State::new(component, context, pins, application, chained)?;
+    let state = State::new(component, context, cpu, pins, (application, chained))?;
     let mut store = Store::new(component.engine(), state);
     store.limiter(|state| &mut state.memory);
     store.set_hostcall_fuel(usize::try_from(context.account.limit()).unwrap_or(usize::MAX));

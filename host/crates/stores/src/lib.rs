@@ -9,6 +9,7 @@
 mod charged;
 pub mod key_value;
 mod pool;
+mod room;
 pub mod sqlite;
 pub mod variables;
 

@@ -6,6 +6,7 @@ mod rust;
 
 use crate::guests::{MODULE_TARGET, TARGET};
 use crate::process::{Failure, Progress};
+use crate::python;
 use crate::servers::SERVERS;
 use machine::{Machine, Need};
 use packages::{Family, Rights};
@@ -21,7 +22,7 @@ pub(crate) fn for_building(progress: &Progress) -> Result<(), Failure> {
 pub(crate) fn for_testing(progress: &Progress) -> Result<(), Failure> {
     for_building(progress)?;
     rust::ensure_target(MODULE_TARGET, progress)?;
-    test_servers(progress)?;
+    test_means(progress)?;
     rust::ensure_test_runner(progress)
 }
 
@@ -55,10 +56,14 @@ fn system(progress: &Progress) -> Result<(), Failure> {
     ))
 }
 
-/// The servers that tests start. Without them those are skipped, so only what needs no question is done.
-fn test_servers(progress: &Progress) -> Result<(), Failure> {
+/// What some tests need: servers that they start, and Python. Without it those are skipped, so only what needs no question
+/// is done.
+fn test_means(progress: &Progress) -> Result<(), Failure> {
     let missing = SERVERS.iter().filter(|server| !server.is_installed());
-    let missing: Vec<&str> = missing.map(|server| server.package).collect();
+    let mut missing: Vec<&str> = missing.map(|server| server.package).collect();
+    if !python::is_installed() {
+        missing.push(python::PACKAGE);
+    }
     let rights = Rights::here();
     if missing.is_empty() || Family::here()? != Family::Debian || !rights.suffice() {
         return Ok(());

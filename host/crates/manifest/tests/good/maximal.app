@@ -754,6 +754,8 @@ App {
             drain: 5s,
             mounted_files: 65536,
             mounted_bytes: 1073741824,
+            key_value_bytes: 1073741824,
+            database_bytes: 1073741824,
         },
         reuse_instances: {
             "lonely",
@@ -862,6 +864,7 @@ App {
             },
         },
     },
+    left_out: {},
     tool: {
         "lint": {
             "level": Integer(

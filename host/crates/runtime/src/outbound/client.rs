@@ -1,5 +1,6 @@
 //! Requests to other hosts. One client for all components: a connection is kept for whoever asks the same host next.
 
+use super::client_tls::ClientTls;
 use super::config::OutboundConfig;
 use super::connect::{CONNECTED_BY, ConnectError, Connector};
 use super::networks::Blocked;
@@ -25,21 +26,32 @@ const IDLE_FOR: Duration = Duration::from_secs(30);
 pub(crate) struct Client {
     pool: Pool<Connector, WasiBody>,
     connector: Connector,
+    connection_pooling: bool,
 }
 
 impl Client {
     pub(crate) fn new(config: &OutboundConfig) -> Self {
         let blocked = Blocked { networks: config.block_networks.clone(), private: config.block_private };
         let connector = Connector::new(blocked, config.max_connections);
+        Self::over(connector, config.connection_pooling)
+    }
+
+    /// One with connections of its own, secured in this way: what was shown on a connection is nobody else's. The bounds
+    /// on connections are the same ones.
+    pub(super) fn secured_by(&self, tls: &ClientTls) -> Self {
+        Self::over(self.connector.secured_by(tls), self.connection_pooling)
+    }
+
+    fn over(connector: Connector, connection_pooling: bool) -> Self {
         let mut pool = Pool::builder(TokioExecutor::new());
         pool.pool_timer(TokioTimer::new());
         pool.pool_idle_timeout(IDLE_FOR);
-        pool.pool_max_idle_per_host(if config.connection_pooling { IDLE } else { 0 });
+        pool.pool_max_idle_per_host(if connection_pooling { IDLE } else { 0 });
         pool.http1_max_buf_size(READ_AHEAD as usize);
         pool.http2_initial_stream_window_size(READ_AHEAD);
         pool.http2_initial_connection_window_size(16 * READ_AHEAD);
         pool.http2_max_header_list_size(READ_AHEAD);
-        Self { pool: pool.build(connector.clone()), connector }
+        Self { pool: pool.build(connector.clone()), connector, connection_pooling }
     }
 
     /// Keeps guests from the host's own admin listener.

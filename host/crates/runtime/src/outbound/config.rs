@@ -1,6 +1,7 @@
 //! What an operator may say about outbound requests, with Spin's defaults: its `[outbound_networking]` and
 //! `[outbound_http]`.
 
+use super::client_tls::ClientTls;
 use bobbin_manifest::Network;
 use std::time::Duration;
 
@@ -21,6 +22,15 @@ impl Default for OutboundConfig {
     fn default() -> Self {
         Self { block_networks: Vec::new(), block_private: false, connection_pooling: true, max_connections: None }
     }
+}
+
+/// How a component speaks TLS with some hosts, instead of as with all others.
+#[derive(Debug, Clone)]
+pub struct HostTls {
+    /// The hosts, each in the usual form of a URL's host.
+    pub hosts: Vec<String>,
+    /// Whom they are trusted by, and what they are shown.
+    pub tls: ClientTls,
 }
 
 /// Where a component sets no time limit of its own, as in Spin. The request's deadline comes first.

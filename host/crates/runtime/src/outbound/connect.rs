@@ -1,5 +1,6 @@
 //! One connection to another host: resolved, checked, connected, and secured where the scheme says so.
 
+use super::client_tls::ClientTls;
 use super::config::DEFAULT_TIMEOUT;
 use super::networks::{Blocked, arrives};
 use super::tls::{self, Trust};
@@ -77,9 +78,14 @@ impl ConnectError {
 
 /// Makes connections.
 #[derive(Clone)]
-pub(super) struct Connector(Arc<Inner>);
+pub(super) struct Connector {
+    shared: Arc<Shared>,
+    /// How HTTP is secured, where that is told for a component and a host.
+    own: Option<ClientTls>,
+}
 
-struct Inner {
+/// What holds for all connections.
+struct Shared {
     blocked: Blocked,
     /// Where this host's own admin API listens, once it does.
     admin: OnceLock<SocketAddr>,
@@ -90,18 +96,24 @@ struct Inner {
 impl Connector {
     pub(super) fn new(blocked: Blocked, max_connections: Option<usize>) -> Self {
         let connections = max_connections.map(|most| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))));
-        Self(Arc::new(Inner { blocked, admin: OnceLock::new(), connections, trust: Trust::default() }))
+        let shared = Shared { blocked, admin: OnceLock::new(), connections, trust: Trust::default() };
+        Self { shared: Arc::new(shared), own: None }
+    }
+
+    /// The same, but HTTP is secured in this way.
+    pub(super) fn secured_by(&self, tls: &ClientTls) -> Self {
+        Self { shared: Arc::clone(&self.shared), own: Some(tls.clone()) }
     }
 
     /// Keeps guests from the host's admin listener, whose users need no token on this machine.
     pub(super) fn keep_from(&self, admin: SocketAddr) {
         // There is one for as long as the host runs.
-        let _ = self.0.admin.set(admin);
+        let _ = self.shared.admin.set(admin);
     }
 
     /// A connection that speaks no HTTP. `host` is an address, or a name that was checked.
     pub(super) async fn tcp(&self, host: &str, port: u16) -> Result<TcpStream, ConnectError> {
-        tcp(&self.0.resolve(host, port).await?).await
+        tcp(&self.shared.resolve(host, port).await?).await
     }
 
     /// The same, secured; but what the host reads of it first goes through `stream`.
@@ -110,12 +122,12 @@ impl Connector {
         host: &str,
         stream: S,
     ) -> Result<TlsStream<S>, ConnectError> {
-        secure(self.0.trust.other().await, host, stream).await
+        secure_by(self.shared.trust.other().await, host, stream).await
     }
 
-    /// The client's side of TLS, for who secures a connection later. These authorities are trusted besides.
-    pub(super) async fn tls(&self, more: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig>, String> {
-        if more.is_empty() { self.0.trust.other().await } else { tls::with(more).await }
+    /// The client's side of TLS for PostgreSQL, which secures a connection later. These authorities are trusted besides.
+    pub(super) async fn postgres_tls(&self, more: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig>, String> {
+        if more.is_empty() { self.shared.trust.postgres().await } else { tls::with(more).await }
     }
 }
 
@@ -129,10 +141,10 @@ impl Service<Uri> for Connector {
     }
 
     fn call(&mut self, target: Uri) -> Self::Future {
-        let inner = Arc::clone(&self.0);
+        let connector = self.clone();
         let by = CONNECTED_BY.try_with(|by| *by).unwrap_or_else(|_outside| Instant::now() + DEFAULT_TIMEOUT);
         Box::pin(async move {
-            match timeout_at(by, inner.connect(&target)).await {
+            match timeout_at(by, connector.connect(&target)).await {
                 Ok(connected) => connected,
                 Err(_elapsed) => Err(ConnectError::Timeout),
             }
@@ -140,13 +152,13 @@ impl Service<Uri> for Connector {
     }
 }
 
-impl Inner {
+impl Connector {
     async fn connect(&self, target: &Uri) -> Result<Stream, ConnectError> {
         let secure = target.scheme() == Some(&Scheme::HTTPS);
         let host = target.host().ok_or(ConnectError::NoHost)?.trim_start_matches('[').trim_end_matches(']');
         let port = target.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        let addresses = self.resolve(host, port).await?;
-        let permit = match &self.connections {
+        let addresses = self.shared.resolve(host, port).await?;
+        let permit = match &self.shared.connections {
             // The semaphore is never closed.
             Some(connections) => Arc::clone(connections).acquire_owned().await.ok(),
             None => None,
@@ -155,11 +167,17 @@ impl Inner {
         if !secure {
             return Ok(Stream { io: TokioIo::new(Box::new(tcp)), http2: false, _permit: permit });
         }
-        let tls = self.secure(host, tcp).await?;
+        let config = match &self.own {
+            Some(ClientTls(config)) => Ok(Arc::clone(config)),
+            None => self.shared.trust.web().await,
+        };
+        let tls = secure_by(config, host, tcp).await?;
         let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
         Ok(Stream { io: TokioIo::new(Box::new(tls)), http2, _permit: permit })
     }
+}
 
+impl Shared {
     /// The addresses that are asked are those that were checked: a name that changes meanwhile changes nothing.
     async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
         let resolved = tokio::net::lookup_host((host, port)).await;
@@ -176,10 +194,6 @@ impl Inner {
             resolved.into_iter().partition(|address| self.blocked.covers(address.ip()));
         if free.is_empty() { Err(ConnectError::Blocked(blocked)) } else { Ok(free) }
     }
-
-    async fn secure(&self, host: &str, tcp: TcpStream) -> Result<TlsStream<TcpStream>, ConnectError> {
-        secure(self.trust.web().await, host, tcp).await
-    }
 }
 
 async fn tcp(addresses: &[SocketAddr]) -> Result<TcpStream, ConnectError> {
@@ -189,7 +203,7 @@ async fn tcp(addresses: &[SocketAddr]) -> Result<TcpStream, ConnectError> {
     Ok(tcp)
 }
 
-async fn secure<S: AsyncRead + AsyncWrite + Unpin>(
+async fn secure_by<S: AsyncRead + AsyncWrite + Unpin>(
     config: Result<Arc<ClientConfig>, String>,
     host: &str,
     stream: S,

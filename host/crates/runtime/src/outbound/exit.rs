@@ -2,11 +2,15 @@
 //! brokers: granted, resolved and checked as those that do.
 
 use super::client::Client;
+use super::config::HostTls;
 use super::connect::ConnectError;
 use super::rules::{Calls, Refused, Rules};
 use bobbin_inference::RequestContext;
+use http::Uri;
+use http::uri::Scheme;
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -17,7 +21,9 @@ use url::Host;
 pub(crate) struct Exit {
     pub(super) component: Arc<str>,
     pub(super) rules: Rules,
-    pub(super) client: Arc<Client>,
+    client: Arc<Client>,
+    /// For hosts with which TLS is spoken in another way.
+    secured: BTreeMap<String, Arc<Client>>,
 }
 
 /// A server that a component may connect to.
@@ -29,8 +35,20 @@ pub(crate) struct Target {
 }
 
 impl Exit {
-    pub(crate) fn new(component: &str, rules: Rules, client: &Arc<Client>) -> Self {
-        Self { component: component.into(), rules, client: Arc::clone(client) }
+    /// `tls` is how TLS is spoken with some hosts, each in the usual form of a URL's host.
+    pub(crate) fn new(component: &str, rules: Rules, client: &Arc<Client>, tls: &[HostTls]) -> Self {
+        let mut secured = BTreeMap::new();
+        for HostTls { hosts, tls } in tls {
+            let client = Arc::new(client.secured_by(tls));
+            secured.extend(hosts.iter().map(|host| (host.clone(), Arc::clone(&client))));
+        }
+        Self { component: component.into(), rules, client: Arc::clone(client), secured }
+    }
+
+    /// What sends requests to this target, which was checked.
+    pub(super) fn client(&self, target: &Uri) -> &Client {
+        let secured = target.host().filter(|_| target.scheme() == Some(&Scheme::HTTPS));
+        secured.and_then(|host| self.secured.get(host)).unwrap_or(&self.client)
     }
 
     /// Which parts of its application the component may ask.
@@ -76,9 +94,12 @@ impl Exit {
         self.client.connector().secure(&target.host, stream).await
     }
 
-    /// What secures a connection later. These authorities are trusted besides those that this machine trusts.
-    pub(crate) async fn tls(&self, more: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig>, ConnectError> {
-        self.client.connector().tls(more).await.map_err(ConnectError::Tls)
+    /// What secures a connection to PostgreSQL later. These authorities are trusted besides those that this machine trusts.
+    pub(crate) async fn postgres_tls(
+        &self,
+        more: Vec<CertificateDer<'static>>,
+    ) -> Result<Arc<ClientConfig>, ConnectError> {
+        self.client.connector().postgres_tls(more).await.map_err(ConnectError::Tls)
     }
 
     /// Tells whoever runs the host what only they can change.

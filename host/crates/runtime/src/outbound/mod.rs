@@ -1,9 +1,10 @@
-//! Outbound HTTP: whom a component may ask (`rules`), and how it gets there: to other hosts (`client`, `connect`, `tls`),
+//! Outbound HTTP: whom a component may ask (`rules`), and how it gets there: to other hosts (`client`, `connect`, `tls`, `client_tls`),
 //! or to the application itself (`chaining`). `exit` is a component's way out, and connections that speak no HTTP. `spin` is Spin's older
 //! interface for the same, `waits` its time limits.
 
 mod chaining;
 mod client;
+mod client_tls;
 mod config;
 mod connect;
 mod exit;
@@ -25,7 +26,8 @@ use waits::{Waited, Waits};
 use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody, WasiHttpHooks};
 
 pub(crate) use client::Client;
-pub use config::OutboundConfig;
+pub use client_tls::{ClientTls, ClientTlsError, ClientTlsFiles};
+pub use config::{HostTls, OutboundConfig};
 pub(crate) use connect::ConnectError;
 pub(crate) use exit::{Exit, Target};
 pub use rules::Calls;
@@ -91,7 +93,7 @@ impl Outbound {
         let callee = match destination {
             Destination::Network(target) => {
                 *request.uri_mut() = target;
-                return self.exit.client.send(request, waits).await;
+                return self.exit.client(request.uri()).send(request, waits).await;
             }
             Destination::Own => Callee::Routes,
             Destination::Component(id) => Callee::Component(id),

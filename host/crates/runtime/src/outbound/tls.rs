@@ -1,7 +1,7 @@
 //! TLS to other hosts: rustls, with the certificates that this machine trusts.
 
 use rustls::pki_types::CertificateDer;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 use std::sync::Arc;
 use tokio::sync::OnceCell;
 
@@ -9,14 +9,16 @@ use tokio::sync::OnceCell;
 #[derive(Default)]
 pub(super) struct Trust {
     web: OnceCell<Config>,
+    postgres: OnceCell<Config>,
     other: OnceCell<Config>,
 }
 
 type Config = Result<Arc<ClientConfig>, String>;
 
-/// What HTTP is called in a greeting. Whatever else there is has no name there but PostgreSQL.
-const WEB: [&[u8]; 2] = [b"h2", b"http/1.1"];
-const OTHER: [&[u8]; 1] = [b"postgresql"];
+/// What HTTP and PostgreSQL are called in a greeting. Nothing else has a name there, and servers and proxies that choose by
+/// it break off where they hear one that they do not know.
+pub(super) const WEB: [&[u8]; 2] = [b"h2", b"http/1.1"];
+const POSTGRES: [&[u8]; 1] = [b"postgresql"];
 
 impl Trust {
     /// The client's side of TLS, for HTTP.
@@ -27,21 +29,29 @@ impl Trust {
         self.web.get_or_init(|| read(&WEB, Vec::new())).await.clone()
     }
 
-    /// The same for what is no HTTP.
+    /// The same for PostgreSQL.
+    ///
+    /// # Errors
+    /// The same.
+    pub(super) async fn postgres(&self) -> Config {
+        self.postgres.get_or_init(|| read(&POSTGRES, Vec::new())).await.clone()
+    }
+
+    /// The same for whatever else there is.
     ///
     /// # Errors
     /// The same.
     pub(super) async fn other(&self) -> Config {
-        self.other.get_or_init(|| read(&OTHER, Vec::new())).await.clone()
+        self.other.get_or_init(|| read(&[], Vec::new())).await.clone()
     }
 }
 
-/// The client's side of TLS for what is no HTTP, where these authorities are trusted besides.
+/// The client's side of TLS for PostgreSQL, where these authorities are trusted besides.
 ///
 /// # Errors
-/// As with [`Trust::other`], or where one is no certificate.
+/// As with [`Trust::postgres`], or where one is no certificate.
 pub(super) async fn with(more: Vec<CertificateDer<'static>>) -> Config {
-    read(&OTHER, more).await
+    read(&POSTGRES, more).await
 }
 
 /// Some hundred files may have to be read.
@@ -53,25 +63,45 @@ async fn read(protocols: &'static [&'static [u8]], more: Vec<CertificateDer<'sta
 }
 
 fn config(protocols: &[&[u8]], more: Vec<CertificateDer<'static>>) -> Config {
-    let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
-    let (mut added, _unusable) = roots.add_parsable_certificates(found.certs);
+    let platform = add_platform_roots(&mut roots);
     for certificate in more {
         roots.add(certificate).map_err(|error| error.to_string())?;
-        added += 1;
     }
-    if added == 0 {
-        let errors: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
-        return Err(format!(
-            "this machine trusts no certificate authority; install its ca-certificates, or name a file of certificates \
-             in SSL_CERT_FILE {}",
-            errors.join("; ")
-        ));
+    if roots.is_empty() {
+        platform?;
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let builder = versions.map_err(|error| error.to_string())?;
+    let builder = builder().map_err(|error| error.to_string())?;
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-    config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+    config.alpn_protocols = names(protocols);
     Ok(Arc::new(config))
+}
+
+/// Adds whom this machine trusts.
+///
+/// # Errors
+/// When that is nobody; with where they were looked for.
+pub(super) fn add_platform_roots(roots: &mut RootCertStore) -> Result<(), String> {
+    let found = rustls_native_certs::load_native_certs();
+    let (added, _unusable) = roots.add_parsable_certificates(found.certs);
+    if added > 0 {
+        return Ok(());
+    }
+    let errors: Vec<String> = found.errors.iter().map(ToString::to_string).collect();
+    Err(format!(
+        "this machine trusts no certificate authority; install its ca-certificates, or name a file of certificates in \
+         SSL_CERT_FILE {}",
+        errors.join("; ")
+    ))
+}
+
+/// What every client's side of TLS begins with.
+pub(super) fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, rustls::Error> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()
+}
+
+/// Names as a greeting has them.
+pub(super) fn names(protocols: &[&[u8]]) -> Vec<Vec<u8>> {
+    protocols.iter().map(|protocol| protocol.to_vec()).collect()
 }

@@ -17,7 +17,7 @@ mod variables;
 
 use crate::outbound::Exit;
 use crate::state::State;
-use bobbin_inference::RequestContext;
+use bobbin_inference::{CpuBudget, RequestContext};
 use bobbin_stores::Kept;
 use bobbin_stores::sqlite::Connection;
 use std::sync::{Arc, Weak};
@@ -31,6 +31,8 @@ const CAPACITY: usize = 1024;
 pub(crate) struct Spin {
     kept: Kept,
     context: Arc<RequestContext>,
+    /// What statements are taken from.
+    cpu: Arc<CpuBudget>,
     table: ResourceTable,
     /// The connections in `table`.
     connections: Vec<Weak<Connection>>,
@@ -52,16 +54,17 @@ fn spin(state: &mut State) -> &mut Spin {
 }
 
 impl Spin {
-    pub(crate) fn new(kept: Kept, context: Arc<RequestContext>, exit: Arc<Exit>) -> Self {
+    pub(crate) fn new(kept: Kept, request: (Arc<RequestContext>, Arc<CpuBudget>), exit: Arc<Exit>) -> Self {
+        let (context, cpu) = request;
         let mut table = ResourceTable::new();
         table.set_max_capacity(CAPACITY);
         let (turn, places) = (Arc::new(Semaphore::new(1)), Arc::new(Semaphore::new(network::CONNECTIONS)));
-        Self { kept, context, table, connections: Vec::new(), turn, exit, places }
+        Self { kept, context, cpu, table, connections: Vec::new(), turn, exit, places }
     }
 
     /// Takes up the next request. A guest may use what it opened for the one before.
-    pub(crate) fn serve(&mut self, context: Arc<RequestContext>) {
-        self.context = context;
+    pub(crate) fn serve(&mut self, context: Arc<RequestContext>, cpu: Arc<CpuBudget>) {
+        (self.context, self.cpu) = (context, cpu);
     }
 
     /// Undoes transactions that the request has left open: they keep others from writing.

@@ -89,9 +89,12 @@ impl Way {
         self.told(target, self.exit.secure(target, stream).await)
     }
 
-    /// What secures a connection later. These authorities are trusted besides those that this machine trusts.
-    pub(super) async fn tls(&self, more: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig>, ConnectError> {
-        self.exit.tls(more).await
+    /// What secures a connection to PostgreSQL later. These authorities are trusted besides those that this machine trusts.
+    pub(super) async fn postgres_tls(
+        &self,
+        more: Vec<CertificateDer<'static>>,
+    ) -> Result<Arc<ClientConfig>, ConnectError> {
+        self.exit.postgres_tls(more).await
     }
 
     fn told<T>(&self, target: &Target, connected: Result<T, ConnectError>) -> Result<T, NoWay> {

@@ -17,9 +17,12 @@ pub enum StoreError {
     /// A key is no text; somebody else has written it.
     #[error("the store holds a key that is no text")]
     NoText,
+    /// There is no more room for what is kept.
+    #[error("the store is full; delete what is no longer needed, or ask for more room (key_value_bytes)")]
+    Full,
     /// SQLite refused.
     #[error("the store failed: {0}")]
-    Sqlite(#[from] rusqlite::Error),
+    Sqlite(#[source] rusqlite::Error),
     /// The Redis server refused, or cannot be reached.
     #[error("the store failed: {0}")]
     Redis(#[from] redis::RedisError),
@@ -32,4 +35,13 @@ pub enum StoreError {
     /// The host is stopping.
     #[error("the host is stopping")]
     Stopping,
+}
+
+impl From<rusqlite::Error> for StoreError {
+    fn from(error: rusqlite::Error) -> Self {
+        match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DiskFull) => Self::Full,
+            _ => Self::Sqlite(error),
+        }
+    }
 }

@@ -40,8 +40,17 @@ const SWAP: &str = "local value = redis.call('GET', KEYS[1])
 
 /// A server's address that cannot be used. The address may have a password, so it is not repeated.
 #[derive(Debug, thiserror::Error)]
-#[error("this is no address of a Redis server that can be used; write redis://[:password@]host[:port][/number]")]
-pub struct AddressError(#[source] RedisError);
+pub enum AddressError {
+    /// It makes no sense.
+    #[error(
+        "this is no address of a Redis server that can be used; write redis://[:password@]host[:port][/number], or \
+         rediss:// for TLS"
+    )]
+    Unusable(#[source] RedisError),
+    /// It asks for TLS without a check of the server's certificate.
+    #[error("TLS without a check of the server's certificate is not possible; remove #insecure from the address")]
+    Insecure,
+}
 
 /// A store on a server.
 #[derive(Clone)]
@@ -56,7 +65,8 @@ impl fmt::Debug for RedisStore {
 }
 
 impl RedisStore {
-    /// The store at an address, such as `redis://127.0.0.1:6379/0`. Nothing is sent yet; there must be a tokio runtime.
+    /// The store at an address, such as `redis://127.0.0.1:6379/0`, or `rediss://` for TLS with whom
+    /// this machine trusts. Nothing is sent yet; there must be a tokio runtime.
     ///
     /// # Errors
     /// When it is no address.
@@ -65,8 +75,11 @@ impl RedisStore {
             .set_connection_timeout(Some(CONNECTING))
             .set_response_timeout(Some(ANSWERING))
             .set_number_of_retries(RETRIES);
-        let client = Client::open(url).map_err(AddressError)?;
-        let connection = ConnectionManager::new_lazy_with_config(client, config).map_err(AddressError)?;
+        if url.ends_with("#insecure") {
+            return Err(AddressError::Insecure);
+        }
+        let client = Client::open(url).map_err(AddressError::Unusable)?;
+        let connection = ConnectionManager::new_lazy_with_config(client, config).map_err(AddressError::Unusable)?;
         Ok(Self { connection })
     }
 
@@ -185,9 +198,12 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_that_is_none_is_refused_without_showing_it() {
-        for url in
-            ["hunter2", "http://hunter2@localhost", "redis://:hunter2@localhost:port", "rediss://:hunter2@localhost"]
-        {
+        for url in [
+            "hunter2",
+            "http://hunter2@localhost",
+            "redis://:hunter2@localhost:port",
+            "rediss://:hunter2@localhost/#insecure",
+        ] {
             let error = RedisStore::at(url).map(drop);
             let error = error.unwrap_err();
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");

@@ -6,6 +6,7 @@
 use super::{Answer, Cursor, Found, PAGE_BYTES, PAGE_KEYS, Page, Store, StoreError};
 use crate::charged::Charged;
 use crate::pool::{Pool, Stopping};
+use crate::room::Room;
 use bobbin_inference::Account;
 use futures::FutureExt;
 use rusqlite::{Connection, OptionalExtension, params};
@@ -63,21 +64,25 @@ pub enum OpenError {
 pub struct SqliteFile {
     writer: Arc<Pool>,
     readers: Arc<Pool>,
+    room: Arc<Room>,
 }
 
 impl SqliteFile {
-    /// Opens a file, making it and its folder where they are absent. Blocking.
+    /// Opens a file, making it and its folder where they are absent. It has at most so many bytes, and its write-ahead log
+    /// as many again. Blocking.
     ///
     /// # Errors
     /// When it cannot be used.
-    pub fn open(path: &Path) -> Result<Self, OpenError> {
+    pub fn open(path: &Path, bytes: u64) -> Result<Self, OpenError> {
         if let Some(folder) = path.parent() {
             let failed = |source| OpenError::Folder { folder: folder.to_owned(), source };
             std::fs::create_dir_all(folder).map_err(failed)?;
         }
+        let room = Room::new(bytes, Some(path));
         let open = || {
             let writer = Connection::open(path)?;
             prepare(&writer)?;
+            room.confine(&writer)?;
             writer.execute_batch(SCHEMA)?;
             let readers = (0..READERS).map(|_| {
                 let reader = Connection::open(path)?;
@@ -88,22 +93,24 @@ impl SqliteFile {
             Ok((writer, readers.collect::<rusqlite::Result<Vec<_>>>()?))
         };
         let (writer, readers) = open().map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })?;
-        Ok(Self { writer: Pool::new(vec![writer]), readers: Pool::new(readers) })
+        Ok(Self { writer: Pool::new(vec![writer]), readers: Pool::new(readers), room: Arc::new(room) })
     }
 
-    /// Stores that are gone with the host.
+    /// Stores of at most so many bytes together that are gone with the host.
     ///
     /// # Errors
     /// When there is no memory for them.
-    pub fn in_memory() -> Result<Self, OpenError> {
+    pub fn in_memory(bytes: u64) -> Result<Self, OpenError> {
+        let room = Room::new(bytes, None);
         let open = || {
             let connection = Connection::open_in_memory()?;
+            room.confine(&connection)?;
             connection.execute_batch(SCHEMA)?;
             Ok(connection)
         };
         let connection = open().map_err(|source| OpenError::Sqlite { path: ":memory:".into(), source })?;
         let pool = Pool::new(vec![connection]);
-        Ok(Self { writer: Arc::clone(&pool), readers: pool })
+        Ok(Self { writer: Arc::clone(&pool), readers: pool, room: Arc::new(room) })
     }
 
     /// The store with this label.
@@ -161,7 +168,13 @@ impl SqliteStore {
         &self,
         work: impl FnOnce(&mut Connection, &str) -> Result<T, StoreError> + Send + 'static,
     ) -> Answer<'static, T> {
-        self.run(&self.file.writer, work)
+        let room = Arc::clone(&self.file.room);
+        self.run(&self.file.writer, move |connection, label| {
+            if !room.is_left(|clean| clean(connection)) {
+                return Err(StoreError::Full);
+            }
+            work(connection, label)
+        })
     }
 }
 

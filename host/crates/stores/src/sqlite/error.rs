@@ -11,6 +11,9 @@ pub enum SqliteError {
     /// The request's time is over, or nobody waits for it any more.
     #[error("the statement was interrupted: the request's time is over")]
     TimeOver,
+    /// The component has used its processor time, of which what a statement needs is a part.
+    #[error("the statement was interrupted: the component's processor time (guest_cpu_seconds) is over")]
+    CpuOver,
     /// The database has no more room.
     #[error("the database is full")]
     Full,

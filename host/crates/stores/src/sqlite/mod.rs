@@ -13,6 +13,7 @@ pub use query::{Bounds, Rows, Value};
 
 use crate::charged::Charged;
 use crate::key_value::OpenError;
+use crate::room::Room;
 use parking_lot::Mutex;
 use query::Interrupt;
 use rusqlite::OpenFlags;
@@ -27,6 +28,8 @@ use tokio::time::timeout_at;
 const QUERIES: usize = 8;
 /// How long a statement waits for another connection's transaction, at most.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long the host waits for those who keep it from emptying a write-ahead log.
+const CLEANING: Duration = Duration::from_millis(100);
 /// Bytes that SQLite may hold in memory in this process, whoever asks: what a single query computes with is not seen by
 /// any account.
 const HEAP_BYTES: i64 = 512 << 20;
@@ -40,36 +43,58 @@ static HEAP_LIMIT: Once = Once::new();
 pub struct Database {
     /// The file; none for memory alone.
     path: Option<PathBuf>,
+    room: Room,
     queries: Arc<Semaphore>,
-    /// Keeps the write-ahead log open: whoever closes a file's last connection has to clean up.
-    _anchor: Option<Mutex<rusqlite::Connection>>,
+    /// The host's own connection. It keeps the write-ahead log open: whoever closes a file's last connection has to clean
+    /// up.
+    anchor: Option<Mutex<rusqlite::Connection>>,
 }
 
 impl Database {
-    /// A database in a file, which is made with its folder where it is absent. Blocking.
+    /// A database in a file, which is made with its folder where it is absent, of at most so many bytes; its write-ahead
+    /// log takes as much again. Blocking.
     ///
     /// # Errors
     /// When it cannot be used.
-    pub fn open(path: &Path) -> Result<Arc<Self>, OpenError> {
+    pub fn open(path: &Path, bytes: u64) -> Result<Arc<Self>, OpenError> {
         if let Some(folder) = path.parent() {
             let failed = |source| OpenError::Folder { folder: folder.to_owned(), source };
             std::fs::create_dir_all(folder).map_err(failed)?;
         }
-        let anchor = connect(Some(path)).and_then(|connection| {
+        let anchor = open(Some(path)).and_then(|connection| {
             connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
+            connection.busy_timeout(CLEANING)?;
             Ok(connection)
         });
         let anchor = anchor.map_err(|source| OpenError::Sqlite { path: path.to_owned(), source })?;
-        Ok(Self::of(Some(path.to_owned()), Some(Mutex::new(anchor))))
+        Ok(Self::of(Some(path), bytes, Some(Mutex::new(anchor))))
     }
 
-    /// Databases that end with their connection; each connection has its own.
-    pub fn in_memory() -> Arc<Self> {
-        Self::of(None, None)
+    /// Databases of at most so many bytes that end with their connection; each connection has its own.
+    pub fn in_memory(bytes: u64) -> Arc<Self> {
+        Self::of(None, bytes, None)
     }
 
-    fn of(path: Option<PathBuf>, anchor: Option<Mutex<rusqlite::Connection>>) -> Arc<Self> {
-        Arc::new(Self { path, queries: Arc::new(Semaphore::new(QUERIES)), _anchor: anchor })
+    fn of(path: Option<&Path>, bytes: u64, anchor: Option<Mutex<rusqlite::Connection>>) -> Arc<Self> {
+        let (room, queries) = (Room::new(bytes, path), Arc::new(Semaphore::new(QUERIES)));
+        Arc::new(Self { path: path.map(Path::to_owned), room, queries, anchor })
+    }
+
+    /// Opens a connection that can reach nothing but its file, and cannot make it larger than it may be.
+    fn open_connection(&self) -> rusqlite::Result<rusqlite::Connection> {
+        let mut connection = open(self.path.as_deref())?;
+        self.room.confine(&connection)?;
+        guard::confine(&mut connection)?;
+        Ok(connection)
+    }
+
+    /// Whether something may be written.
+    fn is_room_left(&self) -> bool {
+        self.room.is_left(|clean| {
+            if let Some(anchor) = &self.anchor {
+                clean(&anchor.lock());
+            }
+        })
     }
 
     /// A connection. The file is opened with its first query.
@@ -78,20 +103,21 @@ impl Database {
     }
 }
 
-/// Opens a connection that can reach nothing but its file.
-fn connect(path: Option<&Path>) -> rusqlite::Result<rusqlite::Connection> {
+/// Opens a connection for the host itself.
+fn open(path: Option<&Path>) -> rusqlite::Result<rusqlite::Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut connection = match path {
+    let connection = match path {
         Some(path) => rusqlite::Connection::open_with_flags(path, flags)?,
         None => rusqlite::Connection::open_in_memory_with_flags(flags)?,
     };
     connection.busy_timeout(PATIENCE)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "cache_size", CACHE_KIB)?;
+    // What does not fit into memory would go to files without a bound.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     let mut limited = Ok(());
     HEAP_LIMIT.call_once(|| limited = connection.pragma_update(None, "hard_heap_limit", HEAP_BYTES));
     limited?;
-    guard::confine(&mut connection)?;
     Ok(connection)
 }
 
@@ -144,9 +170,10 @@ impl Connection {
             let mut open = open.lock();
             let connection = match &mut *open {
                 Some(connection) => connection,
-                none => none.insert(connect(database.path.as_deref()).map_err(SqliteError::Unopened)?),
+                none => none.insert(database.open_connection().map_err(SqliteError::Unopened)?),
             };
-            let rows = query::run(connection, &statement, parameters, &bounds, &interrupt);
+            let room = || database.is_room_left();
+            let rows = query::run(connection, &statement, parameters, &bounds, &interrupt, room);
             known.transaction.store(!connection.is_autocommit(), Ordering::Relaxed);
             known.changes.store(connection.changes(), Ordering::Relaxed);
             known.rowid.store(connection.last_insert_rowid(), Ordering::Relaxed);

@@ -2,7 +2,7 @@
 
 use super::SqliteError;
 use crate::charged::Charged;
-use bobbin_inference::Account;
+use bobbin_inference::{Account, CpuBudget, thread_time};
 use rusqlite::limits::Limit;
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Row, ToSql, params_from_iter};
@@ -70,6 +70,8 @@ pub struct Bounds {
     pub account: Account,
     /// When it is interrupted.
     pub end: Instant,
+    /// What its work is taken from; where that is over, it is interrupted, too.
+    pub cpu: Arc<CpuBudget>,
 }
 
 /// Stops a statement whose rows nobody waits for.
@@ -97,15 +99,23 @@ pub(super) fn run(
     parameters: Vec<Value>,
     bounds: &Bounds,
     interrupt: &Interrupt,
+    is_room_left: impl FnOnce() -> bool,
 ) -> Result<Charged<Rows>, SqliteError> {
     let longest = i32::try_from(bounds.account.limit().min(VALUE_BYTES)).unwrap_or(i32::MAX);
     connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, longest)?;
     let (end, left) = (bounds.end, Arc::clone(&interrupt.0));
     connection.busy_timeout(super::PATIENCE.min(end.saturating_duration_since(Instant::now())))?;
-    connection.progress_handler(STEPS, Some(move || left.load(Ordering::Relaxed) || Instant::now() >= end))?;
-    let rows = rows(connection, statement, parameters, &bounds.account);
+    let (begun, cpu) = (thread_time(), Arc::clone(&bounds.cpu));
+    let is_spent = move || thread_time().saturating_sub(begun) >= cpu.left();
+    let is_over = move || left.load(Ordering::Relaxed) || Instant::now() >= end || is_spent();
+    connection.progress_handler(STEPS, Some(is_over))?;
+    let rows = rows(connection, statement, parameters, &bounds.account, is_room_left);
     connection.progress_handler(0, None::<fn() -> bool>)?;
-    rows
+    bounds.cpu.spend(thread_time().saturating_sub(begun));
+    match rows {
+        Err(SqliteError::TimeOver) if bounds.cpu.is_over() => Err(SqliteError::CpuOver),
+        rows => rows,
+    }
 }
 
 fn rows(
@@ -113,8 +123,12 @@ fn rows(
     statement: &str,
     parameters: Vec<Value>,
     account: &Account,
+    is_room_left: impl FnOnce() -> bool,
 ) -> Result<Charged<Rows>, SqliteError> {
     let mut statement = connection.prepare(statement)?;
+    if !statement.readonly() && !is_room_left() {
+        return Err(SqliteError::Full);
+    }
     let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let width = columns.len();
     let mut bytes = columns.iter().map(|name| size_of::<String>() + name.len()).sum::<usize>();

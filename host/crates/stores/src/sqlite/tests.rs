@@ -1,11 +1,15 @@
 //! Unit tests of components' databases.
 
 use super::*;
-use bobbin_inference::Account;
+use bobbin_inference::{Account, CpuBudget};
 use std::time::Instant;
 
+/// What a database may have.
+const BYTES: u64 = 1 << 20;
+
 fn bounds(bytes: u64, time: Duration) -> Bounds {
-    Bounds { account: Account::new(bytes), end: Instant::now() + time }
+    let cpu = Arc::new(CpuBudget::new(Duration::from_secs(60)));
+    Bounds { account: Account::new(bytes), end: Instant::now() + time, cpu }
 }
 
 fn plenty() -> Bounds {
@@ -18,7 +22,7 @@ async fn run(connection: &Connection, statement: &str) -> Result<Vec<Vec<Value>>
 
 fn file() -> (tempfile::TempDir, Arc<Database>) {
     let folder = tempfile::tempdir().unwrap();
-    let database = Database::open(&folder.path().join("deep/app.sqlite")).unwrap();
+    let database = Database::open(&folder.path().join("deep/app.sqlite"), BYTES).unwrap();
     (folder, database)
 }
 
@@ -142,7 +146,7 @@ async fn closing_undoes_a_transaction_and_lets_others_write() {
     run(&one, "CREATE TABLE t (a)").await.unwrap();
     run(&one, "BEGIN IMMEDIATE").await.unwrap();
     run(&one, "INSERT INTO t VALUES (1)").await.unwrap();
-    let waiting = Bounds { account: Account::new(1 << 20), end: Instant::now() + Duration::from_millis(50) };
+    let waiting = bounds(1 << 20, Duration::from_millis(50));
     assert!(other.query("INSERT INTO t VALUES (2)".into(), vec![], waiting).await.is_err());
     one.close();
     run(&other, "INSERT INTO t VALUES (3)").await.unwrap();
@@ -168,9 +172,88 @@ async fn a_transaction_goes_on_however_many_wait_for_its_end() {
 
 #[tokio::test]
 async fn memory_alone_is_each_connections_own() {
-    let database = Database::in_memory();
+    let database = Database::in_memory(BYTES);
     let (one, other) = (database.connect(), database.connect());
     run(&one, "CREATE TABLE t (a)").await.unwrap();
     run(&one, "SELECT * FROM t").await.unwrap();
     assert!(run(&other, "SELECT * FROM t").await.is_err());
+}
+
+#[tokio::test]
+async fn a_full_database_says_so_and_takes_rows_again_once_others_are_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.sqlite");
+    for database in [Database::open(&path, BYTES).unwrap(), Database::in_memory(BYTES)] {
+        let connection = database.connect();
+        run(&connection, "CREATE TABLE t (a)").await.unwrap();
+        let mut rows = 0;
+        let full = loop {
+            match run(&connection, "INSERT INTO t VALUES (randomblob(100000))").await {
+                Ok(_) => rows += 1,
+                Err(full) => break full,
+            }
+        };
+        assert!(matches!(full, SqliteError::Full), "{full}");
+        assert!((8..=10).contains(&rows), "{rows} rows of 100,000 bytes in 1 MiB");
+        let found = run(&connection, "SELECT count(*) FROM t").await.unwrap();
+        assert_eq!(found, [[Value::Integer(rows)]], "what is there is still read");
+        run(&connection, "DELETE FROM t").await.unwrap();
+        run(&connection, "INSERT INTO t VALUES (randomblob(100000))").await.unwrap();
+    }
+    assert!(path.metadata().unwrap().len() <= BYTES);
+}
+
+#[tokio::test]
+async fn the_log_of_a_database_is_bounded_while_somebody_reads_what_was_there_before() {
+    let (folder, database) = file();
+    let (reader, writer) = (database.connect(), database.connect());
+    run(&writer, "CREATE TABLE t (a)").await.unwrap();
+    run(&writer, "INSERT INTO t VALUES (randomblob(300000))").await.unwrap();
+    run(&reader, "BEGIN").await.unwrap();
+    run(&reader, "SELECT count(*) FROM t").await.unwrap();
+    let mut writes = 0;
+    let full = loop {
+        match run(&writer, "UPDATE t SET a = randomblob(300000)").await {
+            Ok(_) => writes += 1,
+            Err(full) => break full,
+        }
+        assert!(writes < 100, "nothing bounds the log");
+    };
+    assert!(matches!(full, SqliteError::Full), "{full}");
+    let log = folder.path().join("deep/app.sqlite-wal");
+    assert!(log.metadata().unwrap().len() < 2 * BYTES);
+    run(&reader, "COMMIT").await.unwrap();
+    run(&writer, "UPDATE t SET a = randomblob(300000)").await.unwrap();
+    assert!(log.metadata().unwrap().len() < BYTES, "what is in the database needs no log");
+}
+
+#[tokio::test]
+async fn what_a_statement_computes_is_taken_from_the_guests_time() {
+    let (_folder, database) = file();
+    let connection = database.connect();
+    let endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n";
+    let mut short = plenty();
+    short.cpu = Arc::new(CpuBudget::new(Duration::from_millis(20)));
+    let over = connection.query(endless.into(), vec![], short.clone()).await.unwrap_err();
+    assert!(matches!(over, SqliteError::CpuOver), "{over}");
+    assert!(short.cpu.is_over());
+    // What waits for another's transaction computes nothing.
+    let other = database.connect();
+    run(&other, "CREATE TABLE t (a)").await.unwrap();
+    run(&other, "BEGIN IMMEDIATE").await.unwrap();
+    let waiting = bounds(1 << 20, Duration::from_millis(200));
+    let before = waiting.cpu.left();
+    connection.query("INSERT INTO t VALUES (1)".into(), vec![], waiting.clone()).await.unwrap_err();
+    assert!(before - waiting.cpu.left() < Duration::from_millis(100), "{:?}", before - waiting.cpu.left());
+}
+
+#[tokio::test]
+async fn what_is_sorted_and_kept_for_a_while_makes_no_files() {
+    let (_folder, database) = file();
+    let connection = database.connect();
+    let stored = run(&connection, "PRAGMA temp_store").await.unwrap();
+    assert_eq!(stored, Vec::<Vec<Value>>::new(), "the pragma has no effect, and so no answer");
+    let anchor = database.anchor.as_ref().unwrap().lock();
+    let kept: i64 = anchor.pragma_query_value(None, "temp_store", |row| row.get(0)).unwrap();
+    assert_eq!(kept, 2, "in memory, which is bounded");
 }

@@ -294,6 +294,8 @@ App {
             drain: 30s,
             mounted_files: 65536,
             mounted_bytes: 1073741824,
+            key_value_bytes: 1073741824,
+            database_bytes: 1073741824,
         },
         reuse_instances: {
             "hello",
@@ -323,6 +325,7 @@ App {
         },
         overrides: {},
     },
+    left_out: {},
     tool: {},
     warnings: [],
 }

@@ -245,6 +245,8 @@ App {
             drain: 30s,
             mounted_files: 65536,
             mounted_bytes: 1073741824,
+            key_value_bytes: 1073741824,
+            database_bytes: 1073741824,
         },
         reuse_instances: {},
         releases: {
@@ -292,6 +294,7 @@ App {
             },
         },
     },
+    left_out: {},
     tool: {},
     warnings: [],
 }

@@ -56,7 +56,11 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         match &error {
             // Whoever reads the log can do something about these; the guest can about the others.
-            StoreError::Sqlite(_) | StoreError::Redis(_) | StoreError::Unexpected(_) | StoreError::NoText => {
+            StoreError::Full
+            | StoreError::Sqlite(_)
+            | StoreError::Redis(_)
+            | StoreError::Unexpected(_)
+            | StoreError::NoText => {
                 tracing::warn!("key-value store: {error}");
             }
             StoreError::OverAccount(_) | StoreError::NoNumber | StoreError::Overflow | StoreError::Stopping => {}

@@ -93,7 +93,7 @@ async fn tls(
 ) -> Result<Option<Arc<ClientConfig>>, NoWay> {
     match address.security() {
         Security::Disabled => Ok(None),
-        Security::Preferred => Ok(way.tls(authorities).await.ok()),
-        Security::Required => Ok(Some(way.tls(authorities).await?)),
+        Security::Preferred => Ok(way.postgres_tls(authorities).await.ok()),
+        Security::Required => Ok(Some(way.postgres_tls(authorities).await?)),
     }
 }

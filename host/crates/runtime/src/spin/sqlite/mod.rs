@@ -13,7 +13,7 @@ mod v3;
 use super::{HasSpin, Spin, spin};
 use crate::state::State;
 use bindings::{v1 as v1_wit, v2 as v2_wit, v3 as v3_wit};
-use bobbin_inference::{Charge, RequestContext};
+use bobbin_inference::{Charge, CpuBudget, RequestContext};
 use bobbin_stores::Charged;
 use bobbin_stores::sqlite::{Bounds, Connection, Rows, SqliteError, Value};
 use std::sync::Arc;
@@ -64,6 +64,7 @@ impl From<SqliteError> for Failure {
 struct Operation {
     connection: Arc<Connection>,
     context: Arc<RequestContext>,
+    cpu: Arc<CpuBudget>,
     turn: Arc<Semaphore>,
 }
 
@@ -88,7 +89,8 @@ impl Spin {
 
     fn statement(&self, connection: &Resource<OpenConnection>) -> wasmtime::Result<Operation> {
         let connection = Arc::clone(self.connection(connection)?);
-        Ok(Operation { connection, context: Arc::clone(&self.context), turn: Arc::clone(&self.turn) })
+        let (context, cpu) = (Arc::clone(&self.context), Arc::clone(&self.cpu));
+        Ok(Operation { connection, context, cpu, turn: Arc::clone(&self.turn) })
     }
 
     fn close_connection(&mut self, connection: Resource<OpenConnection>) -> wasmtime::Result<()> {
@@ -107,7 +109,7 @@ impl Operation {
             Ok(turn) => turn.map_err(|closed| Failure::Io(closed.to_string()))?,
             Err(_elapsed) => return Err(SqliteError::TimeOver.into()),
         };
-        let bounds = Bounds { account: account.clone(), end };
+        let bounds = Bounds { account: account.clone(), end, cpu: Arc::clone(&self.cpu) };
         Ok(self.connection.query(statement, parameters, bounds).await?)
     }
 }

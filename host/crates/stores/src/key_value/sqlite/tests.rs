@@ -4,10 +4,12 @@ use super::*;
 use futures::future::try_join_all;
 
 const PLENTY: u64 = 1 << 20;
+/// What a file may have.
+const BYTES: u64 = 16 << 20;
 
 fn file() -> (tempfile::TempDir, SqliteFile) {
     let folder = tempfile::tempdir().unwrap();
-    let file = SqliteFile::open(&folder.path().join("deep/down/kv.sqlite")).unwrap();
+    let file = SqliteFile::open(&folder.path().join("deep/down/kv.sqlite"), BYTES).unwrap();
     (folder, file)
 }
 
@@ -98,12 +100,12 @@ async fn a_file_outlives_the_host_and_memory_does_not() {
     let account = Account::new(PLENTY);
     file.store("s").set("k".into(), b"v".to_vec()).await.unwrap();
     drop(file);
-    let again = SqliteFile::open(&folder.path().join("deep/down/kv.sqlite")).unwrap();
+    let again = SqliteFile::open(&folder.path().join("deep/down/kv.sqlite"), BYTES).unwrap();
     assert!(again.store("s").get("k".into(), &account).await.unwrap().is_some());
-    let memory = SqliteFile::in_memory().unwrap();
+    let memory = SqliteFile::in_memory(BYTES).unwrap();
     memory.store("s").set("k".into(), b"v".to_vec()).await.unwrap();
     assert!(memory.store("s").exists("k".into()).await.unwrap());
-    assert!(!SqliteFile::in_memory().unwrap().store("s").exists("k".into()).await.unwrap());
+    assert!(!SqliteFile::in_memory(BYTES).unwrap().store("s").exists("k".into()).await.unwrap());
 }
 
 #[test]
@@ -111,8 +113,47 @@ fn a_file_that_is_no_database_is_refused_by_its_path() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("kv.sqlite");
     std::fs::write(&path, "this is no database, and long enough to be seen as none".repeat(100)).unwrap();
-    let error = SqliteFile::open(&path).unwrap_err().to_string();
+    let error = SqliteFile::open(&path, BYTES).unwrap_err().to_string();
     assert!(error.contains("kv.sqlite"), "{error}");
-    let error = SqliteFile::open(&path.join("below/kv.sqlite")).unwrap_err().to_string();
+    let error = SqliteFile::open(&path.join("below/kv.sqlite"), BYTES).unwrap_err().to_string();
     assert!(error.contains("cannot be made"), "{error}");
+}
+
+#[tokio::test]
+async fn a_full_store_says_so_and_takes_values_again_once_others_are_deleted() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("kv.sqlite");
+    for file in [SqliteFile::open(&path, 1 << 20).unwrap(), SqliteFile::in_memory(1 << 20).unwrap()] {
+        let (store, account) = (file.store("s"), Account::new(PLENTY));
+        let set = async |number: usize| store.set(format!("k{number}"), vec![7; 100_000]).await;
+        let mut kept = 0;
+        let full = loop {
+            match set(kept).await {
+                Ok(()) => kept += 1,
+                Err(full) => break full,
+            }
+        };
+        assert!(matches!(full, StoreError::Full), "{full}");
+        assert!((8..=10).contains(&kept), "{kept} values of 100,000 bytes in 1 MiB");
+        assert!(matches!(store.increment("n".repeat(50_000), 1).await, Err(StoreError::Full)));
+        assert_eq!(all_keys(&store, &account).await.len(), kept, "what is there is still read");
+        store.delete("k0".into()).await.unwrap();
+        set(0).await.unwrap();
+    }
+    assert!(path.metadata().unwrap().len() <= 1 << 20);
+}
+
+#[tokio::test]
+async fn a_file_that_is_larger_than_it_may_be_is_read_and_does_not_grow() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("kv.sqlite");
+    let store = SqliteFile::open(&path, 16 << 20).unwrap().store("s");
+    store.set("big".into(), vec![7; 4 << 20]).await.unwrap();
+    drop(store);
+    let store = SqliteFile::open(&path, 1 << 20).unwrap().store("s");
+    assert!(matches!(store.set("more".into(), vec![7; 1 << 20]).await, Err(StoreError::Full)));
+    let found = store.get("big".into(), &Account::new(16 << 20)).await.unwrap();
+    assert_eq!(found.map(|value| value.value.len()), Some(4 << 20));
+    store.delete("big".into()).await.unwrap();
+    store.set("more".into(), vec![7; 1 << 20]).await.unwrap();
 }
