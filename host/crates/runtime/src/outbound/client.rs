@@ -17,6 +17,9 @@ use wasmtime_wasi_http::{Error, WasiBody};
 pub(super) const CONNECTION_BYTES: u64 = 128 << 10;
 /// Bytes of a head, and of what is read ahead of a guest.
 const READ_AHEAD: u32 = 64 << 10;
+/// The same of all requests that share a connection: as much as HTTP/2 can say, since each is bounded by itself and charged. With
+/// less, guests that do not read their answers would keep from others what they ask the same host for.
+const READ_AHEAD_TOGETHER: u32 = i32::MAX.cast_unsigned();
 /// Connections of one host that wait for the next request, and how long.
 const IDLE: usize = 32;
 const IDLE_FOR: Duration = Duration::from_secs(30);
@@ -37,7 +40,8 @@ impl Client {
         pool.pool_max_idle_per_host(if config.connection_pooling { IDLE } else { 0 });
         pool.http1_max_buf_size(READ_AHEAD as usize);
         pool.http2_initial_stream_window_size(READ_AHEAD);
-        pool.http2_initial_connection_window_size(16 * READ_AHEAD);
+        pool.http2_initial_connection_window_size(READ_AHEAD_TOGETHER);
+        pool.http2_max_send_buf_size(READ_AHEAD as usize);
         pool.http2_max_header_list_size(READ_AHEAD);
         Self { pool: pool.build(connector.clone()), connector }
     }
