@@ -1,7 +1,8 @@
 //! Requests to other hosts. One client for all components: a connection is kept for whoever asks the same host next.
 
 use super::config::OutboundConfig;
-use super::connect::{CONNECTED_BY, ConnectError, Connector};
+use super::connect::{ASKING, Asking, ConnectError, Connector};
+use super::names::Lookups;
 use super::networks::Blocked;
 use super::waits::Waits;
 use http::{Request, Response};
@@ -57,9 +58,15 @@ impl Client {
     }
 
     /// Sends a request whose target was checked. Dropping the future gives it up.
-    pub(super) async fn send(&self, request: Request<WasiBody>, waits: &Waits) -> Result<Response<WasiBody>, Error> {
+    pub(super) async fn send(
+        &self,
+        request: Request<WasiBody>,
+        waits: &Waits,
+        lookups: &Lookups,
+    ) -> Result<Response<WasiBody>, Error> {
         let host = request.uri().host().unwrap_or_default().to_owned();
-        match CONNECTED_BY.scope(waits.connected_by(), self.pool.request(request)).await {
+        let asking = Asking { by: waits.connected_by(), lookups: lookups.clone() };
+        match ASKING.scope(asking, self.pool.request(request)).await {
             Ok(response) => Ok(response.map(|body| body.map_err(|error| received(&error)).boxed_unsync())),
             Err(error) => {
                 match cause::<ConnectError>(&error) {

@@ -1,6 +1,7 @@
 //! One connection to another host: resolved, checked, connected, and secured where the scheme says so.
 
 use super::config::DEFAULT_TIMEOUT;
+use super::names::Lookups;
 use super::networks::{Blocked, arrives};
 use super::tls::{self, Trust};
 use http::Uri;
@@ -25,9 +26,17 @@ use tower_service::Service;
 use wasmtime_wasi_http::Error as HttpError;
 
 tokio::task_local! {
-    /// Until when a connection for the request that is being sent must be there. The client asks its connector without
-    /// a word about the request.
-    pub(super) static CONNECTED_BY: Instant;
+    /// For whom a connection is made. The client asks its connector without a word about the request that is being sent.
+    pub(super) static ASKING: Asking;
+}
+
+/// Who needs a connection.
+#[derive(Debug, Clone)]
+pub(super) struct Asking {
+    /// Until when it must be there.
+    pub(super) by: Instant,
+    /// The component's.
+    pub(super) lookups: Lookups,
 }
 
 /// Why there is no connection.
@@ -100,8 +109,8 @@ impl Connector {
     }
 
     /// A connection that speaks no HTTP. `host` is an address, or a name that was checked.
-    pub(super) async fn tcp(&self, host: &str, port: u16) -> Result<TcpStream, ConnectError> {
-        tcp(&self.0.resolve(host, port).await?).await
+    pub(super) async fn tcp(&self, host: &str, port: u16, lookups: &Lookups) -> Result<TcpStream, ConnectError> {
+        tcp(&self.0.resolve(host, port, lookups).await?).await
     }
 
     /// The same, secured; but what the host reads of it first goes through `stream`.
@@ -130,9 +139,11 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, target: Uri) -> Self::Future {
         let inner = Arc::clone(&self.0);
-        let by = CONNECTED_BY.try_with(|by| *by).unwrap_or_else(|_outside| Instant::now() + DEFAULT_TIMEOUT);
+        let asking = ASKING
+            .try_with(Asking::clone)
+            .unwrap_or_else(|_outside| Asking { by: Instant::now() + DEFAULT_TIMEOUT, lookups: Lookups::default() });
         Box::pin(async move {
-            match timeout_at(by, inner.connect(&target)).await {
+            match timeout_at(asking.by, inner.connect(&target, &asking.lookups)).await {
                 Ok(connected) => connected,
                 Err(_elapsed) => Err(ConnectError::Timeout),
             }
@@ -141,11 +152,11 @@ impl Service<Uri> for Connector {
 }
 
 impl Inner {
-    async fn connect(&self, target: &Uri) -> Result<Stream, ConnectError> {
+    async fn connect(&self, target: &Uri, lookups: &Lookups) -> Result<Stream, ConnectError> {
         let secure = target.scheme() == Some(&Scheme::HTTPS);
         let host = target.host().ok_or(ConnectError::NoHost)?.trim_start_matches('[').trim_end_matches(']');
         let port = target.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        let addresses = self.resolve(host, port).await?;
+        let addresses = self.resolve(host, port, lookups).await?;
         let permit = match &self.connections {
             // The semaphore is never closed.
             Some(connections) => Arc::clone(connections).acquire_owned().await.ok(),
@@ -161,12 +172,8 @@ impl Inner {
     }
 
     /// The addresses that are asked are those that were checked: a name that changes meanwhile changes nothing.
-    async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
-        let resolved = tokio::net::lookup_host((host, port)).await;
-        let resolved: Vec<_> = resolved.map_err(|error| ConnectError::Unresolved(error.to_string()))?.collect();
-        if resolved.is_empty() {
-            return Err(ConnectError::Unresolved("it has no address".into()));
-        }
+    async fn resolve(&self, host: &str, port: u16, lookups: &Lookups) -> Result<Vec<SocketAddr>, ConnectError> {
+        let resolved = lookups.addresses(host, port).await?;
         if let Some(admin) = self.admin.get()
             && let Some(asked) = resolved.iter().find(|asked| arrives(**asked, *admin))
         {
@@ -272,7 +279,11 @@ mod tests {
         let target = format!("http://{host}:{port}/").parse().unwrap();
         let mut connector = connector.clone();
         // The call itself looks up until when.
-        CONNECTED_BY.scope(Instant::now() + Duration::from_secs(60), async { connector.call(target).await }).await
+        ASKING.scope(asking(Duration::from_secs(60)), async { connector.call(target).await }).await
+    }
+
+    fn asking(within: Duration) -> Asking {
+        Asking { by: Instant::now() + within, lookups: Lookups::default() }
     }
 
     #[tokio::test]
@@ -309,9 +320,8 @@ mod tests {
         let connector = Connector::new(Blocked::default(), Some(1));
         let first = connect(&connector, "127.0.0.1", port).await.unwrap();
         let target: Uri = format!("http://127.0.0.1:{port}/").parse().unwrap();
-        let by = Instant::now() + Duration::from_millis(20);
         let mut asked = connector.clone();
-        let second = CONNECTED_BY.scope(by, async { asked.call(target).await }).await;
+        let second = ASKING.scope(asking(Duration::from_millis(20)), async { asked.call(target).await }).await;
         assert!(matches!(second, Err(ConnectError::Timeout)), "{:?}", second.err());
         drop(first);
         assert!(connect(&connector, "127.0.0.1", port).await.is_ok());

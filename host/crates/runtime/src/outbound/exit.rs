@@ -3,6 +3,7 @@
 
 use super::client::Client;
 use super::connect::ConnectError;
+use super::names::Lookups;
 use super::rules::{Calls, Refused, Rules};
 use bobbin_inference::RequestContext;
 use rustls::ClientConfig;
@@ -18,6 +19,7 @@ pub(crate) struct Exit {
     pub(super) component: Arc<str>,
     pub(super) rules: Rules,
     pub(super) client: Arc<Client>,
+    pub(super) lookups: Lookups,
 }
 
 /// A server that a component may connect to.
@@ -30,7 +32,7 @@ pub(crate) struct Target {
 
 impl Exit {
     pub(crate) fn new(component: &str, rules: Rules, client: &Arc<Client>) -> Self {
-        Self { component: component.into(), rules, client: Arc::clone(client) }
+        Self { component: component.into(), rules, client: Arc::clone(client), lookups: Lookups::default() }
     }
 
     /// Which parts of its application the component may ask.
@@ -64,7 +66,7 @@ impl Exit {
     }
 
     pub(crate) async fn connect(&self, target: &Target) -> Result<TcpStream, ConnectError> {
-        self.client.connector().tcp(&target.host, target.port).await
+        self.client.connector().tcp(&target.host, target.port, &self.lookups).await
     }
 
     /// Secures a connection to a server.
