@@ -112,3 +112,59 @@ fn received(error: &hyper::Error) -> Error {
     tracing::debug!("the answer to an outbound request broke off: {error}");
     Error::HttpProtocolError
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::connect::KEPT;
+    use super::*;
+    use http_body_util::Empty;
+    use std::convert::Infallible;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    /// A server at each address of this machine's loopback network. Returns its port, and counts its open connections.
+    async fn server(open: Arc<AtomicUsize>) -> u16 {
+        let listener = TcpListener::bind(("0.0.0.0", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((mut connection, _)) = listener.accept().await {
+                let open = Arc::clone(&open);
+                open.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(async move {
+                    let mut asked = [0; 1024];
+                    while connection.read(&mut asked).await.is_ok_and(|read| read > 0) {
+                        if connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.is_err() {
+                            break;
+                        }
+                    }
+                    open.fetch_sub(1, Ordering::SeqCst);
+                });
+            }
+        });
+        port
+    }
+
+    #[tokio::test]
+    async fn connections_that_wait_for_the_next_request_are_bounded_for_all_hosts_together() {
+        let open = Arc::new(AtomicUsize::new(0));
+        let port = server(Arc::clone(&open)).await;
+        let (client, lookups) = (Client::new(&OutboundConfig::default()), Lookups::default());
+        for host in 0..KEPT + 64 {
+            let target = format!("http://127.0.{}.{}:{port}/", host / 250, host % 250 + 1);
+            let body = Empty::new().map_err(|never: Infallible| match never {}).boxed_unsync();
+            let request = Request::builder().uri(target).body(body).unwrap();
+            let answer = client.send(request, &Waits::a_minute(), &lookups).await.unwrap();
+            answer.into_body().collect().await.unwrap();
+        }
+        let bounded = async {
+            while open.load(Ordering::SeqCst) > KEPT {
+                tokio::task::yield_now().await;
+            }
+        };
+        let waited = tokio::time::timeout(IDLE_FOR / 2, bounded).await;
+        assert!(waited.is_ok(), "{} connections are kept", open.load(Ordering::SeqCst));
+        assert_eq!(open.load(Ordering::SeqCst), KEPT);
+    }
+}

@@ -39,6 +39,10 @@ pub(super) struct Asking {
     pub(super) lookups: Lookups,
 }
 
+/// Connections to all hosts together that are kept for the next request. Each is an open file of the host's process, and a
+/// component that may ask any host can make as many as there are hosts.
+pub(super) const KEPT: usize = 512;
+
 /// Why there is no connection.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum ConnectError {
@@ -93,13 +97,15 @@ struct Inner {
     /// Where this host's own admin API listens, once it does.
     admin: OnceLock<SocketAddr>,
     connections: Option<Arc<Semaphore>>,
+    kept: Arc<Semaphore>,
     trust: Trust,
 }
 
 impl Connector {
     pub(super) fn new(blocked: Blocked, max_connections: Option<usize>) -> Self {
         let connections = max_connections.map(|most| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))));
-        Self(Arc::new(Inner { blocked, admin: OnceLock::new(), connections, trust: Trust::default() }))
+        let kept = Arc::new(Semaphore::new(KEPT));
+        Self(Arc::new(Inner { blocked, admin: OnceLock::new(), connections, kept, trust: Trust::default() }))
     }
 
     /// Keeps guests from the host's admin listener, whose users need no token on this machine.
@@ -163,12 +169,13 @@ impl Inner {
             None => None,
         };
         let tcp = tcp(&addresses).await?;
+        let kept = Arc::clone(&self.kept).try_acquire_owned().ok();
         if !secure {
-            return Ok(Stream { io: TokioIo::new(Box::new(tcp)), http2: false, _permit: permit });
+            return Ok(Stream { io: TokioIo::new(Box::new(tcp)), http2: false, kept, _permit: permit });
         }
         let tls = self.secure(host, tcp).await?;
         let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
-        Ok(Stream { io: TokioIo::new(Box::new(tls)), http2, _permit: permit })
+        Ok(Stream { io: TokioIo::new(Box::new(tls)), http2, kept, _permit: permit })
     }
 
     /// The addresses that are asked are those that were checked: a name that changes meanwhile changes nothing.
@@ -218,6 +225,8 @@ fn refused(error: &io::Error) -> ConnectError {
 pub(super) struct Stream {
     io: TokioIo<Box<dyn Transport>>,
     http2: bool,
+    /// The right to be kept for the next request.
+    kept: Option<OwnedSemaphorePermit>,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -228,7 +237,12 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
-        if self.http2 { Connected::new().negotiated_h2() } else { Connected::new() }
+        let connected = if self.http2 { Connected::new().negotiated_h2() } else { Connected::new() };
+        if self.kept.is_none() {
+            // The client's word for one that serves no other request.
+            connected.poison();
+        }
+        connected
     }
 }
 
