@@ -5,6 +5,7 @@
 //! account.
 
 mod error;
+mod functions;
 mod guard;
 mod query;
 
@@ -55,7 +56,7 @@ impl Database {
             let failed = |source| OpenError::Folder { folder: folder.to_owned(), source };
             std::fs::create_dir_all(folder).map_err(failed)?;
         }
-        let anchor = connect(Some(path)).and_then(|connection| {
+        let anchor = connect(Some(path), 0).and_then(|connection| {
             connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0))?;
             Ok(connection)
         });
@@ -78,8 +79,8 @@ impl Database {
     }
 }
 
-/// Opens a connection that can reach nothing but its file.
-fn connect(path: Option<&Path>) -> rusqlite::Result<rusqlite::Connection> {
+/// Opens a connection that can reach nothing but its file. `longest` is what its functions may return, in bytes.
+fn connect(path: Option<&Path>, longest: usize) -> rusqlite::Result<rusqlite::Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = match path {
         Some(path) => rusqlite::Connection::open_with_flags(path, flags)?,
@@ -91,6 +92,7 @@ fn connect(path: Option<&Path>) -> rusqlite::Result<rusqlite::Connection> {
     let mut limited = Ok(());
     HEAP_LIMIT.call_once(|| limited = connection.pragma_update(None, "hard_heap_limit", HEAP_BYTES));
     limited?;
+    functions::bound(&connection, longest)?;
     guard::confine(&mut connection)?;
     Ok(connection)
 }
@@ -144,7 +146,10 @@ impl Connection {
             let mut open = open.lock();
             let connection = match &mut *open {
                 Some(connection) => connection,
-                none => none.insert(connect(database.path.as_deref()).map_err(SqliteError::Unopened)?),
+                none => {
+                    let longest = query::longest(&bounds.account);
+                    none.insert(connect(database.path.as_deref(), longest).map_err(SqliteError::Unopened)?)
+                }
             };
             let rows = query::run(connection, &statement, parameters, &bounds, &interrupt);
             known.transaction.store(!connection.is_autocommit(), Ordering::Relaxed);
