@@ -39,6 +39,7 @@ mod stores;
 mod stories;
 mod theme;
 mod web;
+mod window;
 
 pub use admin_events::{AdminEvent, AdminEvents};
 pub use app::TestApp;
@@ -57,7 +58,8 @@ pub use metrics::Metrics;
 pub use mqtt::{MqttBroker, Subscriber};
 pub use neighbours::{Arrivals, Arrived, Sample, Span, beside_quiet, sent_within};
 pub use paths::{
-    bobbin, fixture_component, fixture_module, packed_plugin, python_component, repository_root, shared_models,
+    benched_component, bobbin, fixture_component, fixture_module, packed_plugin, python_component, repository_root,
+    shared_models,
 };
 pub use peer::Peer;
 pub use postgres::PostgresServer;
@@ -72,6 +74,7 @@ pub use small_disk::on_a_small_disk;
 pub use stories::{Broken, Stories, Story, Told, head, rate, refuse_broken, tell, whole};
 pub use theme::{Theme, Voices};
 pub use web::{Asked, Web};
+pub use window::{Lasts, Window};
 
 /// What a test returns: a failure names its cause instead of a line number alone.
 pub type Result<T = ()> = anyhow::Result<T>;

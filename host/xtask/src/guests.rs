@@ -40,6 +40,12 @@ pub(crate) fn build_fixtures(project: &Project, progress: &Progress) -> Result<(
     build_workspace(&project.fixtures())
 }
 
+/// Builds the components that only benchmarks run: the examples of that workspace.
+pub(crate) fn build_benched(project: &Project, progress: &Progress) -> Result<(), Failure> {
+    progress.stage("building the components of the benchmarks (tests/fixtures/components/benched)");
+    cargo(&project.fixtures(), "build")?.args(["--examples"]).or_else("the compiler's message above says why").run()
+}
+
 /// Builds the component of the tests that is a core module.
 pub(crate) fn build_module(project: &Project) -> Result<(), Failure> {
     let workspace = project.fixtures();
