@@ -252,6 +252,23 @@ async fn tls_is_spoken_with_whom_this_machine_trusts() -> Result {
 }
 
 #[tokio::test]
+async fn who_does_not_read_his_answers_keeps_nobody_else_from_the_same_host() -> Result {
+    let web = Web::secure().await?;
+    let app = application(&["https://localhost:*"], "", "request_seconds = 10")?;
+    let certificate = app.path().join("trusted.pem");
+    std::fs::write(&certificate, web.certificate().unwrap_or_default())?;
+    let trusting = vec!["env".to_owned(), format!("SSL_CERT_FILE={}", certificate.display())];
+    let host = TestHost::of(&app.manifest()).through(trusting).start().await?;
+    let url = |path: &str| format!("https://localhost:{}{path}", web.port());
+    // They share a connection of HTTP/2, once there is one.
+    ask(&host, "/p3/ask", &json!({ "url": url("/") })).await?;
+    let held = ask(&host, "/p3/hold", &json!({ "url": url("/endless"), "count": 40, "body": url("/") })).await?;
+    assert_eq!((&held["unanswered"], &held["beside"]["body"]), (&json!(0), &json!("outside")), "{held}");
+    assert_eq!(web.connections(), 1, "{held}");
+    eventually(async || Ok((web.open() == 0).then_some(()))).await
+}
+
+#[tokio::test]
 async fn the_next_host_joins_the_trace() -> Result {
     let web = Web::start().await?;
     let (_app, host) = start(&["http://127.0.0.1:*"]).await?;

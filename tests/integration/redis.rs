@@ -92,6 +92,23 @@ async fn a_value_that_does_not_fit_is_refused_before_it_is_sent() -> Result {
 }
 
 #[tokio::test]
+async fn keys_that_do_not_fit_are_refused_before_they_are_sent() -> Result {
+    let Some(server) = RedisServer::start(None).await? else { return Ok(()) };
+    let (_app, host) = on(&format!("redis://127.0.0.1:{}", server.port()))?;
+    let host = host.start().await?;
+    let long = "for i = 1, 100 do redis.call('SET', string.rep('k', 1000000) .. i, '') end";
+    server.ask(&format!("EVAL \"{long}\" 0")).await?;
+    let memory = host.watch_memory()?;
+    for interface in INTERFACES {
+        let answer = host.ask(&format!("{interface}/keys?store=default"), "").await?;
+        assert!(error(&answer).contains("too large"), "{interface}: {answer}");
+    }
+    let peak = memory.peak_growth()?;
+    assert!(peak < 64 << 20, "{peak} bytes");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_server_that_is_gone_is_an_error_and_one_that_comes_back_serves() -> Result {
     let Some(server) = RedisServer::start(None).await? else { return Ok(()) };
     let (_app, host) = on(&format!("redis://127.0.0.1:{}", server.port()))?;

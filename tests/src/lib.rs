@@ -43,6 +43,7 @@ mod stores;
 mod stories;
 mod theme;
 mod web;
+mod window;
 
 pub use admin_events::{AdminEvent, AdminEvents};
 pub use app::TestApp;
@@ -64,7 +65,9 @@ pub use memory::{MemoryWatch, process_status};
 pub use metrics::Metrics;
 pub use mqtt::{MqttBroker, Subscriber};
 pub use neighbours::{Arrivals, Arrived, Sample, Span, beside_quiet, sent_within};
-pub use paths::{bobbin, fixture_component, packed_plugin, python_component, repository_root, shared_models};
+pub use paths::{
+    benched_component, bobbin, fixture_component, packed_plugin, python_component, repository_root, shared_models,
+};
 pub use peer::Peer;
 pub use postgres::PostgresServer;
 pub use process::{Files, children, zombies};
@@ -78,6 +81,7 @@ pub use small_disk::on_a_small_disk;
 pub use stories::{Broken, Stories, Story, Told, head, rate, refuse_broken, tell, whole};
 pub use theme::{Theme, Voices};
 pub use web::{Asked, Clients, Web};
+pub use window::{Lasts, Window};
 
 /// What a test returns: a failure names its cause instead of a line number alone.
 pub type Result<T = ()> = anyhow::Result<T>;

@@ -23,6 +23,13 @@ pub fn fixture_component(name: &str) -> PathBuf {
     repository_root().join(target).join(name.replace('-', "_")).with_extension("wasm")
 }
 
+/// A component that exists for the benchmarks, which `cargo xtask bench` builds.
+#[must_use]
+pub fn benched_component(name: &str) -> PathBuf {
+    let target = "tests/fixtures/components/target/wasm32-wasip2/release/examples";
+    repository_root().join(target).join(name).with_extension("wasm")
+}
+
 /// The component that is written in Python.
 ///
 /// Returns `None` where it was not built, after saying so; with `BOBBIN_REQUIRE_PYTHON=1` that is a failure.

@@ -12,18 +12,19 @@
 
 #![allow(clippy::print_stdout, missing_docs, reason = "a benchmark prints its table")]
 
-mod client;
-
 use anyhow::{Context, Result};
-use bobbin_tests::{Bound, Peer, Report, TestApp, TestHost, bench, in_turn, machine, process_status, repository_root};
+use bobbin_tests::{
+    Bound, Lasts, Peer, Report, TestApp, TestHost, Window, bench, in_turn, machine, process_status, repository_root,
+};
 use clap::Parser;
-use client::Window;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 use tokio::process::Command;
 
 const CONNECTIONS: [usize; 2] = [8, 32];
+const LASTS: Lasts = Lasts { warm: Duration::from_millis(300), counted: Duration::from_secs(2) };
 const COMPONENT: &str = "guest-components/target/wasm32-wasip2/release/hello.wasm";
 const APP: &str = r#"
 spin_manifest_version = 2
@@ -131,8 +132,8 @@ async fn measure(way: &Way, connections: usize, rounds: usize, report: &mut Repo
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for round in 0..rounds {
         for (server, windows) in in_turn(round, [(Some(way.ours), &mut ours), (way.theirs, &mut theirs)]) {
-            if let Some((address, path)) = server {
-                windows.push(client::window(address, path, connections).await?);
+            if let Some(server) = server {
+                windows.push(Window::of(server, connections, LASTS).await?);
             }
         }
     }

@@ -39,7 +39,8 @@ fn lints(project: &Project, progress: &Progress, guests: &[PathBuf]) -> Result<(
     for workspace in guests {
         progress.stage(&format!("linting {}", relative(project, workspace)));
         guests::cargo(workspace, "clippy")?
-            .args(["--locked", "--", "-D", "warnings"])
+            // Examples, too: those of the fixtures are the components of benchmarks.
+            .args(["--locked", "--lib", "--examples", "--", "-D", "warnings"])
             .or_else("mend what the lints above name")
             .run()?;
     }

@@ -23,6 +23,9 @@ use arguments::Task;
 use process::{Failure, Progress};
 use project::Project;
 
+/// The benchmark that has components of its own.
+const BENCHED: &str = "spin";
+
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
@@ -66,8 +69,11 @@ fn run() -> Result<(), Failure> {
         Task::Bench { name, arguments } => {
             let names = arguments::chosen_benches(name, project.benches()?)?;
             build(&project, &progress)?;
-            // Some benchmarks run components that misbehave.
+            // Some benchmarks run components that misbehave, and one has components of its own.
             guests::build_fixtures(&project, &progress)?;
+            if names.iter().any(|name| name == BENCHED) {
+                guests::build_benched(&project, &progress)?;
+            }
             host::bench(&project, &progress, &names, &arguments)
         }
         Task::Plugin => {

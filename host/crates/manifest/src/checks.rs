@@ -171,8 +171,7 @@ fn undeclared(document: &Document, found: &Findings<'_>, place: Place, id: &Comp
 /// Whether some component may call this one by service chaining.
 fn chained(document: &Document, id: &ComponentId) -> bool {
     document.components.values().flat_map(|doc| &doc.hosts).any(|host| {
-        AllowedHost::parse(host.value.source())
-            .is_ok_and(|host| host.chains_to_any() || host.chained_component() == Some(id.as_str()))
+        AllowedHost::parse(host.value.source()).is_ok_and(|host| host.chains_to_any() || host.chains_to(id.as_str()))
     })
 }
 
@@ -184,7 +183,7 @@ fn templates(document: &Document, doc: &ComponentDoc, found: &Findings<'_>) {
     for host in &doc.hosts {
         let Ok(parsed) = AllowedHost::parse(host.value.source()) else { continue };
         let Some(name) = parsed.chained_component() else { continue };
-        if !document.components.contains_key(name) {
+        if !document.components.keys().any(|id| parsed.chains_to(id.as_str())) {
             let by = format!("{:?} may call it at {:?}", doc.component.id, host.value.source());
             undeclared(document, found, host.place, &ComponentId::new(name), &by);
         }

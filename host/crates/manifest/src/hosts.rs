@@ -122,6 +122,11 @@ impl AllowedHost {
             _ => None,
         }
     }
+
+    /// Whether the entry names this component. A host's name has no capitals, and a component's may.
+    pub fn chains_to(&self, component: &str) -> bool {
+        self.chained_component().is_some_and(|name| name.eq_ignore_ascii_case(component))
+    }
 }
 
 impl HostPattern {
@@ -279,6 +284,8 @@ mod tests {
         assert!(AllowedHost::parse("http://self").unwrap().allows_self("http"));
         let chained = AllowedHost::parse("http://hello.spin.internal").unwrap();
         assert_eq!(chained.chained_component(), Some("hello"));
+        let capitals = AllowedHost::parse("http://HTTP-api.spin.internal").unwrap();
+        assert!(capitals.chains_to("HTTP-api") && !capitals.chains_to("HTTP-app"));
     }
 
     #[test]

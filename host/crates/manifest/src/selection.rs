@@ -96,7 +96,7 @@ fn calls<'a>(component: &'a Component, chosen: &BTreeSet<&str>) -> Vec<(&'a Comp
             _ if is_any_component(text) => {
                 format!("component {id:?} may call every component ({text:?}), and not every one is served")
             }
-            Some(other) if !chosen.contains(other) => {
+            Some(other) if !chosen.iter().any(|id| host.chains_to(id)) => {
                 format!("component {id:?} may call component {other:?} ({text:?}), which is not served")
             }
             _ => return None,
@@ -123,10 +123,12 @@ mod tests {
         [[trigger.http]]\nroute = \"/a/too\"\ncomponent = \"a\"\n\
         [[trigger.http]]\nroute = \"/b\"\ncomponent = \"b\"\n\
         [[trigger.http]]\nroute = \"/gone\"\nstatic_response = { status_code = 410 }\n\
+        [[trigger.http]]\nroute = \"/http-b\"\ncomponent = \"HTTP-b\"\n\
         [[trigger.redis]]\nchannel = \"news\"\ncomponent = \"b\"\n\
         [component.a]\nsource = \"x.wasm\"\nallowed_outbound_hosts = [HOSTS]\n\
         [component.a.dependencies]\n\"x:y\" = { component = \"part\" }\n\
         [component.b]\nsource = \"x.wasm\"\n\
+        [component.HTTP-b]\nsource = \"x.wasm\"\n\
         [component.idle]\nsource = \"x.wasm\"\n\
         [component.part]\nsource = \"x.wasm\"\n";
 
@@ -151,7 +153,7 @@ mod tests {
         let app = select("", &["b"]).unwrap();
         assert_eq!(served(&app), (vec!["http:/b:b"], vec!["b"], 1));
         assert_eq!(select("", &["a", "b", "a"]).unwrap().triggers.len(), 3, "a fixed response is no component's");
-        assert_eq!(select("", &[]).unwrap().triggers.len(), 4, "nothing chosen is everything");
+        assert_eq!(select("", &[]).unwrap().triggers.len(), 5, "nothing chosen is everything");
     }
 
     #[test]
@@ -167,6 +169,7 @@ mod tests {
         let error = select("\"http://b.spin.internal\"", &["a"]).unwrap_err();
         assert!(error.contains("\"a\" may call component \"b\"") && error.contains("not served"), "{error}");
         assert!(select("\"http://b.spin.internal\"", &["a", "b"]).is_ok());
+        assert!(select("\"http://HTTP-b.spin.internal\"", &["a", "HTTP-b"]).is_ok());
         assert!(select("\"http://b.spin.internal\"", &["b"]).is_ok(), "who is not served calls nobody");
         let error = select("\"http://*.spin.internal\"", &["a", "b"]).unwrap_err();
         assert!(error.contains("may call every component"), "{error}");

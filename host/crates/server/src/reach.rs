@@ -16,8 +16,10 @@ pub(crate) struct Node<'a> {
 pub(crate) fn reach(nodes: &[Node<'_>], start: &Calls) -> Vec<Arc<str>> {
     let mut reached: BTreeSet<&Arc<str>> = BTreeSet::new();
     let mut ahead = vec![start];
+    // A host's name has no capitals, and a component's may.
+    let named = |calls: &Calls, component: &str| calls.components.contains(&component.to_ascii_lowercase());
     while let Some(calls) = ahead.pop() {
-        for node in nodes.iter().filter(|node| calls.any || calls.components.contains(node.component)) {
+        for node in nodes.iter().filter(|node| calls.any || named(calls, node.component)) {
             if reached.insert(node.trigger) {
                 ahead.push(node.calls);
             }
@@ -49,6 +51,13 @@ mod tests {
         assert_eq!(reached(&graph, "a"), ["t-a", "t-b", "t-c"]);
         assert_eq!(reached(&graph, "c"), ["t-a", "t-b", "t-c"]);
         assert!(reached(&graph, "d").is_empty());
+    }
+
+    #[test]
+    fn a_host_that_names_a_component_has_no_capitals_and_the_component_may() {
+        // What `Rules::calls` makes of `http://HTTP-api.spin.internal`.
+        let graph = [("a", to(&["http-api"])), ("HTTP-api", Calls::default())];
+        assert_eq!(reached(&graph, "a"), ["t-HTTP-api"]);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use super::client_tls::ClientTls;
 use super::config::OutboundConfig;
-use super::connect::{CONNECTED_BY, ConnectError, Connector};
+use super::connect::{ASKING, Asking, ConnectError, Connector};
+use super::names::Lookups;
 use super::networks::Blocked;
 use super::waits::Waits;
 use http::{Request, Response};
@@ -18,6 +19,9 @@ use wasmtime_wasi_http::{Error, WasiBody};
 pub(super) const CONNECTION_BYTES: u64 = 128 << 10;
 /// Bytes of a head, and of what is read ahead of a guest.
 const READ_AHEAD: u32 = 64 << 10;
+/// The same of all requests that share a connection: as much as HTTP/2 can say, since each is bounded by itself and charged. With
+/// less, guests that do not read their answers would keep from others what they ask the same host for.
+const READ_AHEAD_TOGETHER: u32 = i32::MAX.cast_unsigned();
 /// Connections of one host that wait for the next request, and how long.
 const IDLE: usize = 32;
 const IDLE_FOR: Duration = Duration::from_secs(30);
@@ -49,7 +53,8 @@ impl Client {
         pool.pool_max_idle_per_host(if connection_pooling { IDLE } else { 0 });
         pool.http1_max_buf_size(READ_AHEAD as usize);
         pool.http2_initial_stream_window_size(READ_AHEAD);
-        pool.http2_initial_connection_window_size(16 * READ_AHEAD);
+        pool.http2_initial_connection_window_size(READ_AHEAD_TOGETHER);
+        pool.http2_max_send_buf_size(READ_AHEAD as usize);
         pool.http2_max_header_list_size(READ_AHEAD);
         Self { pool: pool.build(connector.clone()), connector, connection_pooling }
     }
@@ -65,9 +70,15 @@ impl Client {
     }
 
     /// Sends a request whose target was checked. Dropping the future gives it up.
-    pub(super) async fn send(&self, request: Request<WasiBody>, waits: &Waits) -> Result<Response<WasiBody>, Error> {
+    pub(super) async fn send(
+        &self,
+        request: Request<WasiBody>,
+        waits: &Waits,
+        lookups: &Lookups,
+    ) -> Result<Response<WasiBody>, Error> {
         let host = request.uri().host().unwrap_or_default().to_owned();
-        match CONNECTED_BY.scope(waits.connected_by(), self.pool.request(request)).await {
+        let asking = Asking { by: waits.connected_by(), lookups: lookups.clone() };
+        match ASKING.scope(asking, self.pool.request(request)).await {
             Ok(response) => Ok(response.map(|body| body.map_err(|error| received(&error)).boxed_unsync())),
             Err(error) => {
                 match cause::<ConnectError>(&error) {
@@ -112,4 +123,60 @@ fn sent(error: &legacy::Error) -> Error {
 fn received(error: &hyper::Error) -> Error {
     tracing::debug!("the answer to an outbound request broke off: {error}");
     Error::HttpProtocolError
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::connect::KEPT;
+    use super::*;
+    use http_body_util::Empty;
+    use std::convert::Infallible;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    /// A server at each address of this machine's loopback network. Returns its port, and counts its open connections.
+    async fn server(open: Arc<AtomicUsize>) -> u16 {
+        let listener = TcpListener::bind(("0.0.0.0", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((mut connection, _)) = listener.accept().await {
+                let open = Arc::clone(&open);
+                open.fetch_add(1, Ordering::SeqCst);
+                tokio::spawn(async move {
+                    let mut asked = [0; 1024];
+                    while connection.read(&mut asked).await.is_ok_and(|read| read > 0) {
+                        if connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.is_err() {
+                            break;
+                        }
+                    }
+                    open.fetch_sub(1, Ordering::SeqCst);
+                });
+            }
+        });
+        port
+    }
+
+    #[tokio::test]
+    async fn connections_that_wait_for_the_next_request_are_bounded_for_all_hosts_together() {
+        let open = Arc::new(AtomicUsize::new(0));
+        let port = server(Arc::clone(&open)).await;
+        let (client, lookups) = (Client::new(&OutboundConfig::default()), Lookups::default());
+        for host in 0..KEPT + 64 {
+            let target = format!("http://127.0.{}.{}:{port}/", host / 250, host % 250 + 1);
+            let body = Empty::new().map_err(|never: Infallible| match never {}).boxed_unsync();
+            let request = Request::builder().uri(target).body(body).unwrap();
+            let answer = client.send(request, &Waits::a_minute(), &lookups).await.unwrap();
+            answer.into_body().collect().await.unwrap();
+        }
+        let bounded = async {
+            while open.load(Ordering::SeqCst) > KEPT {
+                tokio::task::yield_now().await;
+            }
+        };
+        let waited = tokio::time::timeout(IDLE_FOR / 2, bounded).await;
+        assert!(waited.is_ok(), "{} connections are kept", open.load(Ordering::SeqCst));
+        assert_eq!(open.load(Ordering::SeqCst), KEPT);
+    }
 }

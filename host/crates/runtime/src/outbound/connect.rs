@@ -2,6 +2,7 @@
 
 use super::client_tls::ClientTls;
 use super::config::DEFAULT_TIMEOUT;
+use super::names::Lookups;
 use super::networks::{Blocked, arrives};
 use super::tls::{self, Trust};
 use http::Uri;
@@ -26,10 +27,22 @@ use tower_service::Service;
 use wasmtime_wasi_http::Error as HttpError;
 
 tokio::task_local! {
-    /// Until when a connection for the request that is being sent must be there. The client asks its connector without
-    /// a word about the request.
-    pub(super) static CONNECTED_BY: Instant;
+    /// For whom a connection is made. The client asks its connector without a word about the request that is being sent.
+    pub(super) static ASKING: Asking;
 }
+
+/// Who needs a connection.
+#[derive(Debug, Clone)]
+pub(super) struct Asking {
+    /// Until when it must be there.
+    pub(super) by: Instant,
+    /// The component's.
+    pub(super) lookups: Lookups,
+}
+
+/// Connections to all hosts together that are kept for the next request. Each is an open file of the host's process, and a
+/// component that may ask any host can make as many as there are hosts.
+pub(super) const KEPT: usize = 512;
 
 /// Why there is no connection.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -90,13 +103,15 @@ struct Shared {
     /// Where this host's own admin API listens, once it does.
     admin: OnceLock<SocketAddr>,
     connections: Option<Arc<Semaphore>>,
+    kept: Arc<Semaphore>,
     trust: Trust,
 }
 
 impl Connector {
     pub(super) fn new(blocked: Blocked, max_connections: Option<usize>) -> Self {
         let connections = max_connections.map(|most| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS))));
-        let shared = Shared { blocked, admin: OnceLock::new(), connections, trust: Trust::default() };
+        let kept = Arc::new(Semaphore::new(KEPT));
+        let shared = Shared { blocked, admin: OnceLock::new(), connections, kept, trust: Trust::default() };
         Self { shared: Arc::new(shared), own: None }
     }
 
@@ -112,8 +127,8 @@ impl Connector {
     }
 
     /// A connection that speaks no HTTP. `host` is an address, or a name that was checked.
-    pub(super) async fn tcp(&self, host: &str, port: u16) -> Result<TcpStream, ConnectError> {
-        tcp(&self.shared.resolve(host, port).await?).await
+    pub(super) async fn tcp(&self, host: &str, port: u16, lookups: &Lookups) -> Result<TcpStream, ConnectError> {
+        tcp(&self.shared.resolve(host, port, lookups).await?).await
     }
 
     /// The same, secured; but what the host reads of it first goes through `stream`.
@@ -142,9 +157,11 @@ impl Service<Uri> for Connector {
 
     fn call(&mut self, target: Uri) -> Self::Future {
         let connector = self.clone();
-        let by = CONNECTED_BY.try_with(|by| *by).unwrap_or_else(|_outside| Instant::now() + DEFAULT_TIMEOUT);
+        let asking = ASKING
+            .try_with(Asking::clone)
+            .unwrap_or_else(|_outside| Asking { by: Instant::now() + DEFAULT_TIMEOUT, lookups: Lookups::default() });
         Box::pin(async move {
-            match timeout_at(by, connector.connect(&target)).await {
+            match timeout_at(asking.by, connector.connect(&target, &asking.lookups)).await {
                 Ok(connected) => connected,
                 Err(_elapsed) => Err(ConnectError::Timeout),
             }
@@ -153,19 +170,20 @@ impl Service<Uri> for Connector {
 }
 
 impl Connector {
-    async fn connect(&self, target: &Uri) -> Result<Stream, ConnectError> {
+    async fn connect(&self, target: &Uri, lookups: &Lookups) -> Result<Stream, ConnectError> {
         let secure = target.scheme() == Some(&Scheme::HTTPS);
         let host = target.host().ok_or(ConnectError::NoHost)?.trim_start_matches('[').trim_end_matches(']');
         let port = target.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        let addresses = self.shared.resolve(host, port).await?;
+        let addresses = self.shared.resolve(host, port, lookups).await?;
         let permit = match &self.shared.connections {
             // The semaphore is never closed.
             Some(connections) => Arc::clone(connections).acquire_owned().await.ok(),
             None => None,
         };
         let tcp = tcp(&addresses).await?;
+        let kept = Arc::clone(&self.kept).try_acquire_owned().ok();
         if !secure {
-            return Ok(Stream { io: TokioIo::new(Box::new(tcp)), http2: false, _permit: permit });
+            return Ok(Stream { io: TokioIo::new(Box::new(tcp)), http2: false, kept, _permit: permit });
         }
         let config = match &self.own {
             Some(ClientTls(config)) => Ok(Arc::clone(config)),
@@ -173,18 +191,14 @@ impl Connector {
         };
         let tls = secure_by(config, host, tcp).await?;
         let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
-        Ok(Stream { io: TokioIo::new(Box::new(tls)), http2, _permit: permit })
+        Ok(Stream { io: TokioIo::new(Box::new(tls)), http2, kept, _permit: permit })
     }
 }
 
 impl Shared {
     /// The addresses that are asked are those that were checked: a name that changes meanwhile changes nothing.
-    async fn resolve(&self, host: &str, port: u16) -> Result<Vec<SocketAddr>, ConnectError> {
-        let resolved = tokio::net::lookup_host((host, port)).await;
-        let resolved: Vec<_> = resolved.map_err(|error| ConnectError::Unresolved(error.to_string()))?.collect();
-        if resolved.is_empty() {
-            return Err(ConnectError::Unresolved("it has no address".into()));
-        }
+    async fn resolve(&self, host: &str, port: u16, lookups: &Lookups) -> Result<Vec<SocketAddr>, ConnectError> {
+        let resolved = lookups.addresses(host, port).await?;
         if let Some(admin) = self.admin.get()
             && let Some(asked) = resolved.iter().find(|asked| arrives(**asked, *admin))
         {
@@ -225,6 +239,8 @@ fn refused(error: &io::Error) -> ConnectError {
 pub(super) struct Stream {
     io: TokioIo<Box<dyn Transport>>,
     http2: bool,
+    /// The right to be kept for the next request.
+    kept: Option<OwnedSemaphorePermit>,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
@@ -235,7 +251,12 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
 
 impl Connection for Stream {
     fn connected(&self) -> Connected {
-        if self.http2 { Connected::new().negotiated_h2() } else { Connected::new() }
+        let connected = if self.http2 { Connected::new().negotiated_h2() } else { Connected::new() };
+        if self.kept.is_none() {
+            // The client's word for one that serves no other request.
+            connected.poison();
+        }
+        connected
     }
 }
 
@@ -286,7 +307,11 @@ mod tests {
         let target = format!("http://{host}:{port}/").parse().unwrap();
         let mut connector = connector.clone();
         // The call itself looks up until when.
-        CONNECTED_BY.scope(Instant::now() + Duration::from_secs(60), async { connector.call(target).await }).await
+        ASKING.scope(asking(Duration::from_secs(60)), async { connector.call(target).await }).await
+    }
+
+    fn asking(within: Duration) -> Asking {
+        Asking { by: Instant::now() + within, lookups: Lookups::default() }
     }
 
     #[tokio::test]
@@ -323,9 +348,8 @@ mod tests {
         let connector = Connector::new(Blocked::default(), Some(1));
         let first = connect(&connector, "127.0.0.1", port).await.unwrap();
         let target: Uri = format!("http://127.0.0.1:{port}/").parse().unwrap();
-        let by = Instant::now() + Duration::from_millis(20);
         let mut asked = connector.clone();
-        let second = CONNECTED_BY.scope(by, async { asked.call(target).await }).await;
+        let second = ASKING.scope(asking(Duration::from_millis(20)), async { asked.call(target).await }).await;
         assert!(matches!(second, Err(ConnectError::Timeout)), "{:?}", second.err());
         drop(first);
         assert!(connect(&connector, "127.0.0.1", port).await.is_ok());

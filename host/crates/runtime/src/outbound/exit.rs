@@ -4,6 +4,7 @@
 use super::client::Client;
 use super::config::HostTls;
 use super::connect::ConnectError;
+use super::names::Lookups;
 use super::rules::{Calls, Refused, Rules};
 use bobbin_inference::RequestContext;
 use http::Uri;
@@ -24,6 +25,7 @@ pub(crate) struct Exit {
     client: Arc<Client>,
     /// For hosts with which TLS is spoken in another way.
     secured: BTreeMap<String, Arc<Client>>,
+    pub(super) lookups: Lookups,
 }
 
 /// A server that a component may connect to.
@@ -42,7 +44,8 @@ impl Exit {
             let client = Arc::new(client.secured_by(tls));
             secured.extend(hosts.iter().map(|host| (host.clone(), Arc::clone(&client))));
         }
-        Self { component: component.into(), rules, client: Arc::clone(client), secured }
+        let lookups = Lookups::default();
+        Self { component: component.into(), rules, client: Arc::clone(client), secured, lookups }
     }
 
     /// What sends requests to this target, which was checked.
@@ -82,7 +85,7 @@ impl Exit {
     }
 
     pub(crate) async fn connect(&self, target: &Target) -> Result<TcpStream, ConnectError> {
-        self.client.connector().tcp(&target.host, target.port).await
+        self.client.connector().tcp(&target.host, target.port, &self.lookups).await
     }
 
     /// Secures a connection to a server.

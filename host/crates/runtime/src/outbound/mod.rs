@@ -1,4 +1,5 @@
-//! Outbound HTTP: whom a component may ask (`rules`), and how it gets there: to other hosts (`client`, `connect`, `tls`, `client_tls`),
+//! Outbound HTTP: whom a component may ask (`rules`), and how it gets there: to other hosts (`client`, `connect`, `names`, `tls`,
+//! `client_tls`),
 //! or to the application itself (`chaining`). `exit` is a component's way out, and connections that speak no HTTP. `spin` is Spin's older
 //! interface for the same, `waits` its time limits.
 
@@ -8,6 +9,7 @@ mod client_tls;
 mod config;
 mod connect;
 mod exit;
+mod names;
 mod networks;
 mod rules;
 pub(crate) mod spin;
@@ -93,7 +95,7 @@ impl Outbound {
         let callee = match destination {
             Destination::Network(target) => {
                 *request.uri_mut() = target;
-                return self.exit.client(request.uri()).send(request, waits).await;
+                return self.exit.client(request.uri()).send(request, waits, &self.exit.lookups).await;
             }
             Destination::Own => Callee::Routes,
             Destination::Component(id) => Callee::Component(id),

@@ -1,8 +1,8 @@
 //! Addresses that nobody may reach: `block_networks` of Spin's runtime configuration, and the host's own admin listener.
-//! Pure.
+//! Pure, but for the question which addresses are this machine's own.
 
 use bobbin_manifest::Network;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 
 /// What is blocked.
 #[derive(Debug, Clone, Default)]
@@ -67,9 +67,17 @@ pub(super) fn arrives(asked: SocketAddr, listener: SocketAddr) -> bool {
     let (asked_ip, own) = (asked.ip().to_canonical(), listener.ip().to_canonical());
     // Linux takes the address of nobody for the host itself.
     let loopback = asked_ip.is_loopback() || asked_ip.is_unspecified();
-    let reaches =
-        asked_ip == own || (loopback && own.is_unspecified()) || (asked_ip.is_unspecified() && own.is_loopback());
-    asked.port() == listener.port() && reaches
+    let reaches = || {
+        asked_ip == own
+            || (own.is_unspecified() && (loopback || is_own(asked_ip)))
+            || (asked_ip.is_unspecified() && own.is_loopback())
+    };
+    asked.port() == listener.port() && reaches()
+}
+
+/// Whether this machine has the address: only then may a socket be bound to it.
+fn is_own(address: IpAddr) -> bool {
+    UdpSocket::bind((address, 0)).is_ok()
 }
 
 #[cfg(test)]
@@ -146,5 +154,20 @@ mod tests {
         for asked in ["127.0.0.1:3000", "127.0.0.2:3001", "10.0.0.1:3001"] {
             assert!(!arrives(asked, "127.0.0.1:3001"), "{asked}");
         }
+        assert!(!arrives("203.0.113.1:3001", "0.0.0.0:3001"), "nobody has an address that is for documents");
+    }
+
+    #[test]
+    fn a_listener_on_every_address_is_reached_by_each_that_the_machine_has() {
+        // Nothing is sent: the system says which address it would send from.
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        if socket.connect("203.0.113.1:9").is_err() {
+            // This machine has no address but its loopback ones.
+            return;
+        }
+        let own = SocketAddr::new(socket.local_addr().unwrap().ip(), 3001);
+        assert!(arrives(own, "0.0.0.0:3001".parse().unwrap()), "{own}");
+        assert!(arrives(own, "[::]:3001".parse().unwrap()), "{own}");
+        assert!(!arrives(own, "127.0.0.1:3001".parse().unwrap()), "{own}");
     }
 }

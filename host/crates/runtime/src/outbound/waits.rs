@@ -33,6 +33,13 @@ impl Waits {
         }
     }
 
+    /// A request that has a minute for everything.
+    #[cfg(test)]
+    pub(super) fn a_minute() -> Self {
+        let (begun, minute) = (Instant::now(), Duration::from_secs(60));
+        Self { begun, connect: minute, first_byte: minute, between_bytes: minute, deadline: begun + minute }
+    }
+
     /// Until when a new connection must be there.
     pub(super) fn connected_by(&self) -> Instant {
         self.until(self.begun, self.connect)

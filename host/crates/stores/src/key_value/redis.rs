@@ -30,6 +30,12 @@ const PAGE: usize = 256;
 const GET: &str = "local value = redis.call('GET', KEYS[1])
     if value and #value > tonumber(ARGV[1]) then return #value end
     return value";
+/// Where the next page begins and the keys of this one, or what they would cost where that is more than there is room for.
+const KEYS: &str = "local page = redis.call('SCAN', ARGV[1], 'COUNT', ARGV[2])
+    local cost = 0
+    for _, key in ipairs(page[2]) do cost = cost + #key + tonumber(ARGV[3]) end
+    if cost > tonumber(ARGV[4]) then return cost end
+    return page";
 /// Sets the third argument where the value is the second, or absent if the first is 0.
 const SWAP: &str = "local value = redis.call('GET', KEYS[1])
     if (ARGV[1] == '1' and value == ARGV[2]) or (ARGV[1] == '0' and not value) then
@@ -102,6 +108,24 @@ impl RedisStore {
             }
         }
     }
+
+    /// The keys of a page are charged before the server sends them: a key may be as long as a value.
+    async fn page(&self, at: u64, account: &Account) -> Result<(u64, Vec<Vec<u8>>, Charge), StoreError> {
+        let mut charge = account.charge(SHORT_BYTES)?;
+        loop {
+            let mut keys = cmd("EVAL");
+            keys.arg(KEYS).arg(0).arg(at).arg(PAGE).arg(ENTRY_BYTES).arg(charge.bytes());
+            match self.ask(&keys).await? {
+                Value::Int(cost) => charge.resize(u64::try_from(cost).unwrap_or(u64::MAX))?,
+                page => {
+                    let (next, keys): (u64, Vec<Vec<u8>>) = redis::from_redis_value(page).map_err(RedisError::from)?;
+                    let bytes = keys.iter().map(|key| key.len() + ENTRY_BYTES).sum::<usize>();
+                    charge.resize(bytes as u64)?;
+                    return Ok((next, keys, charge));
+                }
+            }
+        }
+    }
 }
 
 fn held(value: Vec<u8>, mut charge: Charge) -> Result<Charged<Vec<u8>>, StoreError> {
@@ -135,9 +159,7 @@ impl Store for RedisStore {
             Some(Cursor::After(_)) | None => 0,
         };
         async move {
-            let (next, keys): (u64, Vec<Vec<u8>>) = self.ask(cmd("SCAN").arg(at).arg("COUNT").arg(PAGE)).await?;
-            let bytes = keys.iter().map(|key| key.len() + ENTRY_BYTES).sum::<usize>();
-            let charge = account.charge(bytes as u64)?;
+            let (next, keys, charge) = self.page(at, &account).await?;
             let keys = keys.into_iter().map(|key| String::from_utf8(key).or(Err(StoreError::NoText)));
             let keys = Charged::new(keys.collect::<Result<_, _>>()?, charge);
             Ok(Page { keys, next: (next != 0).then_some(Cursor::At(next)) })

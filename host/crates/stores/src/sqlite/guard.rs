@@ -7,9 +7,6 @@ use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 /// Databases besides its own that a connection may have: one, which VACUUM makes for itself.
 const ATTACHED: i32 = 1;
 
-/// Bytes of a pattern of LIKE or GLOB.
-const PATTERN_BYTES: i32 = 1_000;
-
 /// Pragmas that only look, or that change what belongs to the connection or to the database.
 const ALLOWED: [&str; 36] = [
     "analysis_limit",
@@ -74,7 +71,6 @@ const WITHOUT_EFFECT: [&str; 15] = [
 pub(super) fn confine(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.set_limit(rusqlite::limits::Limit::SQLITE_LIMIT_ATTACHED, ATTACHED)?;
     // A pattern is compared at every place of a text, and nothing interrupts that.
-    connection.set_limit(rusqlite::limits::Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, PATTERN_BYTES)?;
     // No writes past SQLite's own rules: not to its schema table, not to the tables behind virtual ones.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.authorizer(Some(authorize))

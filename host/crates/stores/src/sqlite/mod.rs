@@ -5,6 +5,7 @@
 //! account.
 
 mod error;
+mod functions;
 mod guard;
 mod query;
 
@@ -80,9 +81,11 @@ impl Database {
         Arc::new(Self { path: path.map(Path::to_owned), room, queries, anchor })
     }
 
-    /// Opens a connection that can reach nothing but its file, and cannot make it larger than it may be.
-    fn open_connection(&self) -> rusqlite::Result<rusqlite::Connection> {
+    /// Opens a connection that can reach nothing but its file, and cannot make it larger than it may be. `longest` is what
+    /// its functions may return, in bytes.
+    fn open_connection(&self, longest: usize) -> rusqlite::Result<rusqlite::Connection> {
         let mut connection = open(self.path.as_deref())?;
+        functions::bound(&connection, longest)?;
         self.room.confine(&connection)?;
         guard::confine(&mut connection)?;
         Ok(connection)
@@ -170,7 +173,10 @@ impl Connection {
             let mut open = open.lock();
             let connection = match &mut *open {
                 Some(connection) => connection,
-                none => none.insert(database.open_connection().map_err(SqliteError::Unopened)?),
+                none => {
+                    let longest = query::longest(&bounds.account);
+                    none.insert(database.open_connection(longest).map_err(SqliteError::Unopened)?)
+                }
             };
             let room = || database.is_room_left();
             let rows = query::run(connection, &statement, parameters, &bounds, &interrupt, room);

@@ -13,7 +13,7 @@ use std::time::Instant;
 /// Steps of SQLite's machine between two looks at the clock: some tens of microseconds.
 const STEPS: i32 = 10_000;
 /// The longest value that SQLite makes.
-const VALUE_BYTES: u64 = 1_000_000_000;
+const VALUE_BYTES: usize = 1_000_000_000;
 
 /// A value of a row, or a parameter.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,6 +93,11 @@ impl Drop for Leaving {
     }
 }
 
+/// Bytes of the longest value that a request's statements may make.
+pub(super) fn longest(account: &Account) -> usize {
+    usize::try_from(account.limit()).unwrap_or(usize::MAX).min(VALUE_BYTES)
+}
+
 pub(super) fn run(
     connection: &mut Connection,
     statement: &str,
@@ -101,7 +106,7 @@ pub(super) fn run(
     interrupt: &Interrupt,
     is_room_left: impl FnOnce() -> bool,
 ) -> Result<Charged<Rows>, SqliteError> {
-    let longest = i32::try_from(bounds.account.limit().min(VALUE_BYTES)).unwrap_or(i32::MAX);
+    let longest = i32::try_from(longest(&bounds.account)).unwrap_or(i32::MAX);
     connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, longest)?;
     let (end, left) = (bounds.end, Arc::clone(&interrupt.0));
     connection.busy_timeout(super::PATIENCE.min(end.saturating_duration_since(Instant::now())))?;

@@ -130,6 +130,30 @@ async fn a_statement_is_interrupted_at_the_end_of_its_time_and_the_connection_li
 }
 
 #[tokio::test]
+async fn no_function_goes_on_for_long_after_the_end_of_its_statements_time() {
+    let (_folder, database) = file();
+    // Each takes a step of its own for every byte of one argument and every byte of the other: days, if nobody minds.
+    let (long, half) = ("printf('%.*c', 30000000, 'a')", "printf('%.*c', 15000000, 'a')");
+    for statement in [
+        format!("SELECT instr({long}, {half} || 'b')"),
+        format!("SELECT instr(CAST({long} AS BLOB), CAST({half} || 'b' AS BLOB))"),
+        format!("SELECT length(replace({long}, {half} || 'b', 'c'))"),
+        format!("SELECT length(trim({long}, printf('%.*c', 15000000, 'b') || 'a'))"),
+        format!("SELECT length(rtrim({long}, printf('%.*c', 15000000, 'b') || 'a'))"),
+        format!("SELECT length(unhex({long}, {half}))"),
+        format!("SELECT {long} LIKE '%' || substr({half}, 1, 40000) || 'b'"),
+        format!("SELECT {long} GLOB '*' || substr({half}, 1, 40000) || 'b'"),
+    ] {
+        let (connection, minute) = (database.connect(), Duration::from_secs(60));
+        let answer = connection.query(statement.clone(), vec![], bounds(64 << 20, minute));
+        match tokio::time::timeout(minute, answer).await.unwrap_or_else(|_elapsed| panic!("{statement} goes on")) {
+            Ok(_rows) => {}
+            Err(error) => assert!(matches!(error, SqliteError::Refused(_)), "{statement}: {error}"),
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_statement_that_nobody_waits_for_gives_its_place_to_others() {
     let (_folder, database) = file();
     let connections: Vec<Connection> = (0..QUERIES).map(|_| database.connect()).collect();

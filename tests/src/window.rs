@@ -1,40 +1,56 @@
 //! Connections that ask again as soon as they are answered. They read no more of HTTP than they must: what the clients
 //! compute, the servers cannot.
 
-use anyhow::{Context, Result, ensure};
-use bobbin_tests::Sorted;
+use crate::{Result, Sorted};
+use anyhow::{Context, ensure};
 use futures::future::try_join_all;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const WINDOW: Duration = Duration::from_secs(2);
-/// Before each window: whoever had no turn for a while is slow at first.
-const WARM: Duration = Duration::from_millis(300);
+/// What the components of benchmarks answer, where their work is no answer of its own.
 const ANSWER: &[u8] = b"Hello from a component!\n";
 
 /// What came of one window.
-pub(crate) struct Window {
+#[derive(Debug)]
+pub struct Window {
     /// Answers per second.
-    pub(crate) rate: f64,
-    pub(crate) latency: Sorted,
+    pub rate: f64,
+    /// From asking to the answer's end, in milliseconds.
+    pub latency: Sorted,
 }
 
-/// Asks for a while over so many connections.
-pub(crate) async fn window(address: SocketAddr, path: &str, connections: usize) -> Result<Window> {
-    let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n");
-    let begun = Instant::now() + WARM;
-    let ask = |_| tokio::spawn(connection(address, request.clone(), begun));
-    let mut latencies = Vec::new();
-    for one in try_join_all((0..connections).map(ask)).await? {
-        latencies.extend(one?);
+/// How long a window lasts.
+#[derive(Debug, Clone, Copy)]
+pub struct Lasts {
+    /// Before it: whoever had no turn for a while is slow at first.
+    pub warm: Duration,
+    /// While it counts.
+    pub counted: Duration,
+}
+
+impl Window {
+    /// Asks for a while over so many connections. The answer must be that of the example's `hello`.
+    ///
+    /// # Errors
+    /// When a connection breaks, or anything else is answered.
+    pub async fn of((address, path): (SocketAddr, &str), connections: usize, lasts: Lasts) -> Result<Self> {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n");
+        let begun = Instant::now() + lasts.warm;
+        let ask = |_| tokio::spawn(connection(address, request.clone(), begun, begun + lasts.counted));
+        let mut latencies = Vec::new();
+        for one in try_join_all((0..connections).map(ask)).await? {
+            latencies.extend(one?);
+        }
+        #[allow(clippy::cast_precision_loss, reason = "a count of seconds' answers")]
+        let rate = latencies.len() as f64 / lasts.counted.as_secs_f64();
+        Ok(Self { rate, latency: Sorted::millis(latencies) })
     }
-    Ok(Window { rate: latencies.len() as f64 / WINDOW.as_secs_f64(), latency: Sorted::millis(latencies) })
 }
 
 /// The latencies of what was answered within the window.
-async fn connection(address: SocketAddr, request: String, begun: Instant) -> Result<Vec<Duration>> {
+async fn connection(address: SocketAddr, request: String, begun: Instant, end: Instant) -> Result<Vec<Duration>> {
     let (mut stream, mut buffer, mut latencies) = (TcpStream::connect(address).await?, Vec::new(), Vec::new());
     stream.set_nodelay(true)?;
     loop {
@@ -45,7 +61,7 @@ async fn connection(address: SocketAddr, request: String, begun: Instant) -> Res
             ensure!(stream.read_buf(&mut buffer).await? > 0, "the connection was closed within an answer");
         }
         let answered = Instant::now();
-        if answered >= begun + WINDOW {
+        if answered >= end {
             return Ok(latencies);
         }
         if answered >= begun {
