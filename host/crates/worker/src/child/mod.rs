@@ -6,7 +6,7 @@
 //! computes until the host is gone.
 
 mod ambiguity;
-#[cfg(shared_attention)]
+#[cfg(own_kernels)]
 mod attention;
 mod cage;
 mod chat;
@@ -14,6 +14,8 @@ mod constraint;
 mod engine;
 mod event;
 mod generate;
+#[cfg(own_kernels)]
+mod ggml;
 mod gpu;
 mod link;
 mod load;
@@ -21,6 +23,8 @@ mod log;
 mod model;
 mod prepare;
 mod process;
+#[cfg(own_kernels)]
+mod product;
 mod proof;
 mod sampler;
 mod schedule;

@@ -15,20 +15,12 @@ mod kernel;
 mod operation;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod whole_model;
 
+use super::ggml::ThreadParams;
 use llama_cpp_sys_2::ggml_tensor;
 use operation::Operation;
-use std::ffi::{c_int, c_void};
-
-/// What ggml hands to each thread of an operation (`ggml_compute_params` in `ggml-cpu-impl.h`). Only its beginning is
-/// read here.
-#[repr(C)]
-struct ThreadParams {
-    thread: c_int,
-    threads: c_int,
-    scratch_length: usize,
-    scratch: *mut c_void,
-}
 
 /// Parts that were computed here.
 #[cfg(test)]
@@ -50,10 +42,9 @@ unsafe extern "C" fn __wrap_ggml_compute_forward_flash_attn_ext(
     destination: *mut ggml_tensor,
 ) {
     // SAFETY: ggml passes valid pointers, and nobody writes to either while the operation runs.
-    let (thread, threads) = unsafe { ((*params).thread, (*params).threads) };
-    let (Ok(thread), Ok(threads)) = (usize::try_from(thread), usize::try_from(threads)) else { return };
+    let position = unsafe { (*params).position() };
     // SAFETY: as above; the tensors that an operation reads live as long as it runs.
-    if let Some(operation) = unsafe { Operation::of(destination) }
+    if let (Some((thread, threads)), Some(operation)) = (position, unsafe { Operation::of(destination) })
         && operation.is_for_us(threads)
     {
         operation.compute(thread, threads);
