@@ -29,7 +29,7 @@ impl ClientTlsOf {
                         all.entry(component.value.clone()).or_default().push(own);
                     }
                 }
-                Err(problem) => problems.push(problem),
+                Err(problem) => problems.push(*problem),
             }
         }
         ManifestErrors::unless_none(file, problems)?;
@@ -54,7 +54,7 @@ fn unknown(app: &App, id: &At<String>) -> (Place, Problem) {
     (id.place, Problem::new(ProblemKind::Reference, what, format!("its components are {}", known.join(", "))))
 }
 
-fn read(entry: &bobbin_manifest::ClientTls, folder: &Path) -> Result<ClientTls, (Place, Problem)> {
+fn read(entry: &bobbin_manifest::ClientTls, folder: &Path) -> Result<ClientTls, Box<(Place, Problem)>> {
     let at = |file: &At<PathBuf>| folder.join(&file.value);
     let roots = entry.roots_file.as_ref().map(at);
     let identity = entry.identity.as_ref().map(|identity| (at(&identity.certificates), at(&identity.key)));
@@ -70,7 +70,7 @@ fn read(entry: &bobbin_manifest::ClientTls, folder: &Path) -> Result<ClientTls, 
         if let Some(cause) = std::error::Error::source(&error) {
             problem = problem.because(cause.to_string());
         }
-        (named.unwrap_or(entry.place), problem)
+        Box::new((named.unwrap_or(entry.place), problem))
     })
 }
 

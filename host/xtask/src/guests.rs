@@ -51,6 +51,8 @@ pub(crate) fn build_conformance(project: &Project, progress: &Progress) -> Resul
 pub(crate) fn build_examples(project: &Project, progress: &Progress) -> Result<(), Failure> {
     progress.stage("building the examples of the documentation (docs/examples)");
     build_workspace(&project.examples())
+}
+
 /// Builds the components that only benchmarks run: the examples of that workspace.
 pub(crate) fn build_benched(project: &Project, progress: &Progress) -> Result<(), Failure> {
     progress.stage("building the components of the benchmarks (tests/fixtures/components/benched)");

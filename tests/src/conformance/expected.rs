@@ -189,6 +189,7 @@ mod tests {
             headers: BTreeMap::from([("x-own".to_owned(), "1".to_owned())]),
             body: String::new(),
             version: "HTTP/1.1".to_owned(),
+            client: None,
         };
         for (toml, holds) in [
             ("", false),

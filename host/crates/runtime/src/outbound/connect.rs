@@ -181,7 +181,7 @@ impl Connector {
             None => None,
         };
         let tcp = tcp(&addresses).await?;
-        let kept = Arc::clone(&self.kept).try_acquire_owned().ok();
+        let kept = Arc::clone(&self.shared.kept).try_acquire_owned().ok();
         if !secure {
             return Ok(Stream { io: TokioIo::new(Box::new(tcp)), http2: false, kept, _permit: permit });
         }
