@@ -73,8 +73,13 @@ App {
             mounted_bytes: 1073741824,
         },
         reuse_instances: {},
+        access: AccessSettings {
+            keys: None,
+            errors: None,
+        },
         releases: {},
         overrides: {},
+        access_overrides: {},
     },
     tool: {},
     warnings: [],

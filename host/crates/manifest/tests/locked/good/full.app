@@ -298,6 +298,10 @@ App {
         reuse_instances: {
             "hello",
         },
+        access: AccessSettings {
+            keys: None,
+            errors: None,
+        },
         releases: {
             "story": DeclaredRelease {
                 stable: BundleRef {
@@ -322,6 +326,7 @@ App {
             },
         },
         overrides: {},
+        access_overrides: {},
     },
     tool: {},
     warnings: [],

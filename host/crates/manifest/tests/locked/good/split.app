@@ -247,6 +247,10 @@ App {
             mounted_bytes: 1073741824,
         },
         reuse_instances: {},
+        access: AccessSettings {
+            keys: None,
+            errors: None,
+        },
         releases: {
             "story": DeclaredRelease {
                 stable: BundleRef {
@@ -289,6 +293,12 @@ App {
                         column: 24,
                     },
                 },
+            },
+        },
+        access_overrides: {
+            "named": AccessSettings {
+                keys: None,
+                errors: None,
             },
         },
     },
