@@ -106,7 +106,7 @@ async fn a_key_counts_from_its_making_to_its_end_under_a_running_host() -> Resul
     let host = host(&app, &state).start().await?;
     assert!(host.log().contains("bobbin key create"), "{}", host.log());
     assert_eq!(host.get("/hello").await?.status(), 401);
-    let (first, second) = (TestKey::create(state.path(), &[])?, TestKey::create(state.path(), &["--expires", "1s"])?);
+    let (first, second) = (TestKey::create(state.path(), &[])?, TestKey::create(state.path(), &["--expires", "2s"])?);
     assert_eq!(host.get_as(&bearer(&first), "/hello").await?.status(), 200);
     first.revoke(state.path())?;
     let answer = host.get_as(&bearer(&first), "/hello").await?;
