@@ -1,13 +1,22 @@
 //! What `bobbin up` says when it is up: routes, GPUs, models with their versions, the admin address, and a line to paste.
 
-use bobbin_manifest::{App, Route};
+use bobbin_manifest::{App, KeyPolicy, Route, Trigger};
 use bobbin_release::{Releases, State};
 use bobbin_worker::supervisor::Search;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 /// The banner, ending in a newline.
-pub(crate) fn render(app: &App, releases: &Releases, search: &Search, listen: &str, admin: SocketAddr) -> String {
+///
+/// `keyed`: there are API keys.
+pub(crate) fn render(
+    app: &App,
+    releases: &Releases,
+    search: &Search,
+    listen: &str,
+    admin: SocketAddr,
+    keyed: bool,
+) -> String {
     let mut text = format!("\n{} {}\n\n", app.name, app.version);
     let routes: Vec<(String, &str)> = app
         .triggers
@@ -38,22 +47,27 @@ pub(crate) fn render(app: &App, releases: &Releases, search: &Search, listen: &s
         line(&mut text, "model", &format!("{}  {state}{reason}{gpu}", version.bundle()));
     }
     line(&mut text, "admin", &format!("http://{admin}"));
-    if let Some(path) = model_route(app).filter(|_| releases.readiness().is_ready()) {
+    if let Some((path, trigger)) = model_route(app).filter(|_| releases.readiness().is_ready()) {
         let body = r#"{"prompt":"Once upon a time","max_tokens":80,"stream":true}"#;
-        let _ = write!(text, "\n  curl -N {listen}{path} -d '{body}'\n");
+        let key = match app.access_of(trigger).keys {
+            KeyPolicy::Required => " -H \"authorization: Bearer $KEY\"",
+            KeyPolicy::LoopbackOpen if keyed => " -H \"authorization: Bearer $KEY\"",
+            KeyPolicy::LoopbackOpen | KeyPolicy::None => "",
+        };
+        let _ = write!(text, "\n  curl -N {listen}{path}{key} -d '{body}'\n");
     }
     text
 }
 
 /// A route whose component may use a model, written so that it can be called as it stands.
-fn model_route(app: &App) -> Option<&str> {
+fn model_route(app: &App) -> Option<(&str, &Trigger)> {
     app.triggers.iter().find_map(|trigger| {
         let component = app.component_of(trigger)?;
         let path = match &trigger.route {
             Route::Path(path) => path.trim_end_matches("/..."),
             Route::Private => return None,
         };
-        (!component.ai_models.is_empty() && !path.contains(':')).then_some(path)
+        (!component.ai_models.is_empty() && !path.contains(':')).then_some((path, trigger))
     })
 }
 

@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::bundles::BundleArg;
+use crate::key::KeyArgs;
 use crate::release::ReleaseArgs;
 use crate::source::Source;
 use crate::variables::{VariableArg, environment_variable};
@@ -32,6 +33,8 @@ pub(crate) enum Command {
     Bundle(BundleCommand),
     /// Look at and change the releases of a running host: which bundle version answers where
     Release(ReleaseArgs),
+    /// Make, list and revoke API keys: who may ask which routes and models, and how often
+    Key(KeyArgs),
     /// Run one bundle version for a host (not for people)
     #[command(hide = true)]
     Worker(Worker),
@@ -84,6 +87,9 @@ pub(crate) struct Serve {
     /// Where state lives [default: .bobbin beside the manifest]
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
+    /// The file of the API keys, which several hosts may share [default: keys.json in the state folder]
+    #[arg(long, value_name = "FILE", env = "BOBBIN_KEYS_FILE")]
+    pub(crate) keys_file: Option<PathBuf>,
     /// The certificates that the application's listener shows, in PEM: HTTPS instead of HTTP
     #[arg(long, value_name = "FILE", env = "SPIN_TLS_CERT", requires = "tls_key")]
     pub(crate) tls_cert: Option<PathBuf>,
@@ -238,8 +244,10 @@ mod tests {
     }
 
     #[test]
-    fn the_help_of_every_command_on_releases_and_bundles_lists_the_exit_codes() {
-        for (group, expected) in [("release", vec![0, 1, 2, 3, 4, 5, 6]), ("bundle", vec![0, 1, 2, 4])] {
+    fn the_help_of_every_command_on_releases_bundles_and_keys_lists_the_exit_codes() {
+        for (group, expected) in
+            [("release", vec![0, 1, 2, 3, 4, 5, 6]), ("bundle", vec![0, 1, 2, 4]), ("key", vec![0, 1, 2, 4, 5, 6])]
+        {
             let mut cli = Cli::command();
             cli.build();
             let group = cli.find_subcommand_mut(group).unwrap();

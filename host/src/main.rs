@@ -12,6 +12,8 @@ mod client_tls;
 mod hosts;
 mod images;
 mod kept;
+mod key;
+mod keys;
 mod launcher;
 mod open_files;
 mod output;
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Command::Bundle(BundleCommand::Show(show)) => bundles::show(&show),
         Command::Bundle(BundleCommand::List(list)) => bundles::list(&list),
         Command::Release(release) => release::run(&release),
+        Command::Key(key) => key::run(&key),
     };
     match result {
         Ok(code) => code,

@@ -36,8 +36,8 @@ pub(crate) fn open(
 /// and an empty one in the state folder takes its place.
 fn repository(app: &App, state: &Path) -> Result<PathBuf> {
     let bobbin = &app.bobbin;
-    let named =
-        !bobbin.releases.is_empty() || !bobbin.overrides.is_empty() || bobbin.repository != app.root.join("models");
+    let overridden = bobbin.overrides.values().any(|own| !own.is_empty());
+    let named = !bobbin.releases.is_empty() || overridden || bobbin.repository != app.root.join("models");
     if named || bobbin.repository.exists() {
         return Ok(bobbin.repository.clone());
     }

@@ -4,11 +4,13 @@ use crate::cli::Serve;
 use crate::client_tls::ClientTlsOf;
 use crate::hosts;
 use crate::kept::Keeper;
+use crate::keys;
 use crate::open_files;
 use crate::output::Outputs;
 use crate::source;
 use crate::variables;
 use anyhow::{Context, Result};
+use bobbin_keys::Keys;
 use bobbin_loader::{Mount, Size, Unit};
 use bobbin_manifest::{App, Handler as Answers, Route, RuntimeConfigFile, Trigger};
 use bobbin_runtime::{ComponentSpec, Folder, Handler, InstanceSize, OutboundConfig, Runtime, RuntimeConfig};
@@ -16,6 +18,7 @@ use bobbin_server::{Answerer, AppInfo, FixedAnswer, Limits, RouteEntry, RoutePat
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Calls between components at once, of all requests: as many as requests, but enough on a small node, and not so many
 /// that their instances would not fit into the address space.
@@ -25,6 +28,7 @@ const CALLS: RangeInclusive<usize> = 32..=1024;
 pub(crate) struct Operator<'a> {
     pub(crate) args: &'a Serve,
     pub(crate) config: RuntimeConfigFile,
+    pub(crate) keys: Arc<Keys>,
     outputs: Outputs<'a>,
 }
 
@@ -36,14 +40,16 @@ pub(crate) struct Site {
 }
 
 impl<'a> Operator<'a> {
-    /// Reads the runtime configuration, and opens the folder of what components print.
+    /// Reads the runtime configuration and the API keys, and opens the folder of what components print.
     ///
     /// # Errors
     /// What is wrong with them.
     pub(crate) fn new(args: &'a Serve, app: &App) -> Result<Self> {
         let config = args.runtime_config_file.as_deref().map(RuntimeConfigFile::load).transpose()?.unwrap_or_default();
-        let outputs = Outputs::open(args, &config, &state_dir(args, &config, app))?;
-        Ok(Self { args, config, outputs })
+        let state_dir = state_dir(args, &config, app);
+        let keys = keys::open(args, &state_dir)?;
+        let outputs = Outputs::open(args, &config, &state_dir)?;
+        Ok(Self { args, config, keys, outputs })
     }
 
     /// The state folder of an application.
@@ -56,8 +62,9 @@ impl<'a> Operator<'a> {
     /// # Errors
     /// What cannot be had, with its place in the manifest where it has one.
     pub(crate) fn prepare(&self, app: &App, limits: &Limits) -> Result<Site> {
-        let Self { args, config, outputs } = self;
+        let Self { args, config, keys, outputs } = self;
         outputs.check(app)?;
+        keys::check(app, args, keys)?;
         let state_dir = self.state_dir(app);
         let variables = variables::resolve(args, app, config)?;
         let client_tls = ClientTlsOf::read(app, config, args.runtime_config_file.as_deref())?;
@@ -189,7 +196,8 @@ fn routes(app: &App, units: &[Unit], handlers: &BTreeMap<String, Handler>) -> Re
             Route::Path(path) => RoutePath::Public(path.clone()),
             Route::Private => RoutePath::Private,
         };
-        Ok(RouteEntry { trigger_id: trigger.id.as_str().into(), route, answerer })
+        let access = keys::access(app, trigger);
+        Ok(RouteEntry { trigger_id: trigger.id.as_str().into(), route, access, answerer })
     };
     app.triggers.iter().map(entry).collect()
 }

@@ -10,7 +10,7 @@ use crate::source;
 use crate::watch::Changes;
 use anyhow::{Context, Result};
 use bobbin_manifest::App;
-use bobbin_server::{Listeners, Metrics, Server, Sockets, Tls};
+use bobbin_server::{Ledger, Listeners, Metrics, Server, Sockets, Tls};
 use bobbin_worker::supervisor::{Gpu, Search, Supervisor, SupervisorConfig};
 use futures::FutureExt;
 use std::io::Write as _;
@@ -85,16 +85,17 @@ async fn serve(
     let tls = tls.map(|(certificates, key)| Tls::read(certificates, key)).transpose()?;
     let state_dir = operator.state_dir(app);
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
+    let ledger = Arc::new(Ledger::new(metrics, Arc::clone(&operator.keys)));
     let search = gpu(args).await;
     let supervised = SupervisorConfig { gpu: search.gpu.clone(), ..SupervisorConfig::default() };
     let supervisor = Supervisor::new(supervised).context("no thread to start workers from")?;
     let workers = Workers::new(supervisor, args.model_memory);
     let (releases, Site { info, routes, runtime }) = tokio::task::block_in_place(|| {
         // Before anything is built: another host may have the state.
-        let releases = releases::open(app, &state_dir, workers, Arc::clone(&metrics) as _)?;
+        let releases = releases::open(app, &state_dir, workers, Arc::clone(&ledger) as _)?;
         Ok::<_, anyhow::Error>((releases, operator.prepare(app, &limits)?))
     })?;
-    let server = Server::new(info, routes, Arc::clone(&releases), metrics, limits.clone())?;
+    let server = Server::new(info, routes, Arc::clone(&releases), &ledger, limits.clone())?;
 
     let mut listeners = match sockets {
         Some(sockets) => sockets.listen()?,
@@ -113,7 +114,7 @@ async fn serve(
     let _watch = releases::watch(app, &state_dir, &releases)?;
     tokio::select! {
         () = releases.bring_to_life() => {
-            let banner = banner::render(app, &releases, &search, &shown(listen, args), admin);
+            let banner = banner::render(app, &releases, &search, &shown(listen, args), admin, operator.keys.is_configured());
             // A closed standard output is no reason not to serve.
             let _ = std::io::stdout().lock().write_all(banner.as_bytes());
         }

@@ -17,6 +17,7 @@ mod hostile_guests;
 mod https;
 mod images;
 mod key_value;
+mod keys;
 mod kills;
 mod locked;
 mod middleware;

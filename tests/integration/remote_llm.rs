@@ -1,7 +1,9 @@
 //! Models for a Spin that runs elsewhere: what its `remote_http` sends, and reads.
 
-use bobbin_tests::{Answer, Result, TestHost, TestHostBuilder, repository_root};
+use bobbin_tests::{Answer, Result, TestHost, TestHostBuilder, TestKey, repository_root};
 use serde_json::{Value, json};
+use std::net::Ipv4Addr;
+use tempfile::TempDir;
 
 fn application() -> TestHostBuilder {
     TestHost::of(&repository_root().join("guest-components/spin-llm/spin.toml"))
@@ -49,6 +51,27 @@ async fn a_spin_elsewhere_infers_and_embeds() -> Result {
     let rows: Vec<Vec<f32>> = serde_json::from_value(json["embeddings"].clone())?;
     assert_eq!(rows.iter().map(Vec::len).collect::<Vec<_>>(), [192, 192]);
     assert!(json["usage"]["promptTokenCount"].as_u64() > Some(5), "{json}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_host_with_keys_asks_a_spin_for_its_token_and_one_that_others_reach_does_not_start_without() -> Result {
+    let state = TempDir::new()?;
+    let told = application().state_dir(state.path()).listen(Ipv4Addr::UNSPECIFIED.into()).refused().await?;
+    assert!(told.contains("/infer, /embed, /v1/...") && told.contains("bobbin key create"), "{told}");
+    let key = TestKey::create(state.path(), &["--model", "story"])?;
+    let host = application().state_dir(state.path()).listen(Ipv4Addr::UNSPECIFIED.into()).start().await?;
+    // As Spin sends it: in small letters.
+    let token = format!("bearer {}", key.token);
+    let answer = host.post_as(&token, "/infer", &infer()).await?;
+    assert_eq!(answer.json()?["usage"]["generatedTokenCount"], 12, "{}", answer.text());
+    let refused = host.post_as("bearer any", "/infer", &infer()).await?;
+    assert_eq!((refused.status(), refused.header("content-type")), (401, Some("text/plain; charset=utf-8")));
+    let body = json!({ "model": "sentence", "input": ["one"] });
+    let missing = host.post_as(&token, "/embed", &body).await?;
+    assert_eq!(missing.status(), 404, "the key is for stories alone: {}", missing.text());
+    let openai = host.post_json("/v1/embeddings", &body).await?;
+    assert_eq!((openai.status(), &openai.json()?["error"]["code"]), (401, &json!("invalid_api_key")));
     Ok(())
 }
 

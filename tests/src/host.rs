@@ -10,7 +10,7 @@ use anyhow::{Context, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsString;
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -35,6 +35,8 @@ pub struct TestHostBuilder {
     args: Vec<String>,
     log_filter: Option<String>,
     state: Option<PathBuf>,
+    /// The address that the application listens on, with any port.
+    listen: IpAddr,
     /// The host's executable.
     executable: PathBuf,
     /// A program and its arguments, in front of the host's own.
@@ -82,6 +84,13 @@ impl TestHostBuilder {
         self
     }
 
+    /// The application listens on this address.
+    #[must_use]
+    pub fn listen(mut self, address: IpAddr) -> Self {
+        self.listen = address;
+        self
+    }
+
     /// Runs this executable of the host, instead of the one that was built.
     #[must_use]
     pub fn executable(mut self, executable: &Path) -> Self {
@@ -110,7 +119,7 @@ impl TestHostBuilder {
     pub async fn start(self) -> Result<TestHost> {
         let folders = Folders::new(self.state.as_deref())?;
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut child = self.spawn(&folders, any, any)?;
+        let mut child = self.spawn(&folders, SocketAddr::new(self.listen, 0), any)?;
         let stdout = child.stdout.take().context("standard output is piped")?;
         let mut lines = BufReader::new(stdout).lines();
         let mut banner = String::new();
@@ -162,7 +171,7 @@ impl TestHostBuilder {
     pub async fn refused(self) -> Result<String> {
         let folders = Folders::new(self.state.as_deref())?;
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let output = self.command(&folders.state, any, any).output();
+        let output = self.command(&folders.state, SocketAddr::new(self.listen, 0), any).output();
         let output = tokio::time::timeout(PATIENCE, output).await.context("the host did not refuse")??;
         ensure!(!output.status.success(), "the host ended well");
         Ok(String::from_utf8_lossy(&output.stderr).into_owned())
@@ -245,6 +254,7 @@ impl TestHost {
             args: Vec::new(),
             log_filter: None,
             state: None,
+            listen: Ipv4Addr::LOCALHOST.into(),
             wrapper: Vec::new(),
             typed: false,
         }

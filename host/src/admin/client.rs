@@ -33,7 +33,7 @@ pub(crate) struct Connection {
     pub(crate) admin_token: Option<String>,
 }
 
-fn admin_url(text: &str) -> Result<Url, String> {
+pub(crate) fn admin_url(text: &str) -> Result<Url, String> {
     let url: Url = text.parse().map_err(|error| format!("{error}; write it as http://127.0.0.1:3001"))?;
     if url.scheme() != "http" || url.host().is_none() {
         return Err("the admin listener speaks plain HTTP; write it as http://127.0.0.1:3001".into());
@@ -140,6 +140,24 @@ impl Admin {
     /// Gives up a pending change.
     pub(crate) async fn cancel<T: DeserializeOwned>(&self, id: &str) -> Result<Answer<T>, AdminError> {
         self.call(self.request(Method::DELETE, &["releases", id, "pending"], None)).await
+    }
+
+    /// All API keys.
+    pub(crate) async fn keys<T: DeserializeOwned>(&self) -> Result<Answer<T>, AdminError> {
+        self.call(self.request(Method::GET, &["keys"], None)).await
+    }
+
+    /// Makes an API key.
+    pub(crate) async fn create_key<T: DeserializeOwned>(
+        &self,
+        wanted: &impl Serialize,
+    ) -> Result<Answer<T>, AdminError> {
+        self.call(self.request(Method::POST, &["keys"], None).json(wanted)).await
+    }
+
+    /// Revokes an API key.
+    pub(crate) async fn revoke_key<T: DeserializeOwned>(&self, id: &str) -> Result<Answer<T>, AdminError> {
+        self.call(self.request(Method::DELETE, &["keys", id], None)).await
     }
 
     /// What happens from now on.

@@ -10,6 +10,8 @@ use serde_json::{Value, json};
 pub(crate) enum Code {
     InvalidBody,
     UnknownRelease,
+    UnknownKey,
+    UnreadableKeys,
     StaleGeneration,
     ChangeInProgress,
     Superseded,

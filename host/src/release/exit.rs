@@ -57,7 +57,7 @@ impl From<&AdminError> for Exit {
 impl From<&Problem> for Exit {
     fn from(problem: &Problem) -> Self {
         match problem.code {
-            Code::UnknownRelease | Code::UnknownBundle => Self::Unknown,
+            Code::UnknownRelease | Code::UnknownBundle | Code::UnknownKey => Self::Unknown,
             Code::StaleGeneration
             | Code::ChangeInProgress
             | Code::Superseded
@@ -66,7 +66,7 @@ impl From<&Problem> for Exit {
             | Code::NothingPending => Self::Conflict,
             Code::InvalidChange | Code::VersionFailed | Code::DoesNotFit => Self::Refused,
             Code::Unauthorized | Code::Stopping => Self::Unreachable,
-            Code::InvalidBody | Code::NotPersisted => Self::Failed,
+            Code::InvalidBody | Code::NotPersisted | Code::UnreadableKeys => Self::Failed,
             Code::Other => of_status(problem.status.as_u16()),
         }
     }
@@ -100,6 +100,8 @@ mod tests {
         for (status, code, expected) in [
             (400, "invalid_body", Exit::Failed),
             (404, "unknown_release", Exit::Unknown),
+            (404, "unknown_key", Exit::Unknown),
+            (500, "unreadable_keys", Exit::Failed),
             (409, "stale_generation", Exit::Conflict),
             (409, "change_in_progress", Exit::Conflict),
             (409, "superseded", Exit::Conflict),

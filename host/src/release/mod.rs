@@ -11,6 +11,7 @@ mod words;
 pub(crate) use args::ReleaseArgs;
 pub(crate) use exit::Exit;
 pub(crate) use progress::bytes as bytes_style;
+pub(crate) use words::{ago, left, plain, table};
 
 use crate::admin::{Admin, AdminError, Answer, Code, EventStream, History, Problem, Release, Releases};
 use args::{HistoryArgs, ReleaseCommand, Target};
@@ -159,6 +160,8 @@ fn help(problem: &Problem) {
         Code::Unauthorized => Some("give the token with BOBBIN_ADMIN_TOKEN or --admin-token".into()),
         Code::UnknownRelease
         | Code::UnknownBundle
+        | Code::UnknownKey
+        | Code::UnreadableKeys
         | Code::NothingToPromote
         | Code::NothingToRollBack
         | Code::NothingPending

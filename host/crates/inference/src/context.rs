@@ -220,7 +220,7 @@ pub struct RequestContext {
     pub trace: TraceParent,
     /// Id of the trigger that admitted it.
     pub trigger: Arc<str>,
-    /// Who asks, where the host knows.
+    /// Who asks, where the host knows: the id of an API key.
     pub principal: Option<Arc<str>>,
     /// What splits and sharing by client go by.
     pub sticky_key: Option<Arc<str>>,

@@ -185,6 +185,7 @@ impl Drop for Metered {
         self.recorder.record(InferenceRecord {
             request: self.context.id.clone(),
             trigger: Arc::clone(&self.context.trigger),
+            principal: self.context.principal.clone(),
             graph: Arc::clone(&self.meter.graph),
             bundle: Arc::clone(&self.meter.bundle),
             digest: Arc::clone(&self.meter.digest),

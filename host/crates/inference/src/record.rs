@@ -22,6 +22,8 @@ pub struct InferenceRecord {
     pub request: RequestId,
     /// The trigger that admitted the request.
     pub trigger: Arc<str>,
+    /// Who asked, where the host knows: the id of an API key.
+    pub principal: Option<Arc<str>>,
     /// The graph's name in the component.
     pub graph: Arc<str>,
     /// `name@version` that answered.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::access::Access;
 use crate::component::Component;
 use crate::config::BobbinConfig;
 use crate::dependencies;
@@ -71,6 +72,12 @@ impl App {
         models.unwrap_or_default().iter().filter_map(resolve).collect()
     }
 
+    /// Who may ask a trigger, and how they are refused: by its own word where it has one, the application's otherwise.
+    pub fn access_of(&self, trigger: &Trigger) -> Access {
+        let own = self.bobbin.access_overrides.get(&trigger.id).copied().unwrap_or_default();
+        own.over(self.bobbin.access)
+    }
+
     /// Leaves the triggers of one type alone: a host that serves one serves nobody else's.
     pub fn keep(&mut self, kind: TriggerKind) {
         self.triggers.retain(|trigger| trigger.kind == kind);
@@ -119,12 +126,20 @@ impl App {
     pub(crate) fn assemble(document: Document, file: &Path, root: PathBuf, warnings: Vec<Problem>) -> Self {
         let application = document.application;
         let config = application.bobbin;
+        let access_overrides = config.overrides.iter().map(|(id, own)| (TriggerId::new(id.as_str()), own.access));
+        let access_overrides = access_overrides.collect();
         let bobbin = BobbinConfig {
             repository: files::absolute(&root, config.repository()),
             limits: config.limits,
             reuse_instances: config.reuse_instances.into_iter().map(|id| id.value).collect(),
+            access: config.access,
             releases: declared(config.releases),
-            overrides: config.overrides.into_iter().map(|(id, (_, own))| (TriggerId::new(id), declared(own))).collect(),
+            overrides: config
+                .overrides
+                .into_iter()
+                .map(|(id, own)| (TriggerId::new(id), declared(own.releases)))
+                .collect(),
+            access_overrides,
         };
         Self {
             name: application.name,

@@ -5,10 +5,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::access::AccessSettings;
 use crate::names::{ComponentId, GraphName, TriggerId};
 use crate::place::{At, Place};
 use crate::reader::Table;
 use crate::releases::{self, DeclaredRelease, ReleaseDoc};
+use crate::settings;
 
 /// The bundle repository where the manifest does not say, relative to it.
 const DEFAULT_REPOSITORY: &str = "models";
@@ -22,10 +24,14 @@ pub struct BobbinConfig {
     pub limits: Limits,
     /// The components whose instances answer one request after another, instead of one each.
     pub reuse_instances: BTreeSet<ComponentId>,
+    /// Who may ask, and how they are refused, where a trigger does not say otherwise.
+    pub access: AccessSettings,
     /// The releases of every trigger whose component is granted the name.
     pub releases: BTreeMap<GraphName, DeclaredRelease>,
     /// Releases that replace those for one trigger.
     pub overrides: BTreeMap<TriggerId, BTreeMap<GraphName, DeclaredRelease>>,
+    /// The same for one trigger.
+    pub access_overrides: BTreeMap<TriggerId, AccessSettings>,
 }
 
 /// The bounds of requests and guests.
@@ -82,9 +88,19 @@ pub(crate) struct ConfigDoc {
     pub(crate) repository: Option<String>,
     pub(crate) limits: Limits,
     pub(crate) reuse_instances: Vec<At<ComponentId>>,
+    pub(crate) access: AccessSettings,
     pub(crate) releases: BTreeMap<GraphName, ReleaseDoc>,
-    /// By trigger id, with the place of the id.
-    pub(crate) overrides: BTreeMap<String, (Place, BTreeMap<GraphName, ReleaseDoc>)>,
+    /// By trigger id.
+    pub(crate) overrides: BTreeMap<String, OverrideDoc>,
+}
+
+/// What is said of one trigger.
+#[derive(Debug)]
+pub(crate) struct OverrideDoc {
+    /// Of the trigger's id.
+    pub(crate) place: Place,
+    pub(crate) access: AccessSettings,
+    pub(crate) releases: BTreeMap<GraphName, ReleaseDoc>,
 }
 
 impl ConfigDoc {
@@ -98,10 +114,18 @@ pub(crate) fn read(mut table: Table<'_>) -> ConfigDoc {
     let repository = table.string("repository").and_then(|path| repository(&table, path));
     let limits = table.table("limits").map(limits).unwrap_or_default();
     let reuse_instances = table.strings("reuse_instances").into_iter().map(|id| id.map(ComponentId::new)).collect();
+    let access = access(&mut table);
     let releases = table.table("releases").map(|table| releases::read(&table)).unwrap_or_default();
     let overrides = table.table("triggers").map(|table| overrides(&table)).unwrap_or_default();
     table.finish();
-    ConfigDoc { repository, limits, reuse_instances, releases, overrides }
+    ConfigDoc { repository, limits, reuse_instances, access, releases, overrides }
+}
+
+fn access(table: &mut Table<'_>) -> AccessSettings {
+    AccessSettings {
+        keys: table.get("keys").and_then(|node| settings::read(&node)),
+        errors: table.get("errors").and_then(|node| settings::read(&node)),
+    }
 }
 
 fn repository(table: &Table<'_>, path: At<String>) -> Option<String> {
@@ -113,13 +137,14 @@ fn repository(table: &Table<'_>, path: At<String>) -> Option<String> {
     Some(path.value)
 }
 
-fn overrides(table: &Table<'_>) -> BTreeMap<String, (Place, BTreeMap<GraphName, ReleaseDoc>)> {
+fn overrides(table: &Table<'_>) -> BTreeMap<String, OverrideDoc> {
     let mut overrides = BTreeMap::new();
     for (id, node) in table.entries() {
         let Some(mut trigger) = node.table() else { continue };
+        let access = access(&mut trigger);
         let releases = trigger.table("releases").map(|table| releases::read(&table)).unwrap_or_default();
         trigger.finish();
-        overrides.insert(id.value.to_owned(), (id.place, releases));
+        overrides.insert(id.value.to_owned(), OverrideDoc { place: id.place, access, releases });
     }
     overrides
 }

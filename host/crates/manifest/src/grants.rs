@@ -44,7 +44,7 @@ fn granted_has_release(document: &Document, doc: &ComponentDoc, model: &At<Graph
     }
     let overridden = |trigger: &TriggerDoc| {
         let releases = trigger.identity().and_then(|id| bobbin.overrides.get(id.as_str()));
-        releases.is_some_and(|(_, releases)| releases.contains_key(&model.value))
+        releases.is_some_and(|own| own.releases.contains_key(&model.value))
     };
     let mut triggers = document.triggers.iter().filter(|trigger| runs(trigger, doc)).peekable();
     if triggers.peek().is_some() && triggers.all(overridden) {
@@ -68,16 +68,16 @@ fn runs(trigger: &TriggerDoc, doc: &ComponentDoc) -> bool {
 
 fn overrides(document: &Document, found: &Findings<'_>) {
     let triggers: BTreeMap<TriggerId, &TriggerDoc> = checks::identities(document).collect();
-    for (id, (place, releases)) in &document.application.bobbin.overrides {
+    for (id, own) in &document.application.bobbin.overrides {
         match triggers.get(id.as_str()) {
-            Some(trigger) => override_is_granted(document, found, id, trigger, releases),
+            Some(trigger) => override_is_granted(document, found, id, trigger, &own.releases),
             // Where a trigger could not be read, its id may be the one that is named here.
             None if triggers.len() < document.triggers.len() => {}
             None => {
-                let what = format!("there is no trigger {id:?} whose releases could be overridden");
+                let what = format!("there is no trigger {id:?} whose settings could be overridden");
                 let known = triggers.keys().map(TriggerId::as_str);
                 let help = suggest::help_for(id, known, "remove the table");
-                found.error(*place, Problem::new(ProblemKind::Reference, what, help));
+                found.error(own.place, Problem::new(ProblemKind::Reference, what, help));
             }
         }
     }

@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+mod access;
 mod app;
 mod build;
 mod checks;
@@ -43,6 +44,7 @@ mod template;
 mod trigger;
 mod variables;
 
+pub use access::{Access, AccessSettings, ErrorStyle, ErrorStyleError, KeyPolicy, KeyPolicyError};
 pub use app::App;
 pub use build::Build;
 pub use component::Component;

@@ -27,12 +27,25 @@ pub trait Asker {
 
     /// The client's address.
     fn client(&self) -> &str;
+
+    /// The models that it may use are fewer than those of the component.
+    fn is_restricted(&self) -> bool {
+        false
+    }
+
+    /// Whether it may use the graph of this name, where the component is granted it.
+    fn may_use(&self, graph: &str) -> bool {
+        let _ = graph;
+        true
+    }
 }
 
 /// The graphs that a request may load, each with the version decided for it.
 #[derive(Clone, Default)]
 pub struct Pins {
     pinned: Arc<[Pinned]>,
+    /// Whoever asks may use fewer models than the component.
+    restricted: bool,
     /// `None` where nobody decided: such pins grant nothing.
     releases: Option<Arc<Releases>>,
 }
@@ -80,7 +93,10 @@ impl Pins {
             let held = Mutex::new(Held::of(release, choose(release, asker)));
             Pinned(Arc::new(Pin { id: release.id.clone(), releases: Arc::clone(releases), held }))
         };
-        Self { pinned: table.of_trigger(trigger).map(pin).collect(), releases: Some(Arc::clone(releases)) }
+        // What may not be used takes no lease, and looks like what there is not.
+        let may_use = |release: &&Arc<Release>| asker.may_use(&release.id.graph);
+        let pinned = table.of_trigger(trigger).filter(may_use).map(pin).collect();
+        Self { pinned, restricted: asker.is_restricted(), releases: Some(Arc::clone(releases)) }
     }
 
     /// The pin of a graph name; `None` where the name is unknown or not granted, which look the same.
@@ -94,11 +110,22 @@ impl Pins {
         self.pinned.iter()
     }
 
+    /// Whether whoever asks may use fewer models than the component: then a name that is missing may be theirs to ask for.
+    #[must_use]
+    pub fn is_restricted(&self) -> bool {
+        self.restricted
+    }
+
     /// A component asked for a graph that has no pin: said in the log, under the target `security`, and counted.
     pub fn refuse(&self, context: &RequestContext, graph: &str) {
         let shown = shown(graph);
-        tracing::warn!(target: "security", request = %context.id, trigger = %context.trigger, graph = %shown,
-            "a component asked for a model that it is not granted");
+        let principal = context.principal.as_deref();
+        let what = match self.restricted {
+            false => "a component asked for a model that it is not granted",
+            true => "a component asked for a model that it, or the key of its request, is not granted",
+        };
+        tracing::warn!(target: "security", request = %context.id, trigger = %context.trigger, principal, graph = %shown,
+            "{what}");
         if let Some(releases) = &self.releases {
             releases.recorder().refused(&context.trigger, graph);
         }

@@ -1,6 +1,7 @@
 //! A request to the application becomes an answer: routed, admitted, given its context and its pins, handed to
 //! its component, and watched to its end.
 
+use crate::access::{self, ErrorStyle, KeyPolicy};
 use crate::admission::{Admission, Permit};
 use crate::asker::{Asking, VERSION};
 use crate::body::{AnswerBody, Promised, Watched, content_length, discard, promised};
@@ -16,16 +17,18 @@ use crate::server::AppInfo;
 use crate::spin_headers;
 use crate::upload;
 use bobbin_inference::{Account, BundleLog, Cause, CauseSlot, Deadlines, RequestContext, RequestId, TraceParent};
+use bobbin_keys::{Key, Keys, Levels};
 use bobbin_release::{Asker, Releases};
 use bobbin_runtime::{Application, Call, Failure};
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, EXPECT, HOST, HeaderValue};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, EXPECT, HOST, HeaderValue};
 use http::uri::Scheme;
 use http::{Request, Response, StatusCode, Version, request};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -36,6 +39,9 @@ pub(crate) struct App<H> {
     pub(crate) table: RouteTable<H>,
     pub(crate) releases: Arc<Releases>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) keys: Arc<Keys>,
+    /// The listener is on a loopback address, so where there are no keys it may be open. False until that is known.
+    pub(crate) loopback: Arc<AtomicBool>,
     pub(crate) admission: Arc<Admission>,
     /// Calls between components.
     pub(crate) calls: Arc<Admission>,
@@ -55,6 +61,17 @@ struct Arrived {
     started: Instant,
     /// Id of the trigger that takes it, once one does.
     route: Arc<str>,
+    /// How that route says no.
+    errors: ErrorStyle,
+    /// How the limits of its key stand.
+    levels: Levels,
+}
+
+impl Arrived {
+    fn now() -> Self {
+        let (id, started, route) = (RequestId::new(), Instant::now(), Arc::from(NO_ROUTE));
+        Self { id, started, route, errors: ErrorStyle::default(), levels: Levels::default() }
+    }
 }
 
 /// A request that may go to its component.
@@ -64,6 +81,11 @@ struct Ticket<'app, H> {
     context: Arc<RequestContext>,
     permit: Permit,
     exchange: Exchange,
+    /// The key that it came with, where one was asked for.
+    key: Option<Arc<Key>>,
+    /// The route has to do with keys: what is sent as one is for the host alone.
+    keyed: bool,
+    errors: ErrorStyle,
 }
 
 enum Admitted<'app, H> {
@@ -76,7 +98,7 @@ impl<H: Handle> App<H> {
     /// Answers one request. Every answer names the request.
     pub(crate) async fn answer(self: Arc<Self>, connection: Arc<Connection>, request: Request<Incoming>) -> Answer<H> {
         connection.begin();
-        let mut arrived = Arrived { id: RequestId::new(), started: Instant::now(), route: Arc::from(NO_ROUTE) };
+        let mut arrived = Arrived::now();
         let (head, body) = request.into_parts();
         let waits_for_continue = head.headers.contains_key(EXPECT);
         let mut response = match self.admit(&mut arrived, head, &connection) {
@@ -87,12 +109,13 @@ impl<H: Handle> App<H> {
             }
             Err(problem) => {
                 self.refused(&arrived, &problem);
-                self.unread(problem.into_response(&arrived.id), body, waits_for_continue)
+                self.unread(problem.styled(arrived.errors, &arrived.id), body, waits_for_continue)
             }
         };
         if let Ok(id) = HeaderValue::from_str(arrived.id.as_str()) {
             response.headers_mut().insert(REQUEST_ID, id);
         }
+        access::tell(&arrived.levels, response.headers_mut());
         response
     }
 
@@ -153,6 +176,11 @@ impl<H: Handle> App<H> {
         let route = self.table.find(&path).ok_or_else(|| Problem::no_route(&path))?;
         let target = route.target;
         arrived.route = Arc::clone(&target.trigger_id);
+        arrived.errors = target.access.errors;
+        let open = self.loopback.load(Ordering::Relaxed);
+        let checked = access::check(&self.keys, open, target.door(), &head.headers);
+        arrived.levels = checked.levels;
+        let key = checked.key?;
         let limit = self.limits.body_bytes;
         if let Some(length) = content_length(&head.headers).filter(|length| *length > limit) {
             return Err(Problem::body_too_large(Some(length), limit));
@@ -165,10 +193,11 @@ impl<H: Handle> App<H> {
             Answers::Fixed(answer) => return Ok(Admitted::Own(answer.response())),
         };
         let permit = self.admission.admit().ok_or_else(|| Problem::over_capacity(self.admission.limit()))?;
-        let context = Arc::new(self.context(arrived, &head, connection));
+        let context = Arc::new(self.context(arrived, &head, connection, key.as_deref()));
         let exchange =
             Exchange::begin(&context, head.method.clone(), arrived.started, connection, &self.in_flight, &self.metrics);
-        Ok(Admitted::Component(Box::new(Ticket { component, head, context, permit, exchange })))
+        let (keyed, errors) = (target.access.keys != KeyPolicy::None, target.access.errors);
+        Ok(Admitted::Component(Box::new(Ticket { component, head, context, permit, exchange, key, keyed, errors })))
     }
 
     fn check_head(&self, head: &request::Parts) -> Result<(), Problem> {
@@ -202,13 +231,19 @@ impl<H: Handle> App<H> {
         }
     }
 
-    fn context(&self, arrived: &Arrived, head: &request::Parts, connection: &Connection) -> RequestContext {
+    fn context(
+        &self,
+        arrived: &Arrived,
+        head: &request::Parts,
+        connection: &Connection,
+        key: Option<&Key>,
+    ) -> RequestContext {
         let trace = head.headers.get("traceparent").and_then(|header| TraceParent::parse(header.to_str().ok()?));
         RequestContext {
             id: arrived.id.clone(),
             trace: trace.unwrap_or_else(TraceParent::start),
             trigger: Arc::clone(&arrived.route),
-            principal: None,
+            principal: key.map(|key| key.id().shared()),
             sticky_key: Some(Arc::from(connection.peer.ip().to_canonical().to_string())),
             deadlines: Deadlines::after(self.limits.request_timeout, self.limits.timeout_grace),
             account: Account::new(self.limits.account_bytes),
@@ -220,12 +255,15 @@ impl<H: Handle> App<H> {
 
     /// Lets the component answer. Dropping this future gives the request up, record included.
     async fn call(self: &Arc<Self>, ticket: Ticket<'_, H>, body: Incoming, connection: &Connection) -> Answer<H> {
-        let Ticket { component, mut head, context, permit, mut exchange } = ticket;
+        let Ticket { component, mut head, context, permit, mut exchange, key, keyed, errors } = ticket;
         let client = context.sticky_key.as_deref().unwrap_or_default();
-        let asking = Asking { headers: &head.headers, client };
+        let asking = Asking { headers: &head.headers, client, key: key.as_deref() };
         let pins = self.releases.pin(&context, &asking);
         let application = self.inside(component, &context, &asking);
         head.headers.remove(VERSION);
+        if keyed {
+            head.headers.remove(AUTHORIZATION);
+        }
         let (method, version) = (head.method.clone(), head.version);
         let (upload, inlet, outlet) = upload::channel(&context, &body, self.limits.body_bytes);
         if !body.is_end_stream() {
@@ -264,7 +302,7 @@ impl<H: Handle> App<H> {
         };
         exchange.sending(problem.status);
         exchange.whole();
-        problem.into_response(&context.id).map(AnswerBody::Host)
+        problem.styled(errors, &context.id).map(AnswerBody::Host)
     }
 }
 

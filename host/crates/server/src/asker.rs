@@ -1,5 +1,6 @@
 //! What a request shows of itself to whoever decides its versions: headers, cookies and its client's address.
 
+use bobbin_keys::Key;
 use bobbin_release::Asker;
 use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
 
@@ -12,6 +13,8 @@ pub(crate) struct Asking<'a> {
     pub(crate) headers: &'a HeaderMap,
     /// The client's address, in its canonical form.
     pub(crate) client: &'a str,
+    /// The key that it was admitted with, if any was asked for.
+    pub(crate) key: Option<&'a Key>,
 }
 
 impl Asker for Asking<'_> {
@@ -28,6 +31,14 @@ impl Asker for Asking<'_> {
 
     fn client(&self) -> &str {
         self.client
+    }
+
+    fn is_restricted(&self) -> bool {
+        self.key.is_some_and(Key::is_for_some_models)
+    }
+
+    fn may_use(&self, graph: &str) -> bool {
+        self.key.is_none_or(|key| key.allows_model(graph))
     }
 }
 
@@ -52,7 +63,7 @@ mod tests {
 
     fn cookie(lines: &[impl AsRef<[u8]>], name: &str) -> Option<String> {
         let headers = lines.iter().map(|line| (COOKIE, HeaderValue::from_bytes(line.as_ref()).unwrap())).collect();
-        Asking { headers: &headers, client: "127.0.0.1" }.cookie(name).map(str::to_owned)
+        Asking { headers: &headers, client: "127.0.0.1", key: None }.cookie(name).map(str::to_owned)
     }
 
     #[test]
@@ -89,7 +100,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.insert("x-user", HeaderValue::from_static("alice"));
         headers.insert("x-bytes", HeaderValue::from_bytes(b"\xff").unwrap());
-        let asking = Asking { headers: &headers, client: "127.0.0.1" };
+        let asking = Asking { headers: &headers, client: "127.0.0.1", key: None };
         assert_eq!((asking.header("x-user"), asking.header("x-bytes")), (Some("alice"), None));
         assert_eq!(asking.header("no such: name"), None);
     }

@@ -151,6 +151,7 @@ impl Drop for Exchange {
             trace = context.trace.as_str(),
             method = %self.method,
             route = %context.trigger,
+            principal = context.principal.as_deref(),
             status = status.as_u16(),
             took_ms = took.as_secs_f64() * 1e3,
             bundle,

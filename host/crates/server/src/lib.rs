@@ -8,16 +8,20 @@
 #![forbid(unsafe_code)]
 
 mod accept;
+mod access;
 mod admin;
 mod admission;
 mod app;
 mod asker;
+mod bearer;
 mod body;
 mod connection;
 mod exchange;
 mod fixed;
 mod handle;
 mod inside;
+mod key_metrics;
+mod ledger;
 mod limits;
 mod listen;
 mod metrics;
@@ -34,8 +38,10 @@ mod upload;
 mod versions;
 mod wire;
 
+pub use access::{Access, ErrorStyle, KeyPolicy};
 pub use fixed::{FixedAnswer, FixedAnswerError};
 pub use handle::Handle;
+pub use ledger::Ledger;
 pub use limits::Limits;
 pub use listen::{BindError, Listeners, Sockets};
 pub use metrics::Metrics;

@@ -3,6 +3,7 @@
 //! Exact segments go before parameters, parameters before wildcards, longer prefixes before shorter ones; slashes
 //! at either end do not count; the path is matched as it came, percent-encoding included.
 
+use crate::access::{Access, Door};
 use crate::fixed::FixedAnswer;
 use crate::reach::{Node, reach};
 use bobbin_runtime::Calls;
@@ -29,6 +30,8 @@ pub struct RouteEntry<H> {
     pub trigger_id: Arc<str>,
     /// Where it listens.
     pub route: RoutePath,
+    /// Who may ask from outside, and how they are refused. Other components are asked for nothing.
+    pub access: Access,
     /// Who answers.
     pub answerer: Answerer<H>,
 }
@@ -95,6 +98,7 @@ pub(crate) enum Answers<H> {
 #[derive(Debug)]
 pub(crate) struct Target<H> {
     pub(crate) trigger_id: Arc<str>,
+    pub(crate) access: Access,
     pub(crate) answers: Answers<H>,
     /// As the manifest writes it.
     pub(crate) raw: String,
@@ -109,6 +113,8 @@ pub(crate) struct Target<H> {
 pub(crate) struct RouteTable<H> {
     router: routefinder::Router<Target<H>>,
     components: BTreeMap<Arc<str>, Arc<Component<H>>>,
+    /// Every name by which a key's scope can mean a public route: paths, and ids of triggers.
+    names: Vec<String>,
 }
 
 /// A path that a route matched.
@@ -129,17 +135,25 @@ impl<H> RouteEntry<H> {
     }
 }
 
+impl<H> Target<H> {
+    /// As the scope of a key names it.
+    pub(crate) fn door(&self) -> Door<'_> {
+        Door { access: self.access, trigger: &self.trigger_id, path: &self.raw }
+    }
+}
+
 impl<H> RouteTable<H> {
     /// Checks every route and builds the table.
     pub(crate) fn build(entries: Vec<RouteEntry<H>>) -> Result<Self, RouteError> {
         let mut router = routefinder::Router::new();
         let mut components = BTreeMap::new();
         let mut seen: BTreeMap<String, Arc<str>> = BTreeMap::new();
+        let mut names = Vec::new();
         let nodes: Vec<_> = entries.iter().filter_map(RouteEntry::node).collect();
         let reaches = |entry: &RouteEntry<H>| entry.node().map(|node| reach(&nodes, node.calls)).unwrap_or_default();
         let reaches: Vec<_> = entries.iter().map(reaches).collect();
         for (entry, reaches) in entries.into_iter().zip(reaches) {
-            let RouteEntry { trigger_id, answerer, route } = entry;
+            let RouteEntry { trigger_id, answerer, route, access } = entry;
             let answers = match answerer {
                 Answerer::Component { id, handler, .. } => {
                     let component = Component { trigger_id: Arc::clone(&trigger_id), id, handler, reaches };
@@ -163,10 +177,16 @@ impl<H> RouteTable<H> {
                 tracing::warn!(trigger = %trigger_id, route = %raw, "the host answers below {WELL_KNOWN} itself; this route is never reached");
             }
             let prefix = raw.strip_suffix("/...").unwrap_or(&raw).to_owned();
+            names.extend([raw.clone(), trigger_id.to_string()]);
             // A parsed spec converts into itself.
-            let Ok(()) = router.add(spec, Target { trigger_id, answers, raw, based, prefix });
+            let Ok(()) = router.add(spec, Target { trigger_id, access, answers, raw, based, prefix });
         }
-        Ok(Self { router, components })
+        Ok(Self { router, components, names })
+    }
+
+    /// The names of the public routes.
+    pub(crate) fn names(&self) -> &[String] {
+        &self.names
     }
 
     /// The first trigger that runs this component, whether its route is public or not.

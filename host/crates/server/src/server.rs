@@ -7,15 +7,17 @@ use crate::app::App;
 use crate::connection::Ends;
 use crate::exchange::InFlight;
 use crate::handle::Handle;
+use crate::ledger::Ledger;
 use crate::limits::Limits;
 use crate::listen::Listeners;
-use crate::metrics::Metrics;
 use crate::routes::{RouteEntry, RouteError, RouteTable};
 use arc_swap::ArcSwap;
 use bobbin_inference::Cause;
+use bobbin_keys::Known;
 use bobbin_release::Releases;
 use serde::Serialize;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -73,6 +75,8 @@ impl<H: Handle> Replacer<H> {
             table,
             releases: Arc::clone(&old.releases),
             metrics: Arc::clone(&old.metrics),
+            keys: Arc::clone(&old.keys),
+            loopback: Arc::clone(&old.loopback),
             admission: Arc::clone(&old.admission),
             calls: Arc::clone(&old.calls),
             limits: old.limits.clone(),
@@ -92,7 +96,7 @@ impl<H> std::fmt::Debug for Server<H> {
 }
 
 impl<H: Handle> Server<H> {
-    /// Builds the route table. `metrics` is the one that the releases record into.
+    /// Builds the route table. `ledger` is the one that the releases record into.
     ///
     /// # Errors
     /// [`RouteError`] for a pattern that is no route, and for two triggers in the same place.
@@ -100,14 +104,16 @@ impl<H: Handle> Server<H> {
         info: AppInfo,
         routes: Vec<RouteEntry<H>>,
         releases: Arc<Releases>,
-        metrics: Arc<Metrics>,
+        ledger: &Ledger,
         limits: Limits,
     ) -> Result<Self, RouteError> {
         let app = App {
             info,
             table: RouteTable::build(routes)?,
             releases,
-            metrics,
+            metrics: Arc::clone(ledger.metrics()),
+            keys: Arc::clone(ledger.keys()),
+            loopback: Arc::default(),
             admission: Admission::new(limits.max_in_flight),
             calls: Admission::new(limits.calls),
             limits,
@@ -131,13 +137,16 @@ impl<H: Handle> Server<H> {
         let Self { app: current } = self;
         // All that is ever served share what is used of it here.
         let app = current.load_full();
+        app.loopback.store(listeners.app_addr().ip().to_canonical().is_loopback(), Ordering::Relaxed);
         let ends = Ends { stop: stop.clone(), abort: CancellationToken::new() };
         let admin_ends = Ends { stop: CancellationToken::new(), abort: CancellationToken::new() };
         let _cut_when_dropped =
             [&ends.stop, &ends.abort, &admin_ends.stop, &admin_ends.abort, &app.cancel].map(|t| t.clone().drop_guard());
         let admin_tasks = TaskTracker::new();
         let (tasks, closing) = (admin_tasks.clone(), admin_ends.stop.clone());
-        let admin = Arc::new(Admin::new(&app, listeners.admin_token, tasks, stop.clone(), closing));
+        let (routes, releases) = (Arc::clone(&current), Arc::clone(&app.releases));
+        let known = move || known(&routes, &releases);
+        let admin = Arc::new(Admin::new(&app, listeners.admin_token, Box::new(known), tasks, stop.clone(), closing));
         let answer = move |connection, request| Arc::clone(&admin).answer(connection, request);
         admin_tasks.spawn(accept(listeners.admin, answer, app.limits.clone(), admin_ends.clone(), admin_tasks.clone()));
         let answer = move |connection, request| current.load_full().answer(connection, request);
@@ -149,6 +158,14 @@ impl<H: Handle> Server<H> {
         finish(&admin_tasks).await;
         drained
     }
+}
+
+/// The routes and models that a key can be for, as they are now.
+fn known<H>(current: &Current<H>, releases: &Releases) -> Known {
+    let mut models: Vec<String> = releases.views().iter().map(|view| view.graph.to_string()).collect();
+    models.sort();
+    models.dedup();
+    Known { routes: current.load().table.names().to_vec(), models }
 }
 
 async fn drain(tasks: &TaskTracker, in_flight: &InFlight, bound: Duration, abort: &CancellationToken) -> Drained {

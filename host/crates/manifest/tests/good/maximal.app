@@ -41,7 +41,7 @@ App {
             components: {},
             middleware: [],
             place: Place {
-                line: 47,
+                line: 53,
                 column: 1,
             },
         },
@@ -58,7 +58,7 @@ App {
             components: {},
             middleware: [],
             place: Place {
-                line: 52,
+                line: 58,
                 column: 1,
             },
         },
@@ -75,7 +75,7 @@ App {
             components: {},
             middleware: [],
             place: Place {
-                line: 57,
+                line: 63,
                 column: 1,
             },
         },
@@ -90,7 +90,7 @@ App {
             components: {},
             middleware: [],
             place: Place {
-                line: 62,
+                line: 68,
                 column: 1,
             },
         },
@@ -107,7 +107,7 @@ App {
             components: {},
             middleware: [],
             place: Place {
-                line: 66,
+                line: 72,
                 column: 1,
             },
         },
@@ -124,7 +124,7 @@ App {
             components: {},
             middleware: [],
             place: Place {
-                line: 70,
+                line: 76,
                 column: 1,
             },
         },
@@ -141,7 +141,7 @@ App {
             components: {},
             middleware: [],
             place: Place {
-                line: 74,
+                line: 80,
                 column: 1,
             },
         },
@@ -166,7 +166,7 @@ App {
             components: {},
             middleware: [],
             place: Place {
-                line: 79,
+                line: 85,
                 column: 1,
             },
         },
@@ -203,7 +203,7 @@ App {
                     inherit: None,
                     digest: None,
                     place: Place {
-                        line: 87,
+                        line: 93,
                         column: 28,
                     },
                 },
@@ -219,13 +219,13 @@ App {
                     ),
                     digest: None,
                     place: Place {
-                        line: 87,
+                        line: 93,
                         column: 52,
                     },
                 },
             ],
             place: Place {
-                line: 83,
+                line: 89,
                 column: 1,
             },
         },
@@ -243,7 +243,7 @@ App {
                 ),
             },
             place: Place {
-                line: 90,
+                line: 96,
                 column: 1,
             },
         },
@@ -264,12 +264,12 @@ App {
         "chained": Component {
             id: "chained",
             place: Place {
-                line: 135,
+                line: 141,
                 column: 12,
             },
             source: "<root>/files/app.wasm",
             source_place: Place {
-                line: 136,
+                line: 142,
                 column: 10,
             },
             digest: None,
@@ -292,12 +292,12 @@ App {
         "inline-inline": Component {
             id: "inline-inline",
             place: Place {
-                line: 68,
+                line: 74,
                 column: 13,
             },
             source: "<root>/files/app.wasm",
             source_place: Place {
-                line: 68,
+                line: 74,
                 column: 24,
             },
             digest: None,
@@ -320,12 +320,12 @@ App {
         "inline-legacy-haf01133f": Component {
             id: "inline-legacy-haf01133f",
             place: Place {
-                line: 88,
+                line: 94,
                 column: 52,
             },
             source: "<root>/files/app.wasm",
             source_place: Place {
-                line: 88,
+                line: 94,
                 column: 63,
             },
             digest: None,
@@ -348,12 +348,12 @@ App {
         "inline-v1-inline-d-h0269f8e3": Component {
             id: "inline-v1-inline-d-h0269f8e3",
             place: Place {
-                line: 72,
+                line: 78,
                 column: 13,
             },
             source: "<root>/files/app.wasm",
             source_place: Place {
-                line: 72,
+                line: 78,
                 column: 24,
             },
             digest: None,
@@ -376,12 +376,12 @@ App {
         "legacy": Component {
             id: "legacy",
             place: Place {
-                line: 131,
+                line: 137,
                 column: 12,
             },
             source: "<root>/files/app.wasm",
             source_place: Place {
-                line: 132,
+                line: 138,
                 column: 10,
             },
             digest: None,
@@ -407,12 +407,12 @@ App {
         "lonely": Component {
             id: "lonely",
             place: Place {
-                line: 138,
+                line: 144,
                 column: 12,
             },
             source: "<root>/files/app.wasm",
             source_place: Place {
-                line: 139,
+                line: 145,
                 column: 10,
             },
             digest: None,
@@ -444,12 +444,12 @@ App {
         "part": Component {
             id: "part",
             place: Place {
-                line: 128,
+                line: 134,
                 column: 12,
             },
             source: "<root>/files/app.wasm",
             source_place: Place {
-                line: 129,
+                line: 135,
                 column: 10,
             },
             digest: None,
@@ -472,12 +472,12 @@ App {
         "storyteller": Component {
             id: "storyteller",
             place: Place {
-                line: 94,
+                line: 100,
                 column: 12,
             },
             source: "<root>/files/app.wasm",
             source_place: Place {
-                line: 96,
+                line: 102,
                 column: 10,
             },
             digest: None,
@@ -511,7 +511,7 @@ App {
                         "files/assets",
                     ),
                     place: Place {
-                        line: 103,
+                        line: 109,
                         column: 10,
                     },
                 },
@@ -520,7 +520,7 @@ App {
                         "files/assets/*.png",
                     ),
                     place: Place {
-                        line: 103,
+                        line: 109,
                         column: 26,
                     },
                 },
@@ -530,7 +530,7 @@ App {
                         destination: "/assets",
                     },
                     place: Place {
-                        line: 103,
+                        line: 109,
                         column: 48,
                     },
                 },
@@ -591,7 +591,7 @@ App {
                         inherit: None,
                         digest: None,
                         place: Place {
-                            line: 122,
+                            line: 128,
                             column: 1,
                         },
                     },
@@ -606,7 +606,7 @@ App {
                         inherit: None,
                         digest: None,
                         place: Place {
-                            line: 123,
+                            line: 129,
                             column: 1,
                         },
                     },
@@ -637,7 +637,7 @@ App {
                         inherit: None,
                         digest: None,
                         place: Place {
-                            line: 124,
+                            line: 130,
                             column: 1,
                         },
                     },
@@ -652,7 +652,7 @@ App {
                         inherit: None,
                         digest: None,
                         place: Place {
-                            line: 125,
+                            line: 131,
                             column: 1,
                         },
                     },
@@ -668,7 +668,7 @@ App {
                         inherit: None,
                         digest: None,
                         place: Place {
-                            line: 126,
+                            line: 132,
                             column: 1,
                         },
                     },
@@ -691,12 +691,12 @@ App {
         "with-id-component": Component {
             id: "with-id-component",
             place: Place {
-                line: 77,
+                line: 83,
                 column: 13,
             },
             source: "<root>/files/app.wasm",
             source_place: Place {
-                line: 77,
+                line: 83,
                 column: 24,
             },
             digest: None,
@@ -727,7 +727,7 @@ App {
             ),
             secret: false,
             place: Place {
-                line: 44,
+                line: 50,
                 column: 1,
             },
         },
@@ -736,7 +736,7 @@ App {
             default: None,
             secret: true,
             place: Place {
-                line: 45,
+                line: 51,
                 column: 1,
             },
         },
@@ -761,6 +761,14 @@ App {
             "lonely",
             "part",
         },
+        access: AccessSettings {
+            keys: Some(
+                LoopbackOpen,
+            ),
+            errors: Some(
+                Plain,
+            ),
+        },
         releases: {
             "story": DeclaredRelease {
                 stable: BundleRef {
@@ -777,7 +785,7 @@ App {
                 sticky: None,
                 version_header: None,
                 place: Place {
-                    line: 34,
+                    line: 36,
                     column: 9,
                 },
             },
@@ -806,7 +814,7 @@ App {
                     true,
                 ),
                 place: Place {
-                    line: 35,
+                    line: 37,
                     column: 8,
                 },
             },
@@ -828,7 +836,7 @@ App {
                     sticky: None,
                     version_header: None,
                     place: Place {
-                        line: 38,
+                        line: 44,
                         column: 9,
                     },
                 },
@@ -857,10 +865,24 @@ App {
                     ),
                     version_header: None,
                     place: Place {
-                        line: 41,
+                        line: 47,
                         column: 8,
                     },
                 },
+            },
+        },
+        access_overrides: {
+            "bobbin:/v2/story/...:storyteller": AccessSettings {
+                keys: Some(
+                    Required,
+                ),
+                errors: Some(
+                    OpenAi,
+                ),
+            },
+            "named": AccessSettings {
+                keys: None,
+                errors: None,
             },
         },
     },
@@ -891,23 +913,23 @@ tests/good/maximal.toml:5:11: the application's version "1.2" is no semantic ver
   help: write three numbers, such as 1.0.0
 tests/good/maximal.toml:14:8: `base` is no longer a setting of the http trigger, and "/" changes nothing
   help: remove the line
-tests/good/maximal.toml:97:31: the model "story" is granted twice
+tests/good/maximal.toml:103:31: the model "story" is granted twice
   help: remove one of the two
-tests/good/maximal.toml:133:23: `allowed_http_hosts` is the older form of `allowed_outbound_hosts`: "example.com:8080"
+tests/good/maximal.toml:139:23: `allowed_http_hosts` is the older form of `allowed_outbound_hosts`: "example.com:8080"
   help: write in `allowed_outbound_hosts`: "http://example.com:8080", "https://example.com:8080"
-tests/good/maximal.toml:138:12: no trigger leads to the component "lonely"
+tests/good/maximal.toml:144:12: no trigger leads to the component "lonely"
   help: name it in a trigger, or remove it
 
 supported:
-tests/good/maximal.toml:83:1: the executor `wagi` is not supported yet: trigger "http:/legacy:legacy" asks for it
+tests/good/maximal.toml:89:1: the executor `wagi` is not supported yet: trigger "http:/legacy:legacy" asks for it
   help: build the component for wasi:http, and remove `executor`
-tests/good/maximal.toml:83:1: further components are not supported yet: trigger "http:/legacy:legacy" has some
+tests/good/maximal.toml:89:1: further components are not supported yet: trigger "http:/legacy:legacy" has some
   help: remove `components`; a trigger's own component is named by `component`
-tests/good/maximal.toml:90:1: triggers of the type "redis" are not supported yet
+tests/good/maximal.toml:96:1: triggers of the type "redis" are not supported yet
   help: remove the trigger, or serve the component with [[trigger.http]]
-tests/good/maximal.toml:122:1: dependencies of the kind `registry` are not supported yet: the dependency "a:b/c" of component "storyteller" is a:b ^1.2.3
+tests/good/maximal.toml:128:1: dependencies of the kind `registry` are not supported yet: the dependency "a:b/c" of component "storyteller" is a:b ^1.2.3
   help: download the component, and write its path: { path = "part.wasm" }
-tests/good/maximal.toml:124:1: dependencies of the kind `registry` are not supported yet: the dependency "p:q" of component "storyteller" is >=0.1.0
+tests/good/maximal.toml:130:1: dependencies of the kind `registry` are not supported yet: the dependency "p:q" of component "storyteller" is >=0.1.0
   help: download the component, and write its path: { path = "part.wasm" }
-tests/good/maximal.toml:126:1: dependencies of the kind `url` are not supported yet: the dependency "t:u" of component "storyteller" is https://example.com/u.wasm
+tests/good/maximal.toml:132:1: dependencies of the kind `url` are not supported yet: the dependency "t:u" of component "storyteller" is https://example.com/u.wasm
   help: download the component, and write its path: { path = "part.wasm" }

@@ -75,8 +75,13 @@ App {
             database_bytes: 1073741824,
         },
         reuse_instances: {},
+        access: AccessSettings {
+            keys: None,
+            errors: None,
+        },
         releases: {},
         overrides: {},
+        access_overrides: {},
     },
     left_out: {},
     tool: {},

@@ -365,6 +365,8 @@ pub(super) struct FakeAsker {
     pub(super) headers: BTreeMap<&'static str, String>,
     pub(super) cookies: BTreeMap<&'static str, String>,
     pub(super) client: String,
+    /// The one graph that it may use, where it may not use all.
+    pub(super) only: Option<&'static str>,
 }
 
 impl Asker for FakeAsker {
@@ -378,6 +380,14 @@ impl Asker for FakeAsker {
 
     fn client(&self) -> &str {
         &self.client
+    }
+
+    fn is_restricted(&self) -> bool {
+        self.only.is_some()
+    }
+
+    fn may_use(&self, graph: &str) -> bool {
+        self.only.is_none_or(|only| only == graph)
     }
 }
 

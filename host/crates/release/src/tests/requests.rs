@@ -37,6 +37,21 @@ async fn a_refused_graph_is_recorded_even_where_the_trigger_is_granted_nothing()
 }
 
 #[tokio::test]
+async fn who_may_use_one_model_of_the_component_sees_no_other_and_keeps_none_alive() {
+    let id = ReleaseId { trigger: "r".into(), graph: "tale".into() };
+    let other = Declared { id, digest: "d".into(), spec: Spec::of("s@1.1.0".into()) };
+    let host = Host::with(1_000_000, vec![declared("s@1.0.0"), other]).await;
+    let context = context("r");
+    let asker = FakeAsker { only: Some("story"), ..FakeAsker::default() };
+    for pins in [host.releases.pin(&context, &asker), host.releases.pin_trigger("r", &asker)] {
+        assert!(pins.is_restricted() && pins.graph("story").is_some() && pins.graph("tale").is_none());
+        assert_eq!(pins.iter().count(), 1);
+    }
+    let all = host.releases.pin(&context, &FakeAsker::default());
+    assert!(!all.is_restricted() && all.graph("tale").is_some());
+}
+
+#[tokio::test]
 async fn a_request_keeps_the_version_it_started_with() {
     let host = Host::start().await;
     let (pins, request) = host.request();
@@ -81,7 +96,7 @@ async fn a_key_never_changes_side_while_the_weight_stands_and_moves_one_way_when
                 "cookie" => (BTreeMap::new(), BTreeMap::from([("sid", key.to_string())])),
                 _ => (BTreeMap::new(), BTreeMap::new()),
             };
-            let asker = FakeAsker { headers, cookies, client: key.to_string() };
+            let asker = FakeAsker { headers, cookies, client: key.to_string(), only: None };
             &*host.request_of(&asker).0.graph("story").unwrap().bundle() == "s@1.1.0"
         };
         (0..2_000).map(side).collect()

@@ -73,7 +73,7 @@ impl LlmView<'_> {
     ) -> Result<Output, Failed> {
         let Some(pinned) = self.pins.graph(model) else {
             self.pins.refuse(self.context, model);
-            return Err(Failed::not_granted(model));
+            return Err(Failed::not_granted(model, self.pins.is_restricted()));
         };
         let _charge = self.context.account.charge(ENTRY_BYTES.saturating_add(bytes as u64))?;
         let (mut session, graph) = pinned.open(self.context)?;

@@ -41,8 +41,12 @@ pub(super) enum Failed {
 
 impl Failed {
     /// Unknown and ungranted models look the same, as in Spin: the inventory stays hidden.
-    pub(super) fn not_granted(model: &str) -> Self {
+    /// `restricted`: the request's key is for some models alone.
+    pub(super) fn not_granted(model: &str, restricted: bool) -> Self {
         let model = format!("{model:.100}");
+        if restricted {
+            return Self::Input(format!("the component does not have access to the model '{model}' with this key"));
+        }
         Self::Input(format!(
             "the component does not have access to the model '{model}'; add '{model}' to its ai_models in spin.toml"
         ))
@@ -171,7 +175,7 @@ mod tests {
 
     #[test]
     fn a_model_that_is_not_granted_is_named_and_cut() {
-        let Failed::Input(message) = Failed::not_granted(&"x".repeat(1 << 20)) else { panic!("it is input") };
+        let Failed::Input(message) = Failed::not_granted(&"x".repeat(1 << 20), false) else { panic!("it is input") };
         assert!(message.contains("ai_models") && message.len() < 400, "{message}");
     }
 

@@ -43,10 +43,11 @@ impl NnView<'_> {
         let context = self.context;
         let Some(pinned) = self.pins.graph(name) else {
             self.pins.refuse(context, name);
-            return Err(InferenceError::new(
-                Reason::ModelNotFound,
-                format!("no graph \"{name:.100}\" is available to this component; grant it in its ai_models"),
-            ));
+            let message = match self.pins.is_restricted() {
+                false => format!("no graph \"{name:.100}\" is available to this component; grant it in its ai_models"),
+                true => format!("no graph \"{name:.100}\" is available to this component with the key of this request"),
+            };
+            return Err(InferenceError::new(Reason::ModelNotFound, message));
         };
         pinned.load()?;
         let charge = self.charge(0).map_err(over_account)?;

@@ -5,8 +5,9 @@
 //! answers, unless its own name points at that address (DNS rebinding), so only names that cannot be a site's are
 //! answered; and it cannot hide that it is another site, so what changes something is refused to it.
 
+use crate::bearer;
 use crate::problem::Problem;
-use http::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, ORIGIN};
+use http::header::{HOST, HeaderName, HeaderValue, ORIGIN};
 use http::uri::Authority;
 use http::{HeaderMap, Method, request};
 use std::hint::black_box;
@@ -44,14 +45,7 @@ fn reads(method: &Method) -> bool {
 }
 
 fn carries(headers: &HeaderMap, token: &str) -> bool {
-    let given = headers.get(AUTHORIZATION).and_then(|value| bearer(value.as_bytes()));
-    given.is_some_and(|given| same(given, token.as_bytes()))
-}
-
-/// The token of `Bearer <token>`; the scheme's name is not case-sensitive.
-fn bearer(value: &[u8]) -> Option<&[u8]> {
-    let (scheme, token) = value.split_at_checked("Bearer ".len())?;
-    scheme.eq_ignore_ascii_case(b"Bearer ").then_some(token)
+    bearer::token(headers).is_some_and(|given| same(given, token.as_bytes()))
 }
 
 /// Compares in a time that does not tell where the first difference is.

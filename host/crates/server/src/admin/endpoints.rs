@@ -4,6 +4,7 @@ use http::Method;
 use percent_encoding::percent_decode_str;
 
 const RELEASES: &str = "/admin/v1/releases/";
+const KEYS: &str = "/admin/v1/keys/";
 
 /// What the admin listener has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,12 +20,14 @@ pub(crate) enum Endpoint {
     Rollback,
     Pending,
     History,
+    Keys,
+    Key,
     Events,
     OpenApi,
 }
 
 impl Endpoint {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Index,
         Self::Healthz,
         Self::Readyz,
@@ -36,6 +39,8 @@ impl Endpoint {
         Self::Rollback,
         Self::Pending,
         Self::History,
+        Self::Keys,
+        Self::Key,
         Self::Events,
         Self::OpenApi,
     ];
@@ -54,6 +59,8 @@ impl Endpoint {
             Self::Rollback => "/admin/v1/releases/{id}/rollback",
             Self::Pending => "/admin/v1/releases/{id}/pending",
             Self::History => "/admin/v1/releases/{id}/history",
+            Self::Keys => "/admin/v1/keys",
+            Self::Key => "/admin/v1/keys/{id}",
             Self::Events => "/admin/v1/events",
             Self::OpenApi => "/admin/v1/openapi.json",
         }
@@ -73,6 +80,8 @@ impl Endpoint {
             Self::Rollback => "the previous stable version becomes stable again",
             Self::Pending => "gives up a change that is under way",
             Self::History => "the generations of a release, newest first",
+            Self::Keys => "the API keys, without their secrets; POST makes one",
+            Self::Key => "DELETE revokes a key",
             Self::Events => "everything that happens, as server-sent events",
             Self::OpenApi => "this API as an OpenAPI 3.1 document",
         }
@@ -83,7 +92,8 @@ impl Endpoint {
         match self {
             Self::Release => "GET, HEAD, PUT",
             Self::Promote | Self::Rollback => "POST",
-            Self::Pending => "DELETE",
+            Self::Pending | Self::Key => "DELETE",
+            Self::Keys => "GET, HEAD, POST",
             Self::Index
             | Self::Healthz
             | Self::Readyz
@@ -100,9 +110,12 @@ impl Endpoint {
         self.allowed().split(", ").any(|allowed| allowed == method.as_str())
     }
 
-    /// The endpoint of a path, with the release that it names. A release's id holds slashes and colons, which may
+    /// The endpoint of a path, with the release or the key that it names. A release's id holds slashes and colons, which may
     /// be percent-encoded or not: only an id that itself ends like one of these paths has to be.
     pub(crate) fn find(path: &str) -> Option<(Self, String)> {
+        if let Some(id) = path.strip_prefix(KEYS).filter(|id| !id.is_empty()) {
+            return Some((Self::Key, percent_decode_str(id).decode_utf8_lossy().into_owned()));
+        }
         let Some(rest) = path.strip_prefix(RELEASES).filter(|rest| !rest.is_empty()) else {
             return Self::ALL.into_iter().find(|endpoint| endpoint.path() == path).map(|found| (found, String::new()));
         };
@@ -153,9 +166,18 @@ mod tests {
 
     #[test]
     fn paths_that_there_are_not_are_not_found() {
-        for path in ["/admin", "/admin/v1", "/admin/v1/releases/", "/admin/v1/bundles/", "/admin/v2/bundles", "//"] {
+        for path in [
+            "/admin",
+            "/admin/v1",
+            "/admin/v1/releases/",
+            "/admin/v1/keys/",
+            "/admin/v1/bundles/",
+            "/admin/v2/bundles",
+            "//",
+        ] {
             assert_eq!(Endpoint::find(path), None, "{path}");
         }
+        assert_eq!(Endpoint::find("/admin/v1/keys/abcd2345"), Some((Endpoint::Key, "abcd2345".to_owned())));
         for endpoint in Endpoint::ALL {
             assert_eq!(Endpoint::find(endpoint.path()).map(|(found, _)| found), Some(endpoint));
         }

@@ -3,9 +3,11 @@
 use super::answer::{AdminBody, Answer, JSON, json, respond};
 use super::endpoints::Endpoint;
 use crate::admission::Admission;
+use crate::key_metrics;
 use crate::metrics::Metrics;
 use crate::release_metrics;
 use crate::versions::{self, Snapshot};
+use bobbin_keys::Keys;
 use bobbin_release::{Readiness, Releases, Unready};
 use http::{HeaderValue, StatusCode};
 use prometheus_client::encoding::text::encode_eof;
@@ -54,11 +56,13 @@ pub(super) async fn metrics(
     metrics: &Metrics,
     admission: &Admission,
     releases: &Releases,
+    keys: &Keys,
 ) -> Result<Answer, fmt::Error> {
     let views = releases.views();
     let versions: Vec<_> = releases.versions().iter().map(|version| Snapshot::of(version)).collect();
     let mut text = String::new();
     metrics.encode(&mut text)?;
+    key_metrics::encode(&mut text, keys)?;
     versions::encode(&mut text, admission, &versions)?;
     release_metrics::encode(&mut text, &views, releases.flips())?;
     encode_eof(&mut text)?;

@@ -1,4 +1,4 @@
-//! The admin listener: health, readiness, metrics, and the API that changes releases.
+//! The admin listener: health, readiness, metrics, and the API that changes releases and keys.
 //!
 //! `GET /` lists what it has, `openapi.json` beside this file is its contract. With a token, every request needs
 //! `Authorization: Bearer <token>`; who is answered without one is decided in `auth`. Errors are problem details
@@ -10,6 +10,7 @@ mod bundles;
 mod edit;
 pub(crate) mod endpoints;
 mod events;
+mod keys;
 mod listing;
 mod openapi;
 mod problems;
@@ -24,6 +25,7 @@ use crate::problem::{Problem, REQUEST_ID};
 use answer::{AdminBody, Answer};
 use auth::Gate;
 use bobbin_inference::RequestId;
+use bobbin_keys::{Keys, Known};
 use bobbin_release::Releases;
 use endpoints::Endpoint;
 use events::{KEEP_ALIVE, SUBSCRIBERS, Stream, Subscriber};
@@ -43,11 +45,16 @@ use tokio_util::task::TaskTracker;
 /// Bytes of a request's body: many times what any change takes.
 const BODY_BYTES: usize = 64 << 10;
 
+/// Says which routes and models there are now.
+type Inventory = Box<dyn Fn() -> Known + Send + Sync>;
+
 /// What the admin listener serves.
 pub(crate) struct Admin {
     releases: Arc<Releases>,
     metrics: Arc<Metrics>,
     admission: Arc<Admission>,
+    keys: Arc<Keys>,
+    known: Inventory,
     gate: Gate,
     /// For clients that follow the events.
     places: Arc<Semaphore>,
@@ -72,6 +79,7 @@ impl Admin {
     pub(crate) fn new<H>(
         app: &App<H>,
         token: Option<Arc<str>>,
+        known: Inventory,
         tasks: TaskTracker,
         stop: CancellationToken,
         closing: CancellationToken,
@@ -80,6 +88,8 @@ impl Admin {
             releases: Arc::clone(&app.releases),
             metrics: Arc::clone(&app.metrics),
             admission: Arc::clone(&app.admission),
+            keys: Arc::clone(&app.keys),
+            known,
             gate: Gate::new(token),
             places: Arc::new(Semaphore::new(SUBSCRIBERS)),
             body_timeout: app.limits.header_timeout,
@@ -125,7 +135,7 @@ impl Admin {
             Endpoint::Healthz => Ok(listing::healthz()),
             Endpoint::Readyz => Ok(listing::readyz(&self.releases.readiness(), self.stop.is_cancelled())),
             Endpoint::Metrics => {
-                let metrics = listing::metrics(&self.metrics, &self.admission, &self.releases).await;
+                let metrics = listing::metrics(&self.metrics, &self.admission, &self.releases, &self.keys).await;
                 metrics.map_err(|error| internal(asked.id, "the metrics could not be written", &error))
             }
             Endpoint::Release if method == Method::PUT => self.change(&asked, &id, Action::Put, body).await,
@@ -137,6 +147,9 @@ impl Admin {
             Endpoint::Releases => self.list_releases(query).await,
             Endpoint::Release => self.show_release(&id, query).await,
             Endpoint::Pending => self.give_up_pending(&asked, &id).await,
+            Endpoint::Keys if method == Method::POST => self.create_key(&asked, body).await,
+            Endpoint::Keys => self.list_keys(query).await,
+            Endpoint::Key => self.revoke_key(&asked, &id).await,
             Endpoint::OpenApi => openapi::answer(self.metrics.version())
                 .map_err(|error| internal(asked.id, "the OpenAPI document could not be written", &error)),
         }

@@ -109,6 +109,7 @@ mod tests {
     use crate::admin::openapi::document;
     use crate::tests::schema::Schemas;
     use bobbin_inference::RequestId;
+    use bobbin_keys::FileError;
     use bobbin_release::{Refusal, ReleaseId, StoreError};
     use http_body_util::BodyExt;
     use std::collections::BTreeSet;
@@ -150,6 +151,8 @@ mod tests {
             Problem::too_many_subscribers(64),
             Problem::unreadable_repository("why"),
             Problem::internal("what"),
+            Problem::no_key(),
+            Problem::unreadable_keys(&FileError::Busy { path: "keys.json".into() }),
             Problem::body_too_large(None, 7),
             Problem::broken_body("why"),
         ]

@@ -108,7 +108,7 @@ fn shown(view: Result<ReleaseView, ChangeError>) -> Result<Answer, Problem> {
 }
 
 /// Who asks, as the history says it: what they say of themselves, and where they are.
-fn who(headers: &HeaderMap, peer: IpAddr) -> Result<String, Problem> {
+pub(super) fn who(headers: &HeaderMap, peer: IpAddr) -> Result<String, Problem> {
     let Some(actor) = headers.get(ACTOR) else { return Ok(peer.to_string()) };
     let refused = |why| Problem::invalid_header(ACTOR.as_str(), why);
     let actor = std::str::from_utf8(actor.as_bytes()).map_err(|_no_text| refused("it is not UTF-8"))?.trim();

@@ -87,6 +87,7 @@ fn record() -> InferenceRecord {
     InferenceRecord {
         request: RequestId::new(),
         trigger: "trigger /story".into(),
+        principal: None,
         graph: "story".into(),
         bundle: "storyteller@1.0.0".into(),
         digest: "sha256:00".into(),

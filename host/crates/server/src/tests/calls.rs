@@ -1,7 +1,7 @@
 //! Calls between components: a part of the request that they are made in.
 
 use super::host::{Fake, Host, Pieces, get, text};
-use crate::{Answerer, RouteEntry, RoutePath};
+use crate::{Access, Answerer, RouteEntry, RoutePath};
 use bobbin_inference::Cause;
 use bobbin_runtime::{Application, Call, Callee, Calls, Failure};
 use futures::future::{join_all, poll_immediate};
@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 fn component(id: &str, route: RoutePath, calls: &[&str], fake: Fake) -> RouteEntry<Fake> {
     let calls = Calls { any: false, components: calls.iter().map(|id| (*id).to_owned()).collect() };
     let answerer = Answerer::Component { id: id.into(), handler: fake, calls };
-    RouteEntry { trigger_id: format!("trigger {id}").into(), route, answerer }
+    RouteEntry { trigger_id: format!("trigger {id}").into(), route, access: Access::default(), answerer }
 }
 
 /// What a component is told that asks another one.

@@ -2,9 +2,11 @@
 
 use super::workshop::Bench;
 use crate::{
-    Answerer, AppInfo, Drained, FixedAnswer, Handle, Limits, Listeners, Metrics, RouteEntry, RoutePath, Server,
+    Access, Answerer, AppInfo, Drained, FixedAnswer, Handle, Ledger, Limits, Listeners, Metrics, RouteEntry, RoutePath,
+    Server,
 };
 use bobbin_inference::Cause;
+use bobbin_keys::Keys;
 use bobbin_release::{Declared, ReleaseId, Releases, Spec, Store};
 use bobbin_runtime::{BrokenAnswer, Call, Calls, Failure};
 use bytes::Bytes;
@@ -100,6 +102,7 @@ pub(super) struct Host {
     pub(super) admin: SocketAddr,
     pub(super) stop: CancellationToken,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) keys: Arc<Keys>,
     pub(super) served: JoinHandle<Drained>,
     pub(super) releases: Arc<Releases>,
     pub(super) bench: Arc<Bench>,
@@ -133,6 +136,7 @@ pub(super) fn entry<H>(route: &str, handler: H) -> RouteEntry<H> {
     RouteEntry {
         trigger_id: format!("trigger {route}").into(),
         route: RoutePath::Public(route.to_owned()),
+        access: Access::default(),
         answerer: Answerer::Component { id: "component".into(), handler, calls: Calls::default() },
     }
 }
@@ -143,6 +147,11 @@ impl Builder {
         self
     }
 
+    /// A component behind a route with this access.
+    pub(super) fn guarded(self, route: &str, access: Access, fake: Fake) -> Self {
+        self.component(RouteEntry { access, ..entry(route, fake) })
+    }
+
     pub(super) fn component(mut self, entry: RouteEntry<Fake>) -> Self {
         self.routes.push(entry);
         self
@@ -151,8 +160,24 @@ impl Builder {
     pub(super) fn fixed(mut self, route: &str, answer: FixedAnswer) -> Self {
         let trigger_id = format!("trigger {route}").into();
         let route = RoutePath::Public(route.to_owned());
-        self.routes.push(RouteEntry { trigger_id, route, answerer: Answerer::Fixed(answer) });
+        let (access, answerer) = (Access::default(), Answerer::Fixed(answer));
+        self.routes.push(RouteEntry { trigger_id, route, access, answerer });
         self
+    }
+
+    /// The same, for a fixed answer.
+    pub(super) fn fixed_guarded(self, route: &str, access: Access, answer: FixedAnswer) -> Self {
+        let trigger_id = format!("trigger {route}").into();
+        let (route, answerer) = (RoutePath::Public(route.to_owned()), Answerer::Fixed(answer));
+        self.component(RouteEntry { trigger_id, route, access, answerer })
+    }
+
+    /// The same, for a component that may ask the whole application.
+    pub(super) fn asking(self, route: &str, access: Access, handler: Fake) -> Self {
+        let calls = Calls { any: true, ..Calls::default() };
+        let answerer = Answerer::Component { id: format!("component {route}").into(), handler, calls };
+        let (trigger_id, route) = (format!("trigger {route}").into(), RoutePath::Public(route.to_owned()));
+        self.component(RouteEntry { trigger_id, route, access, answerer })
     }
 
     pub(super) fn limits(mut self, change: impl FnOnce(&mut Limits)) -> Self {
@@ -179,21 +204,23 @@ impl Builder {
 
     pub(super) async fn start(self) -> Host {
         let metrics = Arc::new(Metrics::new("1.2.3"));
-        let recorder: Arc<Metrics> = Arc::clone(&metrics);
         let (bench, state) = (Bench::new(), tempfile::tempdir().unwrap());
+        let keys = Arc::new(Keys::open(state.path().join(bobbin_keys::FILE_NAME)).unwrap());
+        let ledger = Arc::new(Ledger::new(Arc::clone(&metrics), Arc::clone(&keys)));
+        let recorder: Arc<Ledger> = Arc::clone(&ledger);
         let store = Store::open(state.path()).unwrap();
         let releases = Releases::open(store, Arc::clone(&bench) as _, recorder, self.declared).unwrap().releases;
         if self.alive {
             releases.bring_to_life().await;
         }
         let info = AppInfo { name: "tales".into(), version: Some("0.1.0".into()) };
-        let server = Server::new(info, self.routes, Arc::clone(&releases), Arc::clone(&metrics), self.limits).unwrap();
+        let server = Server::new(info, self.routes, Arc::clone(&releases), &ledger, self.limits).unwrap();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
         let listeners = Listeners::bind(any, any, self.token).await.unwrap();
         let (app, admin) = (listeners.app_addr(), listeners.admin_addr());
         let stop = CancellationToken::new();
         let served = tokio::spawn(server.serve(listeners, stop.clone()));
-        Host { app, admin, stop, metrics, served, releases, bench, _state: state }
+        Host { app, admin, stop, metrics, keys, served, releases, bench, _state: state }
     }
 }
 

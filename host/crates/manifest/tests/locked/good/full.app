@@ -300,6 +300,10 @@ App {
         reuse_instances: {
             "hello",
         },
+        access: AccessSettings {
+            keys: None,
+            errors: None,
+        },
         releases: {
             "story": DeclaredRelease {
                 stable: BundleRef {
@@ -324,6 +328,7 @@ App {
             },
         },
         overrides: {},
+        access_overrides: {},
     },
     left_out: {},
     tool: {},

@@ -249,6 +249,10 @@ App {
             database_bytes: 1073741824,
         },
         reuse_instances: {},
+        access: AccessSettings {
+            keys: None,
+            errors: None,
+        },
         releases: {
             "story": DeclaredRelease {
                 stable: BundleRef {
@@ -291,6 +295,12 @@ App {
                         column: 24,
                     },
                 },
+            },
+        },
+        access_overrides: {
+            "named": AccessSettings {
+                keys: None,
+                errors: None,
             },
         },
     },
