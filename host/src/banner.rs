@@ -1,18 +1,32 @@
-//! What `bobbin up` says when it is up: routes, GPUs, models with their versions, the admin address, and a line to paste.
+//! What `bobbin up` says when it is up: routes, channels, GPUs, models with their versions, the admin address, and a line to paste.
 
 use bobbin_manifest::{App, Route};
 use bobbin_release::{Releases, State};
+use bobbin_server::Subscriber;
 use bobbin_worker::supervisor::Search;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
+/// What the banner says of channels: the server, the channel, and the component that takes its messages.
+pub(crate) fn channels(subscribers: &[Subscriber]) -> Vec<(String, String)> {
+    let shown = |one: &Subscriber| (format!("{} {}", one.server.server(), one.channel), one.component.to_string());
+    subscribers.iter().map(shown).collect()
+}
+
 /// The banner, ending in a newline.
-pub(crate) fn render(app: &App, releases: &Releases, search: &Search, listen: &str, admin: SocketAddr) -> String {
+pub(crate) fn render(
+    app: &App,
+    releases: &Releases,
+    search: &Search,
+    listen: &str,
+    channels: &[(String, String)],
+    admin: SocketAddr,
+) -> String {
     let mut text = format!("\n{} {}\n\n", app.name, app.version);
     let routes: Vec<(String, &str)> = app
         .triggers
         .iter()
-        .filter_map(|trigger| match &trigger.route {
+        .filter_map(|trigger| match trigger.route()? {
             Route::Path(path) => {
                 let component = trigger.component().map_or("a fixed answer", |component| component.as_str());
                 Some((format!("{listen}{path}"), component))
@@ -23,6 +37,10 @@ pub(crate) fn render(app: &App, releases: &Releases, search: &Search, listen: &s
     let width = routes.iter().map(|(url, _)| url.len()).max().unwrap_or(0);
     for (url, component) in &routes {
         line(&mut text, "route", &format!("{url:width$}  {component}"));
+    }
+    let width = channels.iter().map(|(channel, _)| channel.len()).max().unwrap_or(0);
+    for (channel, component) in channels {
+        line(&mut text, "channel", &format!("{channel:width$}  {component}"));
     }
     search.gpu.iter().for_each(|gpu| line(&mut text, "gpu", &gpu.shown()));
     search.unusable.iter().for_each(|unusable| line(&mut text, "gpu", unusable));
@@ -49,7 +67,7 @@ pub(crate) fn render(app: &App, releases: &Releases, search: &Search, listen: &s
 fn model_route(app: &App) -> Option<&str> {
     app.triggers.iter().find_map(|trigger| {
         let component = app.component_of(trigger)?;
-        let path = match &trigger.route {
+        let path = match trigger.route()? {
             Route::Path(path) => path.trim_end_matches("/..."),
             Route::Private => return None,
         };

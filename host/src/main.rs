@@ -12,6 +12,7 @@ mod hosts;
 mod images;
 mod kept;
 mod launcher;
+mod messages;
 mod open_files;
 mod output;
 mod release;

@@ -18,6 +18,7 @@ mod images;
 mod key_value;
 mod kills;
 mod locked;
+mod messages;
 mod middleware;
 mod newcomer;
 mod outbound;

@@ -37,6 +37,7 @@ mod slow;
 mod small_disk;
 mod stores;
 mod stories;
+mod subscribers;
 mod theme;
 mod web;
 

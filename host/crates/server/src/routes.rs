@@ -121,7 +121,8 @@ pub(crate) struct RouteMatch<'table, 'path, H> {
 }
 
 impl<H> RouteEntry<H> {
-    fn node(&self) -> Option<Node<'_>> {
+    /// The component, as whoever may ask it finds it.
+    pub(crate) fn node(&self) -> Option<Node<'_>> {
         match &self.answerer {
             Answerer::Component { id, calls, .. } => Some(Node { trigger: &self.trigger_id, component: id, calls }),
             Answerer::Fixed(_) => None,
@@ -167,6 +168,11 @@ impl<H> RouteTable<H> {
             let Ok(()) = router.add(spec, Target { trigger_id, answers, raw, based, prefix });
         }
         Ok(Self { router, components })
+    }
+
+    /// Whether there is nobody who could be asked.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.components.is_empty()
     }
 
     /// The first trigger that runs this component, whether its route is public or not.

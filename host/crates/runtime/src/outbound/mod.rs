@@ -1,11 +1,12 @@
 //! Outbound HTTP: whom a component may ask (`rules`), and how it gets there: to other hosts (`client`, `connect`, `tls`),
-//! or to the application itself (`chaining`). `exit` is a component's way out, and connections that speak no HTTP. `spin` is Spin's older
-//! interface for the same, `waits` its time limits.
+//! or to the application itself (`chaining`). `exit` is a component's way out, and connections that speak no HTTP; `dial`
+//! makes those that the host needs for itself. `spin` is Spin's older interface for the same, `waits` its time limits.
 
 mod chaining;
 mod client;
 mod config;
 mod connect;
+mod dial;
 mod exit;
 mod networks;
 mod rules;
@@ -27,6 +28,7 @@ use wasmtime_wasi_http::{Error, RequestOptions, Result, WasiBody, WasiHttpHooks}
 pub(crate) use client::Client;
 pub use config::OutboundConfig;
 pub(crate) use connect::ConnectError;
+pub use dial::{DialError, Dialer, Duplex};
 pub(crate) use exit::{Exit, Target};
 pub use rules::Calls;
 pub(crate) use rules::Rules;

@@ -2,7 +2,8 @@
 
 use super::workshop::Bench;
 use crate::{
-    Answerer, AppInfo, Drained, FixedAnswer, Handle, Limits, Listeners, Metrics, RouteEntry, RoutePath, Server,
+    Answerer, AppInfo, Drained, FixedAnswer, Handle, Limits, Listeners, Metrics, RouteEntry, RoutePath, Served, Server,
+    Subscriber,
 };
 use bobbin_inference::Cause;
 use bobbin_release::{Declared, ReleaseId, Releases, Spec, Store};
@@ -108,6 +109,7 @@ pub(super) struct Host {
 
 pub(super) struct Builder {
     routes: Vec<RouteEntry<Fake>>,
+    subscribers: Vec<Subscriber>,
     limits: Limits,
     declared: Vec<Declared>,
     token: Option<String>,
@@ -116,7 +118,8 @@ pub(super) struct Builder {
 
 impl Host {
     pub(super) fn builder() -> Builder {
-        Builder { routes: Vec::new(), limits: Limits::default(), declared: Vec::new(), token: None, alive: false }
+        let (routes, subscribers, declared) = (Vec::new(), Vec::new(), Vec::new());
+        Builder { routes, subscribers, limits: Limits::default(), declared, token: None, alive: false }
     }
 
     /// One component for every path.
@@ -140,6 +143,11 @@ pub(super) fn entry<H>(route: &str, handler: H) -> RouteEntry<H> {
 impl Builder {
     pub(super) fn route(mut self, route: &str, fake: Fake) -> Self {
         self.routes.push(entry(route, fake));
+        self
+    }
+
+    pub(super) fn subscriber(mut self, subscriber: Subscriber) -> Self {
+        self.subscribers.push(subscriber);
         self
     }
 
@@ -187,10 +195,11 @@ impl Builder {
             releases.bring_to_life().await;
         }
         let info = AppInfo { name: "tales".into(), version: Some("0.1.0".into()) };
-        let server = Server::new(info, self.routes, Arc::clone(&releases), Arc::clone(&metrics), self.limits).unwrap();
+        let served = Served { info, routes: self.routes, subscribers: self.subscribers };
+        let server = Server::new(served, Arc::clone(&releases), Arc::clone(&metrics), self.limits).unwrap();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listeners = Listeners::bind(any, any, self.token).await.unwrap();
-        let (app, admin) = (listeners.app_addr(), listeners.admin_addr());
+        let listeners = Listeners::bind(Some(any), any, self.token).await.unwrap();
+        let (app, admin) = (listeners.app_addr().unwrap(), listeners.admin_addr());
         let stop = CancellationToken::new();
         let served = tokio::spawn(server.serve(listeners, stop.clone()));
         Host { app, admin, stop, metrics, served, releases, bench, _state: state }

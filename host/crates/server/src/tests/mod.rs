@@ -9,6 +9,7 @@ mod calls;
 mod contract;
 mod fixed;
 mod host;
+mod messages;
 mod routing;
 pub(crate) mod schema;
 mod stopping;
