@@ -1,10 +1,17 @@
-//! What `bobbin up` says when it is up: routes, GPUs, models with their versions, the admin address, and a line to paste.
+//! What `bobbin up` says when it is up: routes, channels, GPUs, models with their versions, the admin address, and a line to paste.
 
 use bobbin_manifest::{App, KeyPolicy, Route, Trigger};
 use bobbin_release::{Releases, State};
+use bobbin_server::Subscriber;
 use bobbin_worker::supervisor::Search;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
+
+/// What the banner says of channels: the server, the channel, and the component that takes its messages.
+pub(crate) fn channels(subscribers: &[Subscriber]) -> Vec<(String, String)> {
+    let shown = |one: &Subscriber| (format!("{} {}", one.server.server(), one.channel), one.component.to_string());
+    subscribers.iter().map(shown).collect()
+}
 
 /// The banner, ending in a newline.
 ///
@@ -14,6 +21,7 @@ pub(crate) fn render(
     releases: &Releases,
     search: &Search,
     listen: &str,
+    channels: &[(String, String)],
     admin: SocketAddr,
     keyed: bool,
 ) -> String {
@@ -21,7 +29,7 @@ pub(crate) fn render(
     let routes: Vec<(String, &str)> = app
         .triggers
         .iter()
-        .filter_map(|trigger| match &trigger.route {
+        .filter_map(|trigger| match trigger.route()? {
             Route::Path(path) => {
                 let component = trigger.component().map_or("a fixed answer", |component| component.as_str());
                 Some((format!("{listen}{path}"), component))
@@ -32,6 +40,10 @@ pub(crate) fn render(
     let width = routes.iter().map(|(url, _)| url.len()).max().unwrap_or(0);
     for (url, component) in &routes {
         line(&mut text, "route", &format!("{url:width$}  {component}"));
+    }
+    let width = channels.iter().map(|(channel, _)| channel.len()).max().unwrap_or(0);
+    for (channel, component) in channels {
+        line(&mut text, "channel", &format!("{channel:width$}  {component}"));
     }
     search.gpu.iter().for_each(|gpu| line(&mut text, "gpu", &gpu.shown()));
     search.unusable.iter().for_each(|unusable| line(&mut text, "gpu", unusable));
@@ -63,7 +75,7 @@ pub(crate) fn render(
 fn model_route(app: &App) -> Option<(&str, &Trigger)> {
     app.triggers.iter().find_map(|trigger| {
         let component = app.component_of(trigger)?;
-        let path = match &trigger.route {
+        let path = match trigger.route()? {
             Route::Path(path) => path.trim_end_matches("/..."),
             Route::Private => return None,
         };

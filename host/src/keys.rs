@@ -63,7 +63,7 @@ pub(crate) fn check(app: &App, args: &Serve, keys: &Keys) -> Result<()> {
 
 fn routes(app: &App, policy: KeyPolicy) -> Vec<&str> {
     let with = |trigger: &&Trigger| app.access_of(trigger).keys == policy;
-    let paths = app.triggers.iter().filter(with).filter_map(|trigger| match &trigger.route {
+    let paths = app.triggers.iter().filter(with).filter_map(|trigger| match trigger.route()? {
         Route::Path(path) => Some(path.as_str()),
         Route::Private => None,
     });

@@ -15,6 +15,7 @@ mod kept;
 mod key;
 mod keys;
 mod launcher;
+mod messages;
 mod open_files;
 mod output;
 mod release;

@@ -1,10 +1,12 @@
-//! What answers requests: the components of an application, compiled and granted what they may reach, and their routes.
+//! What answers requests and takes messages: the components of an application, compiled and granted what they may reach,
+//! their routes and their channels.
 
 use crate::cli::Serve;
 use crate::client_tls::ClientTlsOf;
 use crate::hosts;
 use crate::kept::Keeper;
 use crate::keys;
+use crate::messages;
 use crate::open_files;
 use crate::output::Outputs;
 use crate::source;
@@ -12,9 +14,9 @@ use crate::variables;
 use anyhow::{Context, Result};
 use bobbin_keys::Keys;
 use bobbin_loader::{Mount, Size, Unit};
-use bobbin_manifest::{App, Handler as Answers, Route, RuntimeConfigFile, Trigger};
-use bobbin_runtime::{ComponentSpec, Folder, Handler, InstanceSize, OutboundConfig, Runtime, RuntimeConfig};
-use bobbin_server::{Answerer, AppInfo, FixedAnswer, Limits, RouteEntry, RoutePath};
+use bobbin_manifest::{App, Handler as Answers, Problem, ProblemKind, Route, RuntimeConfigFile, Trigger};
+use bobbin_runtime::{ComponentSpec, Folder, Handler, InstanceSize, Loaded, OutboundConfig, Runtime, RuntimeConfig};
+use bobbin_server::{Answerer, AppInfo, FixedAnswer, Limits, RouteEntry, RoutePath, Served};
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
@@ -34,9 +36,25 @@ pub(crate) struct Operator<'a> {
 
 /// An application that can answer.
 pub(crate) struct Site {
-    pub(crate) info: AppInfo,
-    pub(crate) routes: Vec<RouteEntry<Handler>>,
+    pub(crate) served: Served<Handler>,
     pub(crate) runtime: Runtime,
+}
+
+/// The components of an application, compiled.
+pub(crate) struct Components<'a> {
+    units: &'a [Unit],
+    loaded: BTreeMap<String, Loaded>,
+}
+
+impl Components<'_> {
+    /// What a trigger runs.
+    ///
+    /// # Errors
+    /// Where it runs none.
+    pub(crate) fn of(&self, trigger: &Trigger) -> Result<&Loaded> {
+        let unit = self.units.iter().find(|unit| unit.triggers.contains(&trigger.id));
+        unit.and_then(|unit| self.loaded.get(&unit.id)).context("every trigger has a unit")
+    }
 }
 
 impl<'a> Operator<'a> {
@@ -57,7 +75,7 @@ impl<'a> Operator<'a> {
         state_dir(self.args, &self.config, app)
     }
 
-    /// Opens what the components are granted, compiles them and lays out their routes. Blocking, for seconds.
+    /// Opens what the components are granted, compiles them and lays out their routes and channels. Blocking, for seconds.
     ///
     /// # Errors
     /// What cannot be had, with its place in the manifest where it has one.
@@ -69,6 +87,7 @@ impl<'a> Operator<'a> {
         let variables = variables::resolve(args, app, config)?;
         let client_tls = ClientTlsOf::read(app, config, args.runtime_config_file.as_deref())?;
         let keeper = Keeper::open(app, config, args.runtime_config_file.as_deref(), variables, &state_dir)?;
+        let subscriptions = messages::resolve(app, |template| keeper.render(template))?;
         let units = bobbin_loader::load(app, &state_dir)?;
         open_files::allow(&units, limits);
         let runtime = Runtime::new(RuntimeConfig {
@@ -82,10 +101,14 @@ impl<'a> Operator<'a> {
             outbound: outbound(config),
         })?;
         let granted = Granted { given: &args.env, keeper: &keeper, outputs, client_tls: &client_tls };
-        let handlers = load_components(&runtime, app, &units, &granted)?;
-        let routes = routes(app, &units, &handlers)?;
-        let info = AppInfo { name: app.name.clone(), version: Some(app.version.clone()) };
-        Ok(Site { info, routes, runtime })
+        let loaded = load_components(&runtime, app, &units, &granted)?;
+        let components = Components { units: &units, loaded };
+        let served = Served {
+            info: AppInfo { name: app.name.clone(), version: Some(app.version.clone()) },
+            routes: routes(app, &components)?,
+            subscribers: messages::subscribers(app, &subscriptions, &components)?,
+        };
+        Ok(Site { served, runtime })
     }
 }
 
@@ -157,7 +180,7 @@ fn load_components(
     app: &App,
     units: &[Unit],
     granted: &Granted<'_>,
-) -> Result<BTreeMap<String, Handler>> {
+) -> Result<BTreeMap<String, Loaded>> {
     let Granted { given, keeper, outputs, client_tls } = granted;
     let folder = |mount: &Mount| Folder { host: mount.host.clone(), guest: mount.guest.clone() };
     let load = |unit: &Unit| {
@@ -178,26 +201,29 @@ fn load_components(
     units.iter().map(load).collect()
 }
 
-fn routes(app: &App, units: &[Unit], handlers: &BTreeMap<String, Handler>) -> Result<Vec<RouteEntry<Handler>>> {
-    let entry = |trigger: &Trigger| {
+fn routes(app: &App, components: &Components<'_>) -> Result<Vec<RouteEntry<Handler>>> {
+    let entry = |(trigger, route): (&Trigger, &Route)| {
         let answerer = match &trigger.handler {
             Answers::Component(component) => {
-                let unit = units.iter().find(|unit| unit.triggers.contains(&trigger.id));
-                let handler = unit.and_then(|unit| handlers.get(&unit.id)).context("every trigger has a unit")?;
-                let (id, calls) = (component.as_str().into(), handler.calls());
-                Answerer::Component { id, handler: handler.clone(), calls }
+                let loaded = components.of(trigger)?;
+                let handler = loaded.handler().map_err(|error| {
+                    let help = "give it a handler for requests, or remove the trigger";
+                    let problem = Problem::new(ProblemKind::Unsupported, error.to_string(), help);
+                    app.problem_at(trigger.place, problem)
+                })?;
+                Answerer::Component { id: component.as_str().into(), handler, calls: loaded.calls() }
             }
             Answers::Static(fixed) => {
                 let headers = fixed.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
                 Answerer::Fixed(FixedAnswer::new(fixed.status, headers, fixed.body.clone().unwrap_or_default())?)
             }
         };
-        let route = match &trigger.route {
+        let route = match route {
             Route::Path(path) => RoutePath::Public(path.clone()),
             Route::Private => RoutePath::Private,
         };
         let access = keys::access(app, trigger);
         Ok(RouteEntry { trigger_id: trigger.id.as_str().into(), route, access, answerer })
     };
-    app.triggers.iter().map(entry).collect()
+    app.triggers.iter().filter_map(|trigger| Some((trigger, trigger.route()?))).map(entry).collect()
 }

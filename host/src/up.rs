@@ -90,16 +90,19 @@ async fn serve(
     let supervised = SupervisorConfig { gpu: search.gpu.clone(), ..SupervisorConfig::default() };
     let supervisor = Supervisor::new(supervised).context("no thread to start workers from")?;
     let workers = Workers::new(supervisor, args.model_memory);
-    let (releases, Site { info, routes, runtime }) = tokio::task::block_in_place(|| {
+    let (releases, Site { served, runtime }) = tokio::task::block_in_place(|| {
         // Before anything is built: another host may have the state.
         let releases = releases::open(app, &state_dir, workers, Arc::clone(&ledger) as _)?;
         Ok::<_, anyhow::Error>((releases, operator.prepare(app, &limits)?))
     })?;
-    let server = Server::new(info, routes, Arc::clone(&releases), &ledger, limits.clone())?;
+    let channels = banner::channels(&served.subscribers);
+    let server = Server::new(served, Arc::clone(&releases), &ledger, limits.clone())?;
 
+    // Nobody would get an answer from an application without routes.
+    let listen = app.answers_requests().then_some(args.listen);
     let mut listeners = match sockets {
-        Some(sockets) => sockets.listen()?,
-        None => Listeners::bind(args.listen, args.admin_listen, args.admin_token.clone()).await?,
+        Some(sockets) => sockets.listen(listen).await?,
+        None => Listeners::bind(listen, args.admin_listen, args.admin_token.clone()).await?,
     };
     if let Some(tls) = tls {
         listeners = listeners.with_tls(tls);
@@ -114,7 +117,8 @@ async fn serve(
     let _watch = releases::watch(app, &state_dir, &releases)?;
     tokio::select! {
         () = releases.bring_to_life() => {
-            let banner = banner::render(app, &releases, &search, &shown(listen, args), admin, operator.keys.is_configured());
+            let listen = listen.map(|listen| shown(listen, args)).unwrap_or_default();
+            let banner = banner::render(app, &releases, &search, &listen, &channels, admin, operator.keys.is_configured());
             // A closed standard output is no reason not to serve.
             let _ = std::io::stdout().lock().write_all(banner.as_bytes());
         }

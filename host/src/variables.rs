@@ -3,7 +3,8 @@
 use crate::cli::Serve;
 use anyhow::{Context, Result};
 use bobbin_manifest::{
-    App, Component, Place, Problem, ProblemKind, RuntimeConfigFile, Template, VariableName, VariablesProvider,
+    App, Component, Event, Place, Problem, ProblemKind, RuntimeConfigFile, Template, Trigger, VariableName,
+    VariablesProvider,
 };
 use bobbin_stores::variables::{
     DEFAULT_PREFIX, Dotenv, Environment, Provider, ResolveError, Static, Value, VariableSource, VariableSourceError,
@@ -90,6 +91,7 @@ fn missing(app: &App, name: &VariableName) -> Option<(Place, Problem)> {
     let users: Vec<String> =
         app.components.values().filter(|one| uses(one, name)).map(|one| format!("{:?}", one.id)).collect();
     let problem = match users.as_slice() {
+        [] if app.triggers.iter().any(|one| subscribes(one, name)) => problem.because("a Redis trigger uses it"),
         [] => problem.because("no component uses it; it could be removed, too"),
         [one] => problem.because(format!("component {one} uses it")),
         several => problem.because(format!("the components {} use it", several.join(", "))),
@@ -100,4 +102,10 @@ fn missing(app: &App, name: &VariableName) -> Option<(Place, Problem)> {
 fn uses(component: &Component, name: &VariableName) -> bool {
     let refers = |template: &Template| template.variables().any(|variable| variable == name);
     component.variables.values().any(refers) || component.allowed_outbound_hosts.iter().any(refers)
+}
+
+fn subscribes(trigger: &Trigger, name: &VariableName) -> bool {
+    let Event::Message(channel) = &trigger.event else { return false };
+    let texts = channel.address.iter().map(|(address, _)| address).chain([&channel.name]);
+    texts.flat_map(Template::variables).any(|variable| variable == name)
 }

@@ -98,7 +98,12 @@ async fn what_is_not_understood_is_refused_by_name() -> Result {
             &["has the digest", "sha256:000"],
         ),
         (component(json!({ "trigger_dependencies": { "sidecar": [content(&hello())] } })), &["\"sidecar\""]),
-        (app().trigger("redis", "r", json!({ "channel": "c", "component": "hello" })), &["the type \"redis\""]),
+        (app().trigger("mqtt", "m", json!({ "topic": "t", "component": "hello" })), &["the type \"mqtt\""]),
+        (app().trigger("redis", "r", json!({ "component": "hello" })), &["has no `channel`"]),
+        (
+            app().trigger("redis", "r", json!({ "channel": "c", "component": "hello" })),
+            &["names no server", "[application.trigger.redis]"],
+        ),
         (
             app().trigger("http", "x", json!({ "route": "/x", "component": "hello", "executor": { "type": "wagi" } })),
             &["the executor `wagi`"],

@@ -20,6 +20,7 @@ mod key_value;
 mod keys;
 mod kills;
 mod locked;
+mod messages;
 mod middleware;
 mod newcomer;
 mod outbound;

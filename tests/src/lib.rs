@@ -42,6 +42,7 @@ mod slow;
 mod small_disk;
 mod stores;
 mod stories;
+mod subscribers;
 mod theme;
 mod web;
 mod window;

@@ -209,7 +209,7 @@ fn known(manifest: &Path) -> Option<Known> {
 }
 
 fn routes(app: &App) -> Vec<String> {
-    let names = app.triggers.iter().filter_map(|trigger| match &trigger.route {
+    let names = app.triggers.iter().filter_map(|trigger| match trigger.route()? {
         Route::Path(path) => Some([path.clone(), trigger.id.to_string()]),
         Route::Private => None,
     });

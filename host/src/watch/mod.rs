@@ -1,8 +1,8 @@
 //! `bobbin watch`: an application that is built and loaded anew when its files change, without a request lost.
 //!
-//! Where only components, routes and what they are granted are others, the next requests meet the new ones, and those in
-//! flight finish with what they began with; models stay loaded. Where releases or limits are others, the host drains
-//! and another one takes its place in the same process: whoever connects meanwhile waits. What cannot be built or loaded
+//! Where only components, routes, channels and what they are granted are others, the next requests and messages meet the
+//! new ones, and those in flight finish with what they began with; models stay loaded. Where releases or limits are others,
+//! the host drains and another one takes its place in the same process: whoever connects meanwhile waits. What cannot be built or loaded
 //! is reported, and the last application that could be goes on.
 
 mod sources;
@@ -143,13 +143,15 @@ impl<'a> Changes<'a> {
                 }
             };
             if !same_host(&app, first) {
-                eprintln!("releases or limits have changed: requests in flight finish, then the host starts anew");
+                eprintln!(
+                    "releases, limits or whether there are routes have changed: requests in flight finish, then the host starts anew"
+                );
                 return Box::new(app);
             }
             let replaced = tokio::task::block_in_place(|| {
-                let Site { info, routes, runtime } = operator.prepare(&app, limits)?;
+                let Site { served, runtime } = operator.prepare(&app, limits)?;
                 runtime.keep_from(admin);
-                Ok::<_, anyhow::Error>(replacer.replace(info, routes)?)
+                Ok::<_, anyhow::Error>(replacer.replace(served)?)
             });
             match replaced {
                 Ok(()) => eprintln!("reloaded in {:.1} s", began.elapsed().as_secs_f64()),
@@ -159,7 +161,8 @@ impl<'a> Changes<'a> {
     }
 }
 
-/// Whether one host can serve both: with the same releases, from the same repository, within the same bounds.
+/// Whether one host can serve both: with the same releases, from the same repository, within the same bounds, and with the
+/// listener that it has or has not.
 fn same_host(one: &App, other: &App) -> bool {
     let releases = |app: &App| -> Vec<(TriggerId, GraphName, String)> {
         let of = |trigger: &Trigger| {
@@ -168,7 +171,7 @@ fn same_host(one: &App, other: &App) -> bool {
         };
         app.triggers.iter().flat_map(of).collect()
     };
-    let bounds = |app: &App| (app.bobbin.limits.clone(), app.bobbin.repository.clone());
+    let bounds = |app: &App| (app.bobbin.limits.clone(), app.bobbin.repository.clone(), app.answers_requests());
     bounds(one) == bounds(other) && releases(one) == releases(other)
 }
 

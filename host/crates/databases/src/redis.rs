@@ -1,4 +1,8 @@
-//! Redis: one connection for each that a component opens, and the commands of Spin's interfaces.
+//! Redis: one connection for each that a component opens, and the commands of Spin's interfaces; and subscriptions, which
+//! are the host's own.
+
+mod reply;
+mod subscription;
 
 use crate::meter::{Meter, Operation};
 use crate::task::AbortOnDrop;
@@ -8,6 +12,9 @@ use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, IntoConnectionInfo, Redi
 use std::fmt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use url::Url;
+
+pub use reply::NotRedis;
+pub use subscription::{Received, Subscription, SubscriptionError};
 
 /// The port where an address names none.
 const PORT: u16 = 6379;
@@ -31,8 +38,11 @@ pub enum AddressError {
     Unusable(#[source] RedisError),
 }
 
-/// Where a server is, and who asks it.
+/// Where a server is, and who asks it. Two are the same where they were written the same.
+#[derive(Clone)]
 pub struct Address {
+    /// As it was written, password included.
+    text: String,
     /// The server's host, as it was written.
     pub host: String,
     /// Its port.
@@ -47,6 +57,14 @@ impl fmt::Debug for Address {
         f.debug_struct("Address").field("host", &self.host).field("port", &self.port).finish_non_exhaustive()
     }
 }
+
+impl PartialEq for Address {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Address {}
 
 impl Address {
     /// Reads an address such as `redis://user:password@host:6379/0`.
@@ -68,7 +86,12 @@ impl Address {
         // TLS is made by whoever connects, so the client is told nothing of it.
         url.set_scheme("redis").or(Err(AddressError::Scheme))?;
         let settings = url.into_connection_info().map_err(AddressError::Unusable)?.redis_settings().clone();
-        Ok(Self { host, port, secure, settings })
+        Ok(Self { text: text.to_owned(), host, port, secure, settings })
+    }
+
+    /// The server without who asks it: what may be shown.
+    pub fn server(&self) -> String {
+        format!("{}://{}:{}", self.scheme(), self.host, self.port)
     }
 
     /// What `allowed_outbound_hosts` calls it.

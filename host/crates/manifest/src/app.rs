@@ -60,6 +60,11 @@ impl App {
         self.components.get(trigger.component()?)
     }
 
+    /// Whether some trigger answers requests: else there is nothing to listen for.
+    pub fn answers_requests(&self) -> bool {
+        self.triggers.iter().any(|trigger| trigger.route().is_some())
+    }
+
     /// The releases of a trigger: one for every model that its component is granted, its own override where
     /// there is one, the application's otherwise. Each has its [`digest`](DeclaredRelease::digest).
     pub fn releases_of(&self, trigger: &Trigger) -> BTreeMap<GraphName, DeclaredRelease> {
@@ -85,7 +90,8 @@ impl App {
     }
 
     /// What the manifest rightly asks for and this version of Bobbin cannot do: trigger types that it does not
-    /// serve, the Wagi executor, dependencies and middleware that are no local files.
+    /// serve, the Wagi executor, dependencies and middleware that are no local files. And what a host has to know
+    /// and other hosts would not ask for: the server of every Redis trigger.
     ///
     /// # Errors
     /// When there is any such thing; a host that starts all the same would serve another application.
@@ -125,7 +131,7 @@ impl App {
     /// Makes the application. Nothing is wrong in the document any more, so nothing is left out.
     pub(crate) fn assemble(document: Document, file: &Path, root: PathBuf, warnings: Vec<Problem>) -> Self {
         let application = document.application;
-        let config = application.bobbin;
+        let (config, redis) = (application.bobbin, application.redis);
         let access_overrides = config.overrides.iter().map(|(id, own)| (TriggerId::new(id.as_str()), own.access));
         let access_overrides = access_overrides.collect();
         let bobbin = BobbinConfig {
@@ -148,7 +154,7 @@ impl App {
             authors: application.authors,
             targets: application.targets,
             manifest: file.to_owned(),
-            triggers: document.triggers.into_iter().filter_map(trigger::TriggerDoc::checked).collect(),
+            triggers: document.triggers.into_iter().filter_map(|trigger| trigger.checked(redis.as_ref())).collect(),
             other_triggers: document.others.into_iter().map(|(other, _)| other).collect(),
             trigger_settings: application.settings,
             components: document.components.into_iter().map(|(id, doc)| (id, doc.component)).collect(),

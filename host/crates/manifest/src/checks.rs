@@ -12,7 +12,7 @@ use crate::place::{At, Place};
 use crate::routes::{self, Route};
 use crate::suggest;
 use crate::template::Template;
-use crate::trigger::{Handler, TriggerDoc};
+use crate::trigger::{Event, Handler, TriggerDoc};
 
 pub(crate) fn all(document: &Document, found: &Findings<'_>, profile: Option<&str>) {
     trigger_ids(document, found);
@@ -26,6 +26,7 @@ pub(crate) fn all(document: &Document, found: &Findings<'_>, profile: Option<&st
             found.warning(doc.component.place, what, "name it in a trigger, or remove it");
         }
     }
+    redis_templates(document, found);
     crate::grants::check(document, found);
     chosen_profile(document, found, profile);
     for id in &document.application.bobbin.reuse_instances {
@@ -43,7 +44,7 @@ pub(crate) fn identities(document: &Document) -> impl Iterator<Item = (TriggerId
 fn trigger_ids(document: &Document, found: &Findings<'_>) {
     let mut seen: BTreeMap<TriggerId, (Place, bool)> = BTreeMap::new();
     let served = identities(document).map(|(id, trigger)| {
-        let routed = matches!(&trigger.route, Some(route) if route.value != Route::Private);
+        let routed = trigger.route().is_some_and(|route| route.value != Route::Private);
         let place = trigger.id.as_ref().map_or(trigger.place, |id| id.place);
         (id, place, trigger.id.is_none() && routed)
     });
@@ -67,7 +68,7 @@ fn trigger_ids(document: &Document, found: &Findings<'_>) {
 
 fn trigger_routes(document: &Document, found: &Findings<'_>) {
     let mut seen: BTreeMap<String, &At<Route>> = BTreeMap::new();
-    for route in document.triggers.iter().filter_map(|trigger| trigger.route.as_ref()) {
+    for route in document.triggers.iter().filter_map(TriggerDoc::route) {
         // Routes whose key cannot be made were refused when they were read.
         let Ok(Some(key)) = routes::key(&route.value) else { continue };
         let Some(first) = seen.get(&key) else {
@@ -178,7 +179,8 @@ fn chained(document: &Document, id: &ComponentId) -> bool {
 /// Checks what the templates of a component refer to.
 fn templates(document: &Document, doc: &ComponentDoc, found: &Findings<'_>) {
     for template in doc.variables.iter().chain(&doc.hosts) {
-        variable_references(document, template, found);
+        let why = format!("{:?} refers to it", template.value.source());
+        variable_references(document, template, &why, found);
     }
     for host in &doc.hosts {
         let Ok(parsed) = AllowedHost::parse(host.value.source()) else { continue };
@@ -190,13 +192,27 @@ fn templates(document: &Document, doc: &ComponentDoc, found: &Findings<'_>) {
     }
 }
 
-fn variable_references(document: &Document, template: &At<Template>, found: &Findings<'_>) {
+/// The same for Redis triggers. An address may be a secret, so it is not repeated.
+fn redis_templates(document: &Document, found: &Findings<'_>) {
+    let channels = document.triggers.iter().filter_map(|trigger| match trigger.event.as_ref()? {
+        Event::Message(channel) => Some(channel),
+        Event::Request(_) => None,
+    });
+    for channel in channels.clone() {
+        variable_references(document, &channel.name, "the channel of a Redis trigger refers to it", found);
+    }
+    let addresses = channels.filter_map(|channel| channel.address.as_ref()).chain(&document.application.redis);
+    for address in addresses {
+        variable_references(document, address, "the address of a Redis server refers to it", found);
+    }
+}
+
+fn variable_references(document: &Document, template: &At<Template>, why: &str, found: &Findings<'_>) {
     for name in template.value.variables().filter(|name| !document.variables.contains_key(*name)) {
         let known = document.variables.keys().map(VariableName::as_str);
         let otherwise = format!("declare it under [variables]: {name} = {{ required = true }}");
         let help = suggest::help_for(name.as_str(), known, &otherwise);
         let what = format!("there is no variable {:?}", name.as_str());
-        let why = format!("{:?} refers to it", template.value.source());
         found.error(template.place, Problem::new(ProblemKind::Reference, what, help).because(why));
     }
 }

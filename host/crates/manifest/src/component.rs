@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::build::{self, Build};
 use crate::dependencies::{self, Dependency};
-use crate::errors::{Problem, ProblemKind};
+use crate::errors::{Findings, Problem, ProblemKind};
 use crate::hosts::{self, AllowedHost};
 use crate::mounts::{self, FileMount};
 use crate::names::{self, ComponentId, GraphName, VariableName};
@@ -167,7 +167,7 @@ pub(crate) fn outbound_hosts(table: &mut Table<'_>) -> Vec<At<Template>> {
 }
 
 fn outbound_host(table: &Table<'_>, host: &At<String>) -> Option<At<Template>> {
-    let template = template(table, host)?;
+    let template = template(table.found, host)?;
     if template.value.variables().next().is_none()
         && let Err(cause) = AllowedHost::parse(&host.value)
     {
@@ -183,13 +183,13 @@ fn bad_host(table: &Table<'_>, host: &At<String>, cause: hosts::HostError) {
     table.found.error(host.place, Problem::new(ProblemKind::Schema, what, help).caused_by(cause));
 }
 
-fn template(table: &Table<'_>, text: &At<String>) -> Option<At<Template>> {
+pub(crate) fn template(found: &Findings<'_>, text: &At<String>) -> Option<At<Template>> {
     match Template::parse(&text.value) {
         Ok(value) => Some(At { place: text.place, value }),
         Err(cause) => {
             let what = format!("{:?} cannot be read as a template", text.value);
             let help = "refer to a variable as {{ name }}, in lower snake_case";
-            table.found.error(text.place, Problem::new(ProblemKind::Schema, what, help).caused_by(cause));
+            found.error(text.place, Problem::new(ProblemKind::Schema, what, help).caused_by(cause));
             None
         }
     }
@@ -202,7 +202,7 @@ pub(crate) fn variables(table: &mut Table<'_>, key: &'static str) -> BTreeMap<Va
             let what = format!("{name:?} is no name for a variable: {cause}");
             table.found.schema(place, what, "use lower snake_case, such as `api_host`");
         }
-        if let Some(template) = template(table, &value) {
+        if let Some(template) = template(table.found, &value) {
             variables.insert(VariableName::new(name), template);
         }
     }

@@ -6,8 +6,10 @@ use crate::component::{self, ComponentDoc};
 use crate::config::{self, ConfigDoc};
 use crate::errors::{Problem, ProblemKind};
 use crate::names::{self, ComponentId, VariableName};
-use crate::place::Place;
+use crate::place::{At, Place};
 use crate::reader::{Node, Table, foreign};
+use crate::redis;
+use crate::template::Template;
 use crate::trigger::{self, Components, OtherTrigger, TriggerDoc, TriggerKind};
 use crate::variables::{self, Variable};
 
@@ -33,6 +35,8 @@ pub(crate) struct Application {
     pub(crate) tool: BTreeMap<String, toml::Table>,
     pub(crate) settings: BTreeMap<String, toml::Table>,
     pub(crate) bobbin: ConfigDoc,
+    /// The server of Redis triggers that name none.
+    pub(crate) redis: Option<At<Template>>,
 }
 
 /// Reads a document. `None` when it is of another version, which is then the one thing reported.
@@ -99,7 +103,7 @@ fn application_table(mut table: Table<'_>) -> Application {
     application
 }
 
-/// Reads `[application.trigger.<type>]`: ours and `http` key by key, those of other types as they are.
+/// Reads `[application.trigger.<type>]`: those of the types that are served key by key, those of other types as they are.
 pub(crate) fn trigger_settings(table: &Table<'_>, application: &mut Application) {
     for (kind, node) in table.entries() {
         match kind.value {
@@ -114,6 +118,7 @@ pub(crate) fn trigger_settings(table: &Table<'_>, application: &mut Application)
                 }
                 application.settings.extend(foreign(&node).map(|table| ("http".to_owned(), table)));
             }
+            "redis" => application.redis = node.table().and_then(redis::settings),
             other => application.settings.extend(foreign(&node).map(|table| (other.to_owned(), table))),
         }
     }
@@ -170,6 +175,7 @@ fn triggers(
             match kind.value {
                 "http" => served.extend(trigger::read_served(TriggerKind::Http, &trigger, components)),
                 "bobbin" => served.extend(trigger::read_served(TriggerKind::Bobbin, &trigger, components)),
+                "redis" => served.extend(redis::read(&trigger, components)),
                 other => others.extend(trigger::read_other(other, &trigger, components)),
             }
         }

@@ -33,6 +33,7 @@ mod names;
 mod network;
 mod place;
 mod reader;
+mod redis;
 mod releases;
 mod routes;
 mod runtime_config;
@@ -59,6 +60,7 @@ pub use mounts::{FileMount, Mounted};
 pub use names::{ComponentId, GraphName, NameError, TriggerId, VariableName};
 pub use network::{Network, NetworkError};
 pub use place::{At, Place};
+pub use redis::Channel;
 pub use releases::{BundleRef, BundleRefError, DEFAULT_DRAIN, DeclarationDigest, DeclaredRelease};
 pub use routes::Route;
 pub use runtime_config::{
@@ -67,5 +69,5 @@ pub use runtime_config::{
 };
 pub use settings::{Policy, PolicyError, Sticky, StickyError};
 pub use template::{Template, TemplateError};
-pub use trigger::{Handler, OtherTrigger, Trigger, TriggerKind};
+pub use trigger::{Event, Handler, OtherTrigger, Trigger, TriggerKind};
 pub use variables::Variable;

@@ -12,6 +12,7 @@ use crate::locked_component::{self, Middleware};
 use crate::names::{ComponentId, VariableName};
 use crate::place::{At, Place};
 use crate::reader::{Node, Table, foreign};
+use crate::redis;
 use crate::suggest;
 use crate::trigger::{self, Components, OtherTrigger, TriggerDoc, TriggerKind};
 use crate::variables::Variable;
@@ -150,6 +151,17 @@ impl Read<'_> {
         let kind = match kind.value.as_str() {
             "http" => TriggerKind::Http,
             "bobbin" => TriggerKind::Bobbin,
+            "redis" => {
+                let Some(config) = config.table() else { return };
+                let trigger = redis::subscribed(node, id, config, &mut self.components);
+                let component = trigger.component().and_then(|id| self.middleware.get(id));
+                if let Some(first) = own.iter().chain(component.into_iter().flatten()).next() {
+                    let what = "a Redis trigger has middleware, which only requests go through";
+                    node.found.schema(first.place, what, "lock the application without it");
+                }
+                served.push(trigger);
+                return;
+            }
             other => {
                 others.extend(
                     foreign(&config).map(|settings| trigger::locked_other(other, id.as_ref(), settings, node.place)),

@@ -125,6 +125,7 @@ mod tests {
         [[trigger.http]]\nroute = \"/gone\"\nstatic_response = { status_code = 410 }\n\
         [[trigger.http]]\nroute = \"/http-b\"\ncomponent = \"HTTP-b\"\n\
         [[trigger.redis]]\nchannel = \"news\"\ncomponent = \"b\"\n\
+        [[trigger.mqtt]]\ntopic = \"news\"\ncomponent = \"b\"\n\
         [component.a]\nsource = \"x.wasm\"\nallowed_outbound_hosts = [HOSTS]\n\
         [component.a.dependencies]\n\"x:y\" = { component = \"part\" }\n\
         [component.b]\nsource = \"x.wasm\"\n\
@@ -151,9 +152,9 @@ mod tests {
         let app = select("", &["a"]).unwrap();
         assert_eq!(served(&app), (vec!["http:/a:a", "http:/a/too:a"], vec!["a", "part"], 0));
         let app = select("", &["b"]).unwrap();
-        assert_eq!(served(&app), (vec!["http:/b:b"], vec!["b"], 1));
-        assert_eq!(select("", &["a", "b", "a"]).unwrap().triggers.len(), 3, "a fixed response is no component's");
-        assert_eq!(select("", &[]).unwrap().triggers.len(), 5, "nothing chosen is everything");
+        assert_eq!(served(&app), (vec!["http:/b:b", "redis:news:b"], vec!["b"], 1));
+        assert_eq!(select("", &["a", "b", "a"]).unwrap().triggers.len(), 4, "a fixed response is no component's");
+        assert_eq!(select("", &[]).unwrap().triggers.len(), 6, "nothing chosen is everything");
     }
 
     #[test]

@@ -11,15 +11,19 @@ use crate::http::{self, Executor, StaticResponse};
 use crate::names::{self, ComponentId, TriggerId};
 use crate::place::{At, Place};
 use crate::reader::{Node, Table};
+use crate::redis::{Channel, ChannelDoc};
 use crate::routes::Route;
+use crate::template::Template;
 
-/// The trigger types that Bobbin serves. They take the same fields.
+/// The trigger types that Bobbin serves. The first two take the same fields.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum TriggerKind {
     /// `[[trigger.http]]`
     Http,
     /// `[[trigger.bobbin]]`
     Bobbin,
+    /// `[[trigger.redis]]`
+    Redis,
 }
 
 impl TriggerKind {
@@ -28,6 +32,7 @@ impl TriggerKind {
         match self {
             Self::Http => "http",
             Self::Bobbin => "bobbin",
+            Self::Redis => "redis",
         }
     }
 }
@@ -39,8 +44,8 @@ pub struct Trigger {
     pub id: TriggerId,
     /// Its type.
     pub kind: TriggerKind,
-    /// Where it listens.
-    pub route: Route,
+    /// What makes it run.
+    pub event: Event,
     /// Who answers.
     pub handler: Handler,
     /// How the component is called.
@@ -61,6 +66,23 @@ impl Trigger {
             Handler::Static(_) => None,
         }
     }
+
+    /// Where it listens; none where it answers no requests.
+    pub fn route(&self) -> Option<&Route> {
+        match &self.event {
+            Event::Request(route) => Some(route),
+            Event::Message(_) => None,
+        }
+    }
+}
+
+/// What makes a trigger run its component: a request to a route, or a message in a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event<R = Route, C = Channel> {
+    /// A request over HTTP.
+    Request(R),
+    /// A message that somebody published.
+    Message(C),
 }
 
 /// Who answers a trigger.
@@ -72,7 +94,7 @@ pub enum Handler {
     Static(StaticResponse),
 }
 
-/// A trigger of a type that this version does not serve, such as `redis`.
+/// A trigger of a type that this version does not serve, such as `mqtt`.
 #[derive(Debug, Clone)]
 pub struct OtherTrigger {
     /// Its id, or one derived from its type, settings and component.
@@ -94,7 +116,7 @@ pub(crate) struct TriggerDoc {
     pub(crate) place: Place,
     pub(crate) id: Option<At<String>>,
     /// None where an error was reported; the same holds for the handler.
-    pub(crate) route: Option<At<Route>>,
+    pub(crate) event: Option<Event<At<Route>, ChannelDoc>>,
     pub(crate) handler: Option<At<Handler>>,
     pub(crate) executor: Executor,
     pub(crate) components: BTreeMap<String, Vec<At<ComponentId>>>,
@@ -102,6 +124,20 @@ pub(crate) struct TriggerDoc {
 }
 
 impl TriggerDoc {
+    /// A trigger of which no more is known yet.
+    pub(crate) fn new(kind: TriggerKind, place: Place, id: Option<At<String>>) -> Self {
+        let (executor, components, middleware) = (Executor::default(), BTreeMap::new(), Vec::new());
+        Self { kind, place, id, event: None, handler: None, executor, components, middleware }
+    }
+
+    /// Where it listens; none for a trigger without requests, and where an error was reported.
+    pub(crate) fn route(&self) -> Option<&At<Route>> {
+        match self.event.as_ref()? {
+            Event::Request(route) => Some(route),
+            Event::Message(_) => None,
+        }
+    }
+
     /// The explicit id, or the derived one; none where what it derives from could not be read.
     pub(crate) fn identity(&self) -> Option<TriggerId> {
         if let Some(id) = &self.id {
@@ -116,8 +152,12 @@ impl TriggerDoc {
 
     /// What identifies a trigger without an id that runs `target`.
     pub(crate) fn identity_with(&self, target: &str) -> Option<String> {
-        let route = self.route.as_ref()?.value.identity();
-        Some(format!("{}:{route}:{target}", self.kind.as_str()))
+        let what = match self.event.as_ref()? {
+            Event::Request(route) => route.value.identity(),
+            // Without the server's address, which may be a secret.
+            Event::Message(channel) => channel.name.value.source(),
+        };
+        Some(format!("{}:{what}:{target}", self.kind.as_str()))
     }
 
     /// The component that answers; none for a fixed response, and where an error was reported.
@@ -135,12 +175,15 @@ impl TriggerDoc {
         }
     }
 
-    /// The trigger, once nothing in it is wrong.
-    pub(crate) fn checked(self) -> Option<Trigger> {
+    /// The trigger, once nothing in it is wrong. `redis` is the server of all triggers that name none.
+    pub(crate) fn checked(self, redis: Option<&At<Template>>) -> Option<Trigger> {
         Some(Trigger {
             id: self.identity()?,
             kind: self.kind,
-            route: self.route?.value,
+            event: match self.event? {
+                Event::Request(route) => Event::Request(route.value),
+                Event::Message(channel) => Event::Message(channel.checked(redis)),
+            },
             handler: self.handler?.value,
             executor: self.executor,
             components: self
@@ -162,7 +205,11 @@ pub(crate) struct Components<'p> {
 
 impl Components<'_> {
     /// Reads a reference to a component, or an inline one. `id` names an inline one.
-    fn reference_or_inline(&mut self, node: &Node<'_>, id: impl FnOnce() -> String) -> Option<At<ComponentId>> {
+    pub(crate) fn reference_or_inline(
+        &mut self,
+        node: &Node<'_>,
+        id: impl FnOnce() -> String,
+    ) -> Option<At<ComponentId>> {
         if node.is_string() {
             return node.string().map(|id| id.map(ComponentId::new));
         }
@@ -213,6 +260,14 @@ fn inline_id(trigger: Option<&At<String>>, route: Option<&At<Route>>) -> String 
     if slug.is_empty() { format!("inline-{hash}") } else { format!("inline-{slug}-{hash}") }
 }
 
+/// The id of an inline component of a trigger without a route: what the trigger says takes the route's place.
+pub(crate) fn inline_id_of(trigger: Option<&At<String>>, kind: &str, settings: &str) -> String {
+    match trigger {
+        Some(_) => inline_id(trigger, None),
+        None => format!("inline-{}", short_hash(&[kind, settings])),
+    }
+}
+
 /// Reads one `[[trigger.http]]` or `[[trigger.bobbin]]`.
 pub(crate) fn read_served(kind: TriggerKind, node: &Node<'_>, components: &mut Components<'_>) -> Option<TriggerDoc> {
     let mut table = node.table()?;
@@ -238,7 +293,8 @@ pub(crate) fn served(
         table.found.warning(first.place, what, "remove `dependencies.middleware`");
     }
     table.finish();
-    TriggerDoc { kind, place, id, route, handler, executor, components: roles, middleware }
+    let event = route.map(Event::Request);
+    TriggerDoc { kind, place, id, event, handler, executor, components: roles, middleware }
 }
 
 pub(crate) fn id(table: &mut Table<'_>) -> Option<At<String>> {
@@ -334,11 +390,7 @@ pub(crate) fn read_other(
     let component = table.get("component");
     let mut settings = crate::reader::foreign(node)?;
     settings.retain(|key, _| !matches!(key, "id" | "component"));
-    let hash = short_hash(&[kind, &settings.to_string()]);
-    let inline = || match &explicit {
-        Some(_) => inline_id(explicit.as_ref(), None),
-        None => format!("inline-{hash}"),
-    };
+    let inline = || inline_id_of(explicit.as_ref(), kind, &settings.to_string());
     let component = component.and_then(|node| components.reference_or_inline(&node, inline));
     let place = component.as_ref().map(|component| component.place);
     let component = component.map(|component| component.value);
@@ -387,6 +439,11 @@ pub(crate) fn unsupported(trigger: &Trigger) -> Vec<(Place, Problem)> {
     if !trigger.components.is_empty() {
         let help = "remove `components`; a trigger's own component is named by `component`";
         add(trigger.place, format!("further components are not supported yet: trigger {id:?} has some"), help);
+    }
+    if let Event::Message(Channel { address: None, .. }) = &trigger.event {
+        let what = format!("the trigger {id:?} names no server, and there is none for all Redis triggers");
+        let help = "add under [application.trigger.redis], or to the trigger: address = \"redis://127.0.0.1:6379\"";
+        problems.push((trigger.place, Problem::new(ProblemKind::Schema, what, help)));
     }
     for dependency in &trigger.middleware {
         problems.extend(dependencies::unsupported(dependency, &format!("middleware of the trigger {id:?}")));

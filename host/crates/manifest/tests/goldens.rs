@@ -154,7 +154,8 @@ fn a_manifest_cut_anywhere_is_read_or_refused_and_never_half_accepted() {
             lines.iter().enumerate().filter(|(at, _)| *at != left_out).map(|(_, line)| *line).collect();
         let kept = kept.join("\n");
         let Ok(app) = parse(&kept, file).and_then(bobbin_manifest::Manifest::resolve) else { continue };
-        let served = kept.matches("[[trigger.http]]").count() + kept.matches("[[trigger.bobbin]]").count();
+        let triggers = |kind: &str| kept.matches(&format!("[[trigger.{kind}]]")).count();
+        let served = triggers("http") + triggers("bobbin") + triggers("redis");
         assert_eq!(app.triggers.len(), served, "without line {}", left_out + 1);
         for trigger in &app.triggers {
             let granted = app.component_of(trigger).map_or(0, |component| component.ai_models.len());

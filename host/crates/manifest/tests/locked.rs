@@ -106,7 +106,7 @@ fn a_copy_that_was_composed_with_its_middleware_is_a_component_of_its_own() {
     fs::write(&file, json.to_string()).unwrap();
     let app = load_locked(&file, None).unwrap();
     let runs = |route: &str| {
-        let is_it = |trigger: &&Trigger| matches!(&trigger.route, Route::Path(path) if path == route);
+        let is_it = |trigger: &&Trigger| matches!(trigger.route(), Some(Route::Path(path)) if path == route);
         let trigger = app.triggers.iter().find(is_it).unwrap();
         let component = app.component_of(trigger).unwrap();
         (trigger.id.to_string(), fs::read_to_string(&component.source).unwrap())

@@ -7,10 +7,10 @@ use bobbin_release::Pins;
 use std::any::Any;
 use std::sync::Arc;
 
-/// One request for a component.
-pub struct Call {
-    /// The request, with an authority or a `host` header.
-    pub request: http::Request<RequestBody>,
+/// One request for a component, with an authority or a `host` header; or one [`Message`].
+pub struct Call<R = http::Request<RequestBody>> {
+    /// What it is asked.
+    pub request: R,
     /// Of the request.
     pub context: Arc<RequestContext>,
     /// The versions decided for it.
@@ -22,3 +22,18 @@ pub struct Call {
     /// Another component of the same request asks.
     pub chained: bool,
 }
+
+impl<R> Call<R> {
+    /// The same for something else that is asked.
+    pub(crate) fn map<W>(self, of: impl FnOnce(R) -> W) -> Call<W> {
+        let Self { request, context, pins, permit, application, chained } = self;
+        Call { request: of(request), context, pins, permit, application, chained }
+    }
+}
+
+/// What was published to a channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message(
+    /// Its content.
+    pub bytes::Bytes,
+);

@@ -1,9 +1,11 @@
 //! From bytes to something that can be instantiated for a request.
 
 use crate::background::Background;
+use crate::handler::Handler;
+use crate::listener::{Entry, Listener};
 use crate::llm;
 use crate::nn;
-use crate::outbound::{Exit, HostTls};
+use crate::outbound::{Calls, Exit, HostTls};
 use crate::output_log::Output;
 use crate::reuse::{Idle, Instance};
 use crate::state::State;
@@ -54,7 +56,7 @@ pub struct Folder {
 
 /// A component that can be instantiated, and the bounds of its instances.
 pub(crate) struct Linked {
-    pub(crate) pre: ProxyPre<State>,
+    pub(crate) pre: InstancePre<State>,
     pub(crate) spec: ComponentSpec,
     /// Linear memory of one instance, in bytes.
     pub(crate) guest_memory: u64,
@@ -70,10 +72,7 @@ pub(crate) struct Linked {
 
 impl Linked {
     pub(crate) fn engine(&self) -> &Engine {
-        match &self.pre {
-            ProxyPre::P2(pre) => pre.engine(),
-            ProxyPre::P3(pre) => pre.engine(),
-        }
+        self.pre.engine()
     }
 }
 
@@ -134,10 +133,24 @@ pub enum LoadError {
     /// It exports no HTTP handler.
     #[error(
         "component \"{id}\": {} answers no HTTP: it exports neither wasi:http/handler@0.3.0 nor \
-         wasi:http/incoming-handler@0.2.x ({reason:#}); give it a handler, or remove its trigger",
+         wasi:http/incoming-handler@0.2.x ({reason:#})",
         path.display()
     )]
     NoHandler {
+        /// The component.
+        id: String,
+        /// Its file.
+        path: PathBuf,
+        /// wasmtime's account.
+        reason: wasmtime::Error,
+    },
+    /// It exports no handler for messages.
+    #[error(
+        "component \"{id}\": {} takes no messages: it exports neither spin:redis/inbound-redis@3.0.0 nor \
+         fermyon:spin/inbound-redis ({reason:#})",
+        path.display()
+    )]
+    NoListener {
         /// The component.
         id: String,
         /// Its file.
@@ -152,7 +165,7 @@ pub(crate) fn link(
     linker: &Linker<State>,
     spec: &ComponentSpec,
     bytes: &[u8],
-) -> Result<ProxyPre<State>, LoadError> {
+) -> Result<InstancePre<State>, LoadError> {
     let (id, path) = (spec.id.clone(), spec.source.clone());
     let component = match Component::from_binary(engine, bytes) {
         Ok(component) => component,
@@ -171,7 +184,7 @@ pub(crate) fn link(
         let interfaces = linkable.stubs.join(", ");
         tracing::warn!(component = %id, %interfaces, "it imports what this host does not supply; calls get errors");
     }
-    proxy(linkable.pre).map_err(|reason| LoadError::NoHandler { id, path, reason })
+    Ok(linkable.pre)
 }
 
 /// Whether through this import a component says something to a model.
@@ -179,10 +192,45 @@ fn uses_models(import: &str) -> bool {
     import.starts_with(nn::PACKAGE) || import.starts_with(llm::INTERFACE)
 }
 
+/// A component that is loaded. What it exports is looked up for whatever runs it.
+pub struct Loaded(Arc<Linked>);
+
+impl Loaded {
+    pub(crate) fn new(component: Linked) -> Self {
+        Self(Arc::new(component))
+    }
+
+    /// What answers requests.
+    ///
+    /// # Errors
+    /// [`LoadError::NoHandler`]
+    pub fn handler(&self) -> Result<Handler, LoadError> {
+        let (id, path) = (self.0.spec.id.clone(), self.0.spec.source.clone());
+        let proxy = proxy(&self.0.pre).map_err(|reason| LoadError::NoHandler { id, path, reason })?;
+        Ok(Handler::new(Arc::clone(&self.0), proxy))
+    }
+
+    /// What takes messages.
+    ///
+    /// # Errors
+    /// [`LoadError::NoListener`]
+    pub fn listener(&self) -> Result<Listener, LoadError> {
+        let (id, path) = (self.0.spec.id.clone(), self.0.spec.source.clone());
+        let entry = Entry::of(&self.0.pre).map_err(|reason| LoadError::NoListener { id, path, reason })?;
+        Ok(Listener::new(Arc::clone(&self.0), entry))
+    }
+
+    /// Which parts of its own application the component may ask.
+    #[must_use]
+    pub fn calls(&self) -> Calls {
+        self.0.exit.calls()
+    }
+}
+
 /// WASI 0.3 where the component has it, else 0.2.
-fn proxy(pre: InstancePre<State>) -> wasmtime::Result<ProxyPre<State>> {
+fn proxy(pre: &InstancePre<State>) -> wasmtime::Result<ProxyPre<State>> {
     match p3::bindings::ServicePre::new(pre.clone()) {
         Ok(service) => Ok(ProxyPre::P3(service)),
-        Err(_not_p3) => Ok(ProxyPre::P2(p2::bindings::ProxyPre::new(pre)?)),
+        Err(_not_p3) => Ok(ProxyPre::P2(p2::bindings::ProxyPre::new(pre.clone())?)),
     }
 }

@@ -1,9 +1,8 @@
 //! The engine: one for the host, shared by every component.
 
 use crate::background::Background;
-use crate::component::{self, ComponentSpec, Linked, LoadError};
+use crate::component::{self, ComponentSpec, Linked, LoadError, Loaded};
 use crate::cpu::EPOCH;
-use crate::handler::Handler;
 use crate::llm;
 use crate::nn;
 use crate::outbound::{self, Client, Exit, OutboundConfig, Rules};
@@ -108,8 +107,8 @@ impl Runtime {
     /// for a large one.
     ///
     /// # Errors
-    /// When it is no component, imports what is not supplied, does not answer HTTP, or may ask a host that is none.
-    pub fn load(&self, spec: &ComponentSpec, bytes: &[u8]) -> Result<Handler, LoadError> {
+    /// When it is no component, imports what is not supplied, or may ask a host that is none.
+    pub fn load(&self, spec: &ComponentSpec, bytes: &[u8]) -> Result<Loaded, LoadError> {
         let rules = Rules::parse(&spec.allowed_outbound_hosts).map_err(|(entry, source)| LoadError::Host {
             id: spec.id.clone(),
             entry,
@@ -120,7 +119,7 @@ impl Runtime {
         let idle = spec.reuse.then(Idle::new);
         let background = Arc::clone(&self.background);
         let exit = Arc::new(Exit::new(&spec.id, rules, &self.client, &spec.client_tls));
-        Ok(Handler::new(Linked { pre, spec: spec.clone(), guest_memory, guest_cpu, idle, background, exit }))
+        Ok(Loaded::new(Linked { pre, spec: spec.clone(), guest_memory, guest_cpu, idle, background, exit }))
     }
 
     /// Keeps components from the host's own admin listener, whatever their manifest grants: on this machine its users

@@ -1,14 +1,16 @@
-//! One component, ready to answer requests.
+//! A component that answers requests over HTTP.
 
-use crate::answer::{AnswerBody, Ended, Failure, task_lost};
+use crate::answer::{AnswerBody, Ended, Failure, RequestBody, RequestBodyError, task_lost};
 use crate::call::Call;
 use crate::component::Linked;
 use crate::cpu::Brief;
 use crate::guard::CancelGuard;
-use crate::outbound::Calls;
-use crate::store_task::{self, StoreTask};
+use crate::reuse::{Idle, Instance};
+use crate::state::State;
+use crate::store_task::{self, Work, failed};
 use bobbin_inference::{Cause, RequestContext};
 use futures::FutureExt;
+use futures::channel::oneshot::Sender;
 use futures::future::{Either, pending, select};
 use http::HeaderValue;
 use http_body_util::BodyExt;
@@ -16,24 +18,75 @@ use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
 use tokio::sync::oneshot;
-use wasmtime_wasi_http::handler::Response;
+use wasmtime::AsContextMut;
+use wasmtime_wasi_http::handler::{Prepared, ProxyPre, Request, Response};
+use wasmtime_wasi_http::{Error as HttpError, WasiHttpView};
 
 /// The versions that made an answer, in the order of first use.
 const BUNDLE_HEADER: &str = "bobbin-bundle";
 
-/// A linked component. Cheap to clone.
+/// A linked component that answers requests. Cheap to clone.
 #[derive(Clone)]
-pub struct Handler(Arc<Linked>);
+pub struct Handler(Arc<Linked>, Arc<ProxyPre<State>>);
 
-impl Handler {
-    pub(crate) fn new(component: Linked) -> Self {
-        Self(Arc::new(component))
+/// A request, and where its answer goes.
+struct Asked {
+    proxy: Arc<ProxyPre<State>>,
+    request: http::Request<RequestBody>,
+    answer: Sender<wasmtime::Result<Response>>,
+}
+
+impl Work for Asked {
+    fn idle(component: &Linked) -> Option<&Arc<Idle<Instance>>> {
+        component.idle.as_ref()
     }
 
-    /// Which parts of its own application the component may ask.
-    #[must_use]
-    pub fn calls(&self) -> Calls {
-        self.0.exit.calls()
+    /// Instantiates, runs the handler, and waits for what the guest still does after its answer.
+    async fn drive(self, component: &Linked, instance: &mut Instance) -> Ended {
+        let Self { proxy: pre, request, answer } = self;
+        let Instance { store, proxy, .. } = instance;
+        let made = match proxy.take() {
+            Some(proxy) => Ok(proxy),
+            None => pre.instantiate_async(&mut *store).await,
+        };
+        let proxy = match made {
+            Ok(made) => &*proxy.insert(made),
+            Err(error) => return store_task::not_made(&error),
+        };
+        let request = adapt(request);
+        let outcome = store
+            .run_concurrent(async |accessor| {
+                let prepared = accessor.with(|mut store| {
+                    Prepared::new(store.as_context_mut(), proxy, request, <State as WasiHttpView>::http, answer)
+                })?;
+                prepared.run(accessor, std::future::pending()).await?;
+                std::future::poll_fn(|cx| accessor.poll_no_interesting_tasks(cx)).await;
+                wasmtime::Result::Ok(())
+            })
+            .await;
+        match outcome.and_then(std::convert::identity) {
+            Ok(()) => Ended::Whole,
+            Err(error) => failed(component, &error),
+        }
+    }
+}
+
+/// To wasmtime's types. HTTP/1.0 knows no host, and WASI wants one.
+fn adapt(request: http::Request<RequestBody>) -> Request {
+    let (mut head, body) = request.into_parts();
+    if head.uri.authority().is_none() && !head.headers.contains_key(http::header::HOST) {
+        head.headers.insert(http::header::HOST, HeaderValue::from_static("localhost"));
+    }
+    let body = body.map_err(|error| match error {
+        RequestBodyError::TooLarge { limit } => HttpError::HttpRequestBodySize(Some(limit)),
+        RequestBodyError::Connection(_) => HttpError::ConnectionTerminated,
+    });
+    http::Request::from_parts(head, body.boxed_unsync())
+}
+
+impl Handler {
+    pub(crate) fn new(component: Arc<Linked>, proxy: ProxyPre<State>) -> Self {
+        Self(component, Arc::new(proxy))
     }
 
     /// Runs the request in an instance of its own, and returns once the first part of the body is there: only
@@ -48,9 +101,14 @@ impl Handler {
         let context = Arc::clone(&call.context);
         let (ended_tx, ended) = oneshot::channel();
         let (answer_tx, answer) = futures::channel::oneshot::channel();
-        let task = StoreTask { component: Arc::clone(&self.0), call, answer: answer_tx, ended: ended_tx };
+        let call = call.map(|request| Asked { proxy: Arc::clone(&self.1), request, answer: answer_tx });
+        let run = store_task::run(Arc::clone(&self.0), call);
+        let run = async move {
+            // Nobody listens where the client left before the answer began.
+            let _ = ended_tx.send(run.await);
+        };
         // A panic of the host's own then ends this request, and not its connection.
-        let mut task = Brief::new(AssertUnwindSafe(store_task::run(task)).catch_unwind());
+        let mut task = Brief::new(AssertUnwindSafe(run).catch_unwind());
         let background = Arc::clone(&self.0.background);
         // Made after the task, so gone before it: where this future is dropped, the cause is noted while the store lives.
         let answer = pin!(self.answer(&context, answer, ended));

@@ -10,6 +10,7 @@ use crate::exchange::{Exchange, InFlight};
 use crate::handle::Handle;
 use crate::inside::Inside;
 use crate::limits::Limits;
+use crate::messages::Subscribed;
 use crate::metrics::{Metrics, NO_ROUTE};
 use crate::problem::{Problem, REQUEST_ID};
 use crate::routes::{Answers, Component, RouteTable, WELL_KNOWN};
@@ -33,10 +34,12 @@ use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// What the application's listener serves.
+/// What the application's listener serves, and what takes the messages of its channels.
 pub(crate) struct App<H> {
     pub(crate) info: AppInfo,
     pub(crate) table: RouteTable<H>,
+    /// Who takes messages.
+    pub(crate) subscribed: Vec<Arc<Subscribed>>,
     pub(crate) releases: Arc<Releases>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) keys: Arc<Keys>,
@@ -239,12 +242,26 @@ impl<H: Handle> App<H> {
         key: Option<&Key>,
     ) -> RequestContext {
         let trace = head.headers.get("traceparent").and_then(|header| TraceParent::parse(header.to_str().ok()?));
+        let client = Arc::from(connection.peer.ip().to_canonical().to_string());
+        let trace = trace.unwrap_or_else(TraceParent::start);
+        let context = self.new_context(arrived.id.clone(), trace, Arc::clone(&arrived.route), Some(client));
+        RequestContext { principal: key.map(|key| key.id().shared()), ..context }
+    }
+
+    /// The context of a request or a message that begins now, and that nobody has shown a key for.
+    pub(crate) fn new_context(
+        &self,
+        id: RequestId,
+        trace: TraceParent,
+        trigger: Arc<str>,
+        sticky_key: Option<Arc<str>>,
+    ) -> RequestContext {
         RequestContext {
-            id: arrived.id.clone(),
-            trace: trace.unwrap_or_else(TraceParent::start),
-            trigger: Arc::clone(&arrived.route),
-            principal: key.map(|key| key.id().shared()),
-            sticky_key: Some(Arc::from(connection.peer.ip().to_canonical().to_string())),
+            id,
+            trace,
+            trigger,
+            principal: None,
+            sticky_key,
             deadlines: Deadlines::after(self.limits.request_timeout, self.limits.timeout_grace),
             account: Account::new(self.limits.account_bytes),
             cancel: self.cancel.child_token(),
@@ -259,7 +276,7 @@ impl<H: Handle> App<H> {
         let client = context.sticky_key.as_deref().unwrap_or_default();
         let asking = Asking { headers: &head.headers, client, key: key.as_deref() };
         let pins = self.releases.pin(&context, &asking);
-        let application = self.inside(component, &context, &asking);
+        let application = self.inside(&component.reaches, &context, &asking);
         head.headers.remove(VERSION);
         if keyed {
             head.headers.remove(AUTHORIZATION);
@@ -309,17 +326,17 @@ impl<H: Handle> App<H> {
 impl<H: Handle> App<H> {
     /// What the component may ask of its own application, if anything. The versions behind it are decided here, with
     /// the request's own.
-    fn inside(
+    pub(crate) fn inside(
         self: &Arc<Self>,
-        component: &Component<H>,
+        reaches: &[Arc<str>],
         context: &Arc<RequestContext>,
         asker: &dyn Asker,
     ) -> Option<Arc<dyn Application>> {
-        if component.reaches.is_empty() {
+        if reaches.is_empty() {
             return None;
         }
         let pin = |trigger: &Arc<str>| (Arc::clone(trigger), self.releases.pin_trigger(trigger, asker));
-        let pins = component.reaches.iter().map(pin).collect();
+        let pins = reaches.iter().map(pin).collect();
         Some(Arc::new(Inside::new(self, context, pins)))
     }
 }

@@ -12,16 +12,16 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// The requests that are not over yet.
+/// The requests and messages that are not over yet.
 #[derive(Debug, Default)]
 pub(crate) struct InFlight(Mutex<HashMap<usize, Arc<RequestContext>>>);
 
 impl InFlight {
-    fn add(&self, context: &Arc<RequestContext>) {
+    pub(crate) fn add(&self, context: &Arc<RequestContext>) {
         self.0.lock().insert(key(context), Arc::clone(context));
     }
 
-    fn remove(&self, context: &Arc<RequestContext>) {
+    pub(crate) fn remove(&self, context: &Arc<RequestContext>) {
         self.0.lock().remove(&key(context));
     }
 

@@ -1,4 +1,4 @@
-//! The two listeners: both are bound, or neither is.
+//! The two listeners: both are bound, or neither is. An application without routes has only that of the admin.
 
 use crate::accept::Listener;
 use crate::tls::Tls;
@@ -8,34 +8,48 @@ use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 
+/// The options that choose where to listen.
+const APP: &str = "--listen";
+const ADMIN: &str = "--admin-listen";
+
 /// The bound listeners of a host.
 #[derive(Debug)]
 pub struct Listeners {
-    pub(crate) app: Listener,
+    pub(crate) app: Option<Listener>,
     pub(crate) admin: Listener,
     pub(crate) admin_token: Option<Arc<str>>,
-    app_addr: SocketAddr,
+    app_addr: Option<SocketAddr>,
     admin_addr: SocketAddr,
 }
 
 /// The sockets of a host that has ended or is about to, for the next one in its process.
 #[derive(Debug)]
 pub struct Sockets {
-    app: std::net::TcpListener,
+    app: Option<std::net::TcpListener>,
     admin: std::net::TcpListener,
     admin_token: Option<Arc<str>>,
 }
 
 impl Sockets {
-    /// Listeners on these sockets. Must be called within a runtime.
+    /// Listeners on these sockets. `app` is where the next application listens, if it does: the old one may have had no
+    /// routes. Must be called within a runtime.
     ///
     /// # Errors
     /// What the system says.
-    pub fn listen(self) -> io::Result<Listeners> {
-        let (app_addr, admin_addr) = (self.app.local_addr()?, self.admin.local_addr()?);
-        let listener = |socket| Ok::<_, io::Error>(Listener { socket: TcpListener::from_std(socket)?, tls: None });
-        let (app, admin) = (listener(self.app)?, listener(self.admin)?);
-        Ok(Listeners { app, admin, admin_token: self.admin_token, app_addr, admin_addr })
+    pub async fn listen(self, app: Option<SocketAddr>) -> Result<Listeners, BindError> {
+        let taken = |socket: std::net::TcpListener, option| {
+            let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+            let addr = socket.local_addr().unwrap_or(unknown);
+            let socket = TcpListener::from_std(socket);
+            let socket = socket.map_err(|source| BindError::Refused { addr, option, source })?;
+            Ok::<_, BindError>((socket, addr))
+        };
+        let app = match (app, self.app) {
+            (None, _) => None,
+            (Some(_), Some(socket)) => Some(taken(socket, APP)?),
+            (Some(addr), None) => Some(bind(addr, APP).await?),
+        };
+        Ok(Listeners::on(app, taken(self.admin, ADMIN)?, self.admin_token))
     }
 }
 
@@ -79,21 +93,36 @@ pub enum BindError {
 }
 
 impl Listeners {
-    /// Binds both listeners; port 0 takes a free one. `admin_token` is required where the admin address is
+    /// Binds both listeners, or that of the admin alone; port 0 takes a free one. `admin_token` is required where the admin address is
     /// reachable from other machines, and asked of every admin request once it is given.
     ///
     /// # Errors
     /// [`BindError`], with the option to change. Nothing stays bound then.
-    pub async fn bind(app: SocketAddr, admin: SocketAddr, admin_token: Option<String>) -> Result<Self, BindError> {
+    pub async fn bind(
+        app: Option<SocketAddr>,
+        admin: SocketAddr,
+        admin_token: Option<String>,
+    ) -> Result<Self, BindError> {
         match &admin_token {
             Some(token) if token.is_empty() => return Err(BindError::EmptyToken),
             None if !is_loopback(admin.ip()) => return Err(BindError::AdminOpen { addr: admin }),
             Some(_) | None => {}
         }
-        let (app, app_addr) = bind(app, "--listen").await?;
-        let (admin, admin_addr) = bind(admin, "--admin-listen").await?;
-        let (app, admin) = (Listener { socket: app, tls: None }, Listener { socket: admin, tls: None });
-        Ok(Self { app, admin, admin_token: admin_token.map(Arc::from), app_addr, admin_addr })
+        let app = match app {
+            Some(app) => Some(bind(app, APP).await?),
+            None => None,
+        };
+        Ok(Self::on(app, bind(admin, ADMIN).await?, admin_token.map(Arc::from)))
+    }
+
+    fn on(
+        app: Option<(TcpListener, SocketAddr)>,
+        (admin, admin_addr): (TcpListener, SocketAddr),
+        admin_token: Option<Arc<str>>,
+    ) -> Self {
+        let app_addr = app.as_ref().map(|(_, addr)| *addr);
+        let listener = |socket| Listener { socket, tls: None };
+        Self { app: app.map(|(app, _)| listener(app)), admin: listener(admin), admin_token, app_addr, admin_addr }
     }
 
     /// The same sockets once more: whoever connects while nobody accepts waits for whoever takes them.
@@ -102,19 +131,25 @@ impl Listeners {
     /// When the process has no descriptors left.
     pub fn sockets(&self) -> io::Result<Sockets> {
         let again = |listener: &Listener| Ok::<_, io::Error>(listener.socket.as_fd().try_clone_to_owned()?.into());
-        Ok(Sockets { app: again(&self.app)?, admin: again(&self.admin)?, admin_token: self.admin_token.clone() })
+        Ok(Sockets {
+            app: self.app.as_ref().map(again).transpose()?,
+            admin: again(&self.admin)?,
+            admin_token: self.admin_token.clone(),
+        })
     }
 
     /// Has the application's listener speak TLS alone.
     #[must_use]
     pub fn with_tls(mut self, tls: Tls) -> Self {
-        self.app.tls = Some(tls);
+        if let Some(app) = &mut self.app {
+            app.tls = Some(tls);
+        }
         self
     }
 
-    /// Where the application listens, with the port that it got.
+    /// Where the application listens, with the port that it got; none where it has no routes.
     #[must_use]
-    pub fn app_addr(&self) -> SocketAddr {
+    pub fn app_addr(&self) -> Option<SocketAddr> {
         self.app_addr
     }
 

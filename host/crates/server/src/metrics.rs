@@ -10,6 +10,7 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode_registry;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
@@ -34,6 +35,10 @@ pub struct Metrics {
     refused_models: Family<TriggerLabels, Counter>,
     refused: Family<RefusedLabels, Counter>,
     broken: Family<BrokenLabels, Counter>,
+    messages: Family<MessageLabels, Counter>,
+    message_seconds: Histograms<RouteLabels>,
+    refused_messages: Family<RefusedMessageLabels, Counter>,
+    connected: Family<ServerLabels, Gauge>,
     inferences: Family<OutcomeLabels, Counter>,
     input_tokens: Family<GraphLabels, Counter>,
     output_tokens: Family<GraphLabels, Counter>,
@@ -72,6 +77,24 @@ struct BrokenLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct MessageLabels {
+    route: Arc<str>,
+    bundle: Arc<str>,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusedMessageLabels {
+    route: Arc<str>,
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ServerLabels {
+    server: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct GraphLabels {
     route: Arc<str>,
     graph: Arc<str>,
@@ -104,6 +127,10 @@ impl Metrics {
             refused_models: Family::default(),
             refused: Family::default(),
             broken: Family::default(),
+            messages: Family::default(),
+            message_seconds: Histograms::new_with_constructor(request_seconds),
+            refused_messages: Family::default(),
+            connected: Family::default(),
             inferences: Family::default(),
             input_tokens: Family::default(),
             output_tokens: Family::default(),
@@ -127,6 +154,8 @@ impl Metrics {
         registry.register("refused_models", help, self.refused_models.clone());
         let help = "Answers that broke off after their head, by cause";
         registry.register("http_broken_answers", help, self.broken.clone());
+        self.register_messages();
+        let registry = &mut self.registry;
         registry.register("inferences", "Sessions that computed, by how they ended", self.inferences.clone());
         registry.register("input_tokens", "Tokens of prompts, cached ones included", self.input_tokens.clone());
         registry.register("output_tokens", "Tokens sampled", self.output_tokens.clone());
@@ -139,6 +168,17 @@ impl Metrics {
         registry.register_with_unit("time_to_first_token", help, Unit::Seconds, self.first_token.clone());
         let help = "Seconds per token, between two parts of a streamed answer";
         registry.register_with_unit("inter_token", help, Unit::Seconds, self.inter_token.clone());
+    }
+
+    fn register_messages(&mut self) {
+        let registry = &mut self.registry;
+        registry.register("messages", "Messages that components took, by how that ended", self.messages.clone());
+        let help = "From a message's place among the requests in flight to the end of its handler";
+        registry.register_with_unit("message", help, Unit::Seconds, self.message_seconds.clone());
+        let help = "Messages that no component saw, by reason";
+        registry.register("messages_refused", help, self.refused_messages.clone());
+        let help = "Whether the Redis server of a trigger sends what is published to its channels";
+        registry.register("redis_subscribed", help, self.connected.clone());
     }
 
     /// The host's version.
@@ -160,6 +200,23 @@ impl Metrics {
 
     pub(crate) fn broken(&self, route: &Arc<str>, cause: &'static str) {
         self.broken.get_or_create(&BrokenLabels { route: Arc::clone(route), cause }).inc();
+    }
+
+    /// A message is over. `bundles` are those that it used.
+    pub(crate) fn message(&self, route: &Arc<str>, bundles: Option<&str>, outcome: &'static str, took: Duration) {
+        let labels = RouteLabels { route: Arc::clone(route), bundle: bundles.unwrap_or(NO_BUNDLE).into() };
+        self.message_seconds.get_or_create(&labels).observe(took.as_secs_f64());
+        let RouteLabels { route, bundle } = labels;
+        self.messages.get_or_create(&MessageLabels { route, bundle, outcome }).inc();
+    }
+
+    pub(crate) fn message_refused(&self, route: &Arc<str>, reason: &'static str) {
+        self.refused_messages.get_or_create(&RefusedMessageLabels { route: Arc::clone(route), reason }).inc();
+    }
+
+    /// Whether a server, of a triggers' address, is subscribed to.
+    pub(crate) fn connected(&self, server: &str, is: bool) {
+        self.connected.get_or_create(&ServerLabels { server: server.to_owned() }).set(is.into());
     }
 
     /// Writes everything counted so far, in the OpenMetrics text format, without its end mark.

@@ -127,7 +127,8 @@ pub(crate) struct RouteMatch<'table, 'path, H> {
 }
 
 impl<H> RouteEntry<H> {
-    fn node(&self) -> Option<Node<'_>> {
+    /// The component, as whoever may ask it finds it.
+    pub(crate) fn node(&self) -> Option<Node<'_>> {
         match &self.answerer {
             Answerer::Component { id, calls, .. } => Some(Node { trigger: &self.trigger_id, component: id, calls }),
             Answerer::Fixed(_) => None,
@@ -187,6 +188,11 @@ impl<H> RouteTable<H> {
     /// The names of the public routes.
     pub(crate) fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// Whether there is nobody who could be asked.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.components.is_empty()
     }
 
     /// The first trigger that runs this component, whether its route is public or not.

@@ -10,6 +10,7 @@ use crate::handle::Handle;
 use crate::ledger::Ledger;
 use crate::limits::Limits;
 use crate::listen::Listeners;
+use crate::messages::{Subscribed, Subscriber, keep_subscribed};
 use crate::routes::{RouteEntry, RouteError, RouteTable};
 use arc_swap::ArcSwap;
 use bobbin_inference::Cause;
@@ -19,6 +20,7 @@ use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -42,9 +44,34 @@ pub struct Drained {
     pub cut: usize,
 }
 
+/// What is served of an application.
+#[derive(Debug)]
+pub struct Served<H> {
+    /// What the application says of itself.
+    pub info: AppInfo,
+    /// Who answers requests.
+    pub routes: Vec<RouteEntry<H>>,
+    /// Who takes messages.
+    pub subscribers: Vec<Subscriber>,
+}
+
+/// An application as requests and messages find it.
+type Tables<H> = (AppInfo, RouteTable<H>, Vec<Arc<Subscribed>>);
+
+impl<H> Served<H> {
+    fn tables(self) -> Result<Tables<H>, RouteError> {
+        let Self { info, routes, subscribers } = self;
+        let nodes: Vec<_> = routes.iter().filter_map(RouteEntry::node).collect();
+        let subscribed = subscribers.into_iter().map(|one| Subscribed::new(one, &nodes)).collect();
+        drop(nodes);
+        Ok((info, RouteTable::build(routes)?, subscribed))
+    }
+}
+
 /// A checked application, ready to be served.
 pub struct Server<H> {
     app: Current<H>,
+    replaced: Arc<Notify>,
 }
 
 /// What requests are answered with from now on. One that has begun keeps what it began with.
@@ -53,6 +80,7 @@ type Current<H> = Arc<ArcSwap<App<H>>>;
 /// Replaces the application of a server that is serving.
 pub struct Replacer<H> {
     app: Current<H>,
+    replaced: Arc<Notify>,
 }
 
 impl<H> std::fmt::Debug for Replacer<H> {
@@ -62,17 +90,19 @@ impl<H> std::fmt::Debug for Replacer<H> {
 }
 
 impl<H: Handle> Replacer<H> {
-    /// Answers the next requests with these routes and components. Requests in flight keep theirs; all share the bounds,
-    /// the releases and the metrics that the server began with.
+    /// Answers the next requests, and takes the next messages, with these routes and components. Those in flight keep
+    /// theirs; all share the bounds, the releases and the metrics that the server began with. Connections to servers whose
+    /// channels stay the same stay.
     ///
     /// # Errors
     /// [`RouteError`], and then nothing changes.
-    pub fn replace(&self, info: AppInfo, routes: Vec<RouteEntry<H>>) -> Result<(), RouteError> {
-        let table = RouteTable::build(routes)?;
+    pub fn replace(&self, served: Served<H>) -> Result<(), RouteError> {
+        let (info, table, subscribed) = served.tables()?;
         let old = self.app.load();
         self.app.store(Arc::new(App {
             info,
             table,
+            subscribed,
             releases: Arc::clone(&old.releases),
             metrics: Arc::clone(&old.metrics),
             keys: Arc::clone(&old.keys),
@@ -84,6 +114,7 @@ impl<H: Handle> Replacer<H> {
             cancel: old.cancel.clone(),
             tasks: old.tasks.clone(),
         }));
+        self.replaced.notify_one();
         Ok(())
     }
 }
@@ -101,15 +132,16 @@ impl<H: Handle> Server<H> {
     /// # Errors
     /// [`RouteError`] for a pattern that is no route, and for two triggers in the same place.
     pub fn new(
-        info: AppInfo,
-        routes: Vec<RouteEntry<H>>,
+        served: Served<H>,
         releases: Arc<Releases>,
         ledger: &Ledger,
         limits: Limits,
     ) -> Result<Self, RouteError> {
+        let (info, table, subscribed) = served.tables()?;
         let app = App {
             info,
-            table: RouteTable::build(routes)?,
+            table,
+            subscribed,
             releases,
             metrics: Arc::clone(ledger.metrics()),
             keys: Arc::clone(ledger.keys()),
@@ -121,23 +153,24 @@ impl<H: Handle> Server<H> {
             cancel: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
-        Ok(Self { app: Arc::new(ArcSwap::from_pointee(app)) })
+        Ok(Self { app: Arc::new(ArcSwap::from_pointee(app)), replaced: Arc::default() })
     }
 
     /// What can replace the application while it is served.
     #[must_use]
     pub fn replacer(&self) -> Replacer<H> {
-        Replacer { app: Arc::clone(&self.app) }
+        Replacer { app: Arc::clone(&self.app), replaced: Arc::clone(&self.replaced) }
     }
 
-    /// Serves until `stop` is cancelled. Then it takes no further connection, is no longer ready, lets the
-    /// requests in flight finish for as long as [`Limits::drain`], cuts the rest, and returns. The admin listener
-    /// answers to the end. Dropping the future cuts everything at once.
+    /// Serves until `stop` is cancelled. Then it takes no further connection and no further message, is no longer
+    /// ready, lets the requests and messages in flight finish for as long as [`Limits::drain`], cuts the rest, and
+    /// returns. The admin listener answers to the end. Dropping the future cuts everything at once.
     pub async fn serve(self, listeners: Listeners, stop: CancellationToken) -> Drained {
-        let Self { app: current } = self;
+        let Self { app: current, replaced } = self;
         // All that is ever served share what is used of it here.
         let app = current.load_full();
-        app.loopback.store(listeners.app_addr().ip().to_canonical().is_loopback(), Ordering::Relaxed);
+        let loopback = listeners.app_addr().is_some_and(|addr| addr.ip().to_canonical().is_loopback());
+        app.loopback.store(loopback, Ordering::Relaxed);
         let ends = Ends { stop: stop.clone(), abort: CancellationToken::new() };
         let admin_ends = Ends { stop: CancellationToken::new(), abort: CancellationToken::new() };
         let _cut_when_dropped =
@@ -149,8 +182,12 @@ impl<H: Handle> Server<H> {
         let admin = Arc::new(Admin::new(&app, listeners.admin_token, Box::new(known), tasks, stop.clone(), closing));
         let answer = move |connection, request| Arc::clone(&admin).answer(connection, request);
         admin_tasks.spawn(accept(listeners.admin, answer, app.limits.clone(), admin_ends.clone(), admin_tasks.clone()));
+        app.tasks.spawn(keep_subscribed(Arc::clone(&current), replaced, stop.clone()));
         let answer = move |connection, request| current.load_full().answer(connection, request);
-        accept(listeners.app, answer, app.limits.clone(), ends.clone(), app.tasks.clone()).await;
+        match listeners.app {
+            Some(listener) => accept(listener, answer, app.limits.clone(), ends.clone(), app.tasks.clone()).await,
+            None => stop.cancelled().await,
+        }
         let drained = drain(&app.tasks, &app.in_flight, app.limits.drain, &ends.abort).await;
         admin_ends.stop.cancel();
         admin_ends.abort.cancel();

@@ -84,7 +84,7 @@ fn in_flight(registry: &mut Registry, admission: &Admission) {
     let (held, limit) = (Gauge::<i64>::default(), Gauge::<i64>::default());
     held.set(whole(admission.in_flight()));
     limit.set(whole(admission.limit()));
-    registry.register("http_requests_in_flight", "Requests that components work on", held);
+    registry.register("http_requests_in_flight", "Requests and messages that components work on", held);
     registry.register("http_requests_in_flight_limit", "The bound on them", limit);
 }
 

@@ -31,8 +31,10 @@ App {
         Trigger {
             id: "http:/story/...:storyteller",
             kind: Http,
-            route: Path(
-                "/story/...",
+            event: Request(
+                Path(
+                    "/story/...",
+                ),
             ),
             handler: Component(
                 "storyteller",
@@ -48,8 +50,10 @@ App {
         Trigger {
             id: "bobbin:/v2/story/...:storyteller",
             kind: Bobbin,
-            route: Path(
-                "/v2/story/...",
+            event: Request(
+                Path(
+                    "/v2/story/...",
+                ),
             ),
             handler: Component(
                 "storyteller",
@@ -65,8 +69,10 @@ App {
         Trigger {
             id: "named",
             kind: Http,
-            route: Path(
-                "/tale/:name",
+            event: Request(
+                Path(
+                    "/tale/:name",
+                ),
             ),
             handler: Component(
                 "storyteller",
@@ -82,7 +88,9 @@ App {
         Trigger {
             id: "http:private:storyteller",
             kind: Http,
-            route: Private,
+            event: Request(
+                Private,
+            ),
             handler: Component(
                 "storyteller",
             ),
@@ -97,8 +105,10 @@ App {
         Trigger {
             id: "http:/inline:inline-inline",
             kind: Http,
-            route: Path(
-                "/inline",
+            event: Request(
+                Path(
+                    "/inline",
+                ),
             ),
             handler: Component(
                 "inline-inline",
@@ -114,8 +124,10 @@ App {
         Trigger {
             id: "http:/v1/inline.d/...:inline-v1-inline-d-h0269f8e3",
             kind: Http,
-            route: Path(
-                "/v1/inline.d/...",
+            event: Request(
+                Path(
+                    "/v1/inline.d/...",
+                ),
             ),
             handler: Component(
                 "inline-v1-inline-d-h0269f8e3",
@@ -131,8 +143,10 @@ App {
         Trigger {
             id: "with-id",
             kind: Http,
-            route: Path(
-                "/no-slash/",
+            event: Request(
+                Path(
+                    "/no-slash/",
+                ),
             ),
             handler: Component(
                 "with-id-component",
@@ -148,8 +162,10 @@ App {
         Trigger {
             id: "http:/teapot:static",
             kind: Http,
-            route: Path(
-                "/teapot",
+            event: Request(
+                Path(
+                    "/teapot",
+                ),
             ),
             handler: Static(
                 StaticResponse {
@@ -173,8 +189,10 @@ App {
         Trigger {
             id: "http:/legacy:legacy",
             kind: Http,
-            route: Path(
-                "/legacy",
+            event: Request(
+                Path(
+                    "/legacy",
+                ),
             ),
             handler: Component(
                 "legacy",
@@ -229,34 +247,41 @@ App {
                 column: 1,
             },
         },
-    ],
-    other_triggers: [
-        OtherTrigger {
-            id: "redis:h230c31b9:legacy",
-            kind: "redis",
-            component: Some(
+        Trigger {
+            id: "redis:orders:legacy",
+            kind: Redis,
+            event: Message(
+                Channel {
+                    name: "orders",
+                    place: Place {
+                        line: 91,
+                        column: 11,
+                    },
+                    address_at: Some(
+                        Place {
+                            line: 17,
+                            column: 11,
+                        },
+                    ),
+                },
+            ),
+            handler: Component(
                 "legacy",
             ),
-            settings: {
-                "channel": String(
-                    "orders",
-                ),
-            },
+            executor: Http,
+            components: {},
+            middleware: [],
             place: Place {
                 line: 96,
                 column: 1,
             },
         },
     ],
+    other_triggers: [],
     trigger_settings: {
         "http": {
             "base": String(
                 "/",
-            ),
-        },
-        "redis": {
-            "address": String(
-                "redis://localhost:6379",
             ),
         },
     },
@@ -925,9 +950,7 @@ tests/good/maximal.toml:89:1: the executor `wagi` is not supported yet: trigger 
   help: build the component for wasi:http, and remove `executor`
 tests/good/maximal.toml:89:1: further components are not supported yet: trigger "http:/legacy:legacy" has some
   help: remove `components`; a trigger's own component is named by `component`
-tests/good/maximal.toml:96:1: triggers of the type "redis" are not supported yet
-  help: remove the trigger, or serve the component with [[trigger.http]]
-tests/good/maximal.toml:128:1: dependencies of the kind `registry` are not supported yet: the dependency "a:b/c" of component "storyteller" is a:b ^1.2.3
+tests/good/maximal.toml:122:1: dependencies of the kind `registry` are not supported yet: the dependency "a:b/c" of component "storyteller" is a:b ^1.2.3
   help: download the component, and write its path: { path = "part.wasm" }
 tests/good/maximal.toml:130:1: dependencies of the kind `registry` are not supported yet: the dependency "p:q" of component "storyteller" is >=0.1.0
   help: download the component, and write its path: { path = "part.wasm" }

@@ -10,8 +10,10 @@ App {
         Trigger {
             id: "http:/hello:hello",
             kind: Http,
-            route: Path(
-                "/hello",
+            event: Request(
+                Path(
+                    "/hello",
+                ),
             ),
             handler: Component(
                 "hello",

@@ -210,14 +210,14 @@ impl Shared {
     }
 }
 
-async fn tcp(addresses: &[SocketAddr]) -> Result<TcpStream, ConnectError> {
+pub(super) async fn tcp(addresses: &[SocketAddr]) -> Result<TcpStream, ConnectError> {
     let tcp = TcpStream::connect(addresses).await.map_err(|error| refused(&error))?;
     // What is written is a whole head, or a piece that somebody waits for.
     tcp.set_nodelay(true).map_err(|error| refused(&error))?;
     Ok(tcp)
 }
 
-async fn secure_by<S: AsyncRead + AsyncWrite + Unpin>(
+pub(super) async fn secure_by<S: AsyncRead + AsyncWrite + Unpin>(
     config: Result<Arc<ClientConfig>, String>,
     host: &str,
     stream: S,

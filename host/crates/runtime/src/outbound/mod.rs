@@ -1,13 +1,14 @@
 //! Outbound HTTP: whom a component may ask (`rules`), and how it gets there: to other hosts (`client`, `connect`, `names`, `tls`,
 //! `client_tls`),
-//! or to the application itself (`chaining`). `exit` is a component's way out, and connections that speak no HTTP. `spin` is Spin's older
-//! interface for the same, `waits` its time limits.
+//! or to the application itself (`chaining`). `exit` is a component's way out, and connections that speak no HTTP; `dial`
+//! makes those that the host needs for itself. `spin` is Spin's older interface for the same, `waits` its time limits.
 
 mod chaining;
 mod client;
 mod client_tls;
 mod config;
 mod connect;
+mod dial;
 mod exit;
 mod names;
 mod networks;
@@ -31,6 +32,7 @@ pub(crate) use client::Client;
 pub use client_tls::{ClientTls, ClientTlsError, ClientTlsFiles};
 pub use config::{HostTls, OutboundConfig};
 pub(crate) use connect::ConnectError;
+pub use dial::{DialError, Dialer, Duplex};
 pub(crate) use exit::{Exit, Target};
 pub use rules::Calls;
 pub(crate) use rules::Rules;

@@ -11,7 +11,7 @@ mod key_value;
 mod mqtt;
 mod network;
 mod postgres;
-mod redis;
+pub(crate) mod redis;
 mod sqlite;
 mod variables;
 

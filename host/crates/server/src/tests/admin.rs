@@ -62,24 +62,24 @@ async fn with_a_token_nothing_answers_without_it() {
 async fn an_admin_listener_open_to_others_needs_a_token() {
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
     for open in ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"] {
-        let error = Listeners::bind(any, open.parse().unwrap(), None).await.unwrap_err();
+        let error = Listeners::bind(Some(any), open.parse().unwrap(), None).await.unwrap_err();
         assert!(matches!(error, BindError::AdminOpen { .. }));
         assert!(error.to_string().contains("--admin-token"), "{error}");
     }
-    let empty = Listeners::bind(any, any, Some(String::new())).await.unwrap_err();
+    let empty = Listeners::bind(Some(any), any, Some(String::new())).await.unwrap_err();
     assert!(matches!(empty, BindError::EmptyToken));
-    Listeners::bind(any, "0.0.0.0:0".parse().unwrap(), Some("secret".into())).await.unwrap();
+    Listeners::bind(Some(any), "0.0.0.0:0".parse().unwrap(), Some("secret".into())).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_taken_port_is_named_with_the_option_that_changes_it() {
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
-    let first = Listeners::bind(any, any, None).await.unwrap();
-    assert_ne!(first.app_addr().port(), 0);
+    let first = Listeners::bind(Some(any), any, None).await.unwrap();
+    assert_ne!(first.app_addr().unwrap().port(), 0);
     let error = Listeners::bind(first.app_addr(), any, None).await.unwrap_err();
-    let port = first.app_addr().port();
+    let port = first.app_addr().unwrap().port();
     assert_eq!(error.to_string(), format!("port {port} is in use; give --listen another"));
-    let error = Listeners::bind(any, first.admin_addr(), None).await.unwrap_err();
+    let error = Listeners::bind(Some(any), first.admin_addr(), None).await.unwrap_err();
     assert!(error.to_string().ends_with("give --admin-listen another"), "{error}");
 }
 

@@ -3,7 +3,7 @@
 use super::workshop::Bench;
 use crate::{
     Access, Answerer, AppInfo, Drained, FixedAnswer, Handle, Ledger, Limits, Listeners, Metrics, RouteEntry, RoutePath,
-    Server,
+    Served, Server, Subscriber,
 };
 use bobbin_inference::Cause;
 use bobbin_keys::Keys;
@@ -111,6 +111,7 @@ pub(super) struct Host {
 
 pub(super) struct Builder {
     routes: Vec<RouteEntry<Fake>>,
+    subscribers: Vec<Subscriber>,
     limits: Limits,
     declared: Vec<Declared>,
     token: Option<String>,
@@ -119,7 +120,8 @@ pub(super) struct Builder {
 
 impl Host {
     pub(super) fn builder() -> Builder {
-        Builder { routes: Vec::new(), limits: Limits::default(), declared: Vec::new(), token: None, alive: false }
+        let (routes, subscribers, declared) = (Vec::new(), Vec::new(), Vec::new());
+        Builder { routes, subscribers, limits: Limits::default(), declared, token: None, alive: false }
     }
 
     /// One component for every path.
@@ -150,6 +152,11 @@ impl Builder {
     /// A component behind a route with this access.
     pub(super) fn guarded(self, route: &str, access: Access, fake: Fake) -> Self {
         self.component(RouteEntry { access, ..entry(route, fake) })
+    }
+
+    pub(super) fn subscriber(mut self, subscriber: Subscriber) -> Self {
+        self.subscribers.push(subscriber);
+        self
     }
 
     pub(super) fn component(mut self, entry: RouteEntry<Fake>) -> Self {
@@ -214,10 +221,11 @@ impl Builder {
             releases.bring_to_life().await;
         }
         let info = AppInfo { name: "tales".into(), version: Some("0.1.0".into()) };
-        let server = Server::new(info, self.routes, Arc::clone(&releases), &ledger, self.limits).unwrap();
+        let served = Served { info, routes: self.routes, subscribers: self.subscribers };
+        let server = Server::new(served, Arc::clone(&releases), &ledger, self.limits).unwrap();
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listeners = Listeners::bind(any, any, self.token).await.unwrap();
-        let (app, admin) = (listeners.app_addr(), listeners.admin_addr());
+        let listeners = Listeners::bind(Some(any), any, self.token).await.unwrap();
+        let (app, admin) = (listeners.app_addr().unwrap(), listeners.admin_addr());
         let stop = CancellationToken::new();
         let served = tokio::spawn(server.serve(listeners, stop.clone()));
         Host { app, admin, stop, metrics, keys, served, releases, bench, _state: state }

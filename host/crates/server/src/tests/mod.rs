@@ -10,6 +10,7 @@ mod contract;
 mod fixed;
 mod host;
 mod keys;
+mod messages;
 mod routing;
 pub(crate) mod schema;
 mod stopping;

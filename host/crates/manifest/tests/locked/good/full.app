@@ -12,8 +12,10 @@ App {
         Trigger {
             id: "http:/hello:hello",
             kind: Http,
-            route: Path(
-                "/hello",
+            event: Request(
+                Path(
+                    "/hello",
+                ),
             ),
             handler: Component(
                 "hello",
@@ -29,8 +31,10 @@ App {
         Trigger {
             id: "gone",
             kind: Http,
-            route: Path(
-                "/gone",
+            event: Request(
+                Path(
+                    "/gone",
+                ),
             ),
             handler: Static(
                 StaticResponse {
@@ -54,7 +58,9 @@ App {
         Trigger {
             id: "secret",
             kind: Http,
-            route: Private,
+            event: Request(
+                Private,
+            ),
             handler: Component(
                 "hello",
             ),
@@ -69,8 +75,10 @@ App {
         Trigger {
             id: "http:/story:storyteller",
             kind: Http,
-            route: Path(
-                "/story",
+            event: Request(
+                Path(
+                    "/story",
+                ),
             ),
             handler: Component(
                 "storyteller",

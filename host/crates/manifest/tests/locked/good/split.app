@@ -10,8 +10,10 @@ App {
         Trigger {
             id: "http:/plain:teller",
             kind: Http,
-            route: Path(
-                "/plain",
+            event: Request(
+                Path(
+                    "/plain",
+                ),
             ),
             handler: Component(
                 "teller",
@@ -27,8 +29,10 @@ App {
         Trigger {
             id: "named",
             kind: Http,
-            route: Path(
-                "/named",
+            event: Request(
+                Path(
+                    "/named",
+                ),
             ),
             handler: Component(
                 "teller",
@@ -75,8 +79,10 @@ App {
         Trigger {
             id: "http:/numbered:teller",
             kind: Http,
-            route: Path(
-                "/numbered",
+            event: Request(
+                Path(
+                    "/numbered",
+                ),
             ),
             handler: Component(
                 "teller",
@@ -123,8 +129,10 @@ App {
         Trigger {
             id: "bobbin:/alone:alone",
             kind: Bobbin,
-            route: Path(
-                "/alone",
+            event: Request(
+                Path(
+                    "/alone",
+                ),
             ),
             handler: Component(
                 "alone",

@@ -19,6 +19,10 @@ use bobbin_inference::{Account, RequestContext};
 use std::sync::Arc;
 use wasmtime::component::{Linker, Resource};
 
+/// The types that the interfaces for messages share with these.
+pub use bindings::v1::fermyon::spin::redis_types as v1_types;
+pub use bindings::v3::spin::redis::redis as v3_types;
+
 pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     v1_wit::fermyon::spin::redis_types::add_to_linker::<State, HasSpin>(linker, spin)?;
     v1_wit::fermyon::spin::redis::add_to_linker::<State, HasSpin>(linker, spin)?;
