@@ -73,6 +73,30 @@ App {
             },
         },
         Trigger {
+            id: "redis:news:hello",
+            kind: Redis,
+            event: Message(
+                Channel {
+                    name: "news",
+                    place: Place {
+                        line: 75,
+                        column: 20,
+                    },
+                    address_at: None,
+                },
+            ),
+            handler: Component(
+                "hello",
+            ),
+            executor: Http,
+            components: {},
+            middleware: [],
+            place: Place {
+                line: 71,
+                column: 5,
+            },
+        },
+        Trigger {
             id: "http:/story:storyteller",
             kind: Http,
             event: Request(
@@ -92,24 +116,7 @@ App {
             },
         },
     ],
-    other_triggers: [
-        OtherTrigger {
-            id: "redis-trigger1",
-            kind: "redis",
-            component: Some(
-                "hello",
-            ),
-            settings: {
-                "channel": String(
-                    "news",
-                ),
-            },
-            place: Place {
-                line: 71,
-                column: 5,
-            },
-        },
-    ],
+    other_triggers: [],
     trigger_settings: {
         "http": {},
     },
