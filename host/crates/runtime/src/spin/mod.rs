@@ -12,6 +12,7 @@ mod mqtt;
 mod network;
 mod postgres;
 mod redis;
+mod rows;
 mod sqlite;
 mod variables;
 
