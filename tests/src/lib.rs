@@ -38,6 +38,7 @@ mod small_disk;
 mod stores;
 mod stories;
 mod theme;
+mod user;
 mod web;
 
 pub use admin_events::{AdminEvent, AdminEvents};
