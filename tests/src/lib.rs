@@ -22,6 +22,8 @@ mod machine;
 mod memory;
 mod metrics;
 mod mqtt;
+mod mysql;
+mod mysql_liar;
 mod neighbours;
 mod paths;
 mod peer;
@@ -56,6 +58,8 @@ pub use machine::{machine, vector_units};
 pub use memory::{MemoryWatch, process_status};
 pub use metrics::Metrics;
 pub use mqtt::{MqttBroker, Subscriber};
+pub use mysql::MysqlServer;
+pub use mysql_liar::{MysqlLiar, MysqlLie};
 pub use neighbours::{Arrivals, Arrived, Sample, Span, beside_quiet, sent_within};
 pub use paths::{
     bobbin, fixture_component, fixture_module, packed_plugin, python_component, repository_root, shared_models,

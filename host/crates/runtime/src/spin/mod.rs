@@ -9,6 +9,7 @@
 mod batches;
 mod key_value;
 mod mqtt;
+mod mysql;
 mod network;
 mod postgres;
 mod redis;
@@ -74,6 +75,7 @@ impl Spin {
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     key_value::add_to_linker(linker)?;
     mqtt::add_to_linker(linker)?;
+    mysql::add_to_linker(linker)?;
     postgres::add_to_linker(linker)?;
     redis::add_to_linker(linker)?;
     sqlite::add_to_linker(linker)?;
