@@ -25,6 +25,7 @@ mod middleware;
 mod newcomer;
 mod outbound;
 mod outbound_mqtt;
+mod outbound_mysql;
 mod outbound_postgres;
 mod outbound_redis;
 mod outbound_tls;

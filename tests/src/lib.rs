@@ -27,6 +27,8 @@ mod machine;
 mod memory;
 mod metrics;
 mod mqtt;
+mod mysql;
+mod mysql_liar;
 mod neighbours;
 mod paths;
 mod peer;
@@ -44,6 +46,7 @@ mod stores;
 mod stories;
 mod subscribers;
 mod theme;
+mod user;
 mod web;
 mod window;
 
@@ -67,6 +70,8 @@ pub use machine::{machine, vector_units};
 pub use memory::{MemoryWatch, process_status};
 pub use metrics::Metrics;
 pub use mqtt::{MqttBroker, Subscriber};
+pub use mysql::MysqlServer;
+pub use mysql_liar::{MysqlLiar, MysqlLie};
 pub use neighbours::{Arrivals, Arrived, Sample, Span, beside_quiet, sent_within};
 pub use paths::{
     benched_component, bobbin, fixture_component, packed_plugin, python_component, repository_root, shared_models,

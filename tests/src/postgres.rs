@@ -1,6 +1,7 @@
 //! A PostgreSQL server for one test.
 
 use crate::skip::skipped;
+use crate::user::user;
 use crate::{Issued, Result, eventually};
 use anyhow::{Context, ensure};
 use rustix::process::{Pid, Signal, kill_process};
@@ -53,7 +54,7 @@ impl PostgresServer {
     async fn start_with(tls: Option<&Issued>) -> Result<Option<Self>> {
         let Some(programs) = programs() else { return Ok(absent()) };
         let folder = TempDir::new()?;
-        let user = user()?;
+        let user = user(USER)?;
         let data = folder.path().join("data");
         let password = folder.path().join("password");
         fs::create_dir(&data)?;
@@ -132,18 +133,6 @@ fn programs() -> Option<PathBuf> {
     let folders = versions.map(|version| version.path().join("bin")).filter(|bin| bin.join(PROGRAM).is_file());
     let version = |bin: &PathBuf| bin.parent()?.file_name()?.to_str()?.parse::<f64>().ok();
     folders.max_by(|a, b| version(a).partial_cmp(&version(b)).unwrap_or(std::cmp::Ordering::Equal))
-}
-
-/// The user and the group to run it as; none where this process is not root's.
-fn user() -> Result<Option<(u32, u32)>> {
-    if !rustix::process::geteuid().is_root() {
-        return Ok(None);
-    }
-    let users = fs::read_to_string("/etc/passwd")?;
-    let line = users.lines().find(|line| line.split(':').next() == Some(USER)).context("there is no user postgres")?;
-    let mut fields = line.split(':').skip(2);
-    let mut next = || anyhow::Ok(fields.next().context("no number in /etc/passwd")?.parse()?);
-    Ok(Some((next()?, next()?)))
 }
 
 fn absent() -> Option<PostgresServer> {

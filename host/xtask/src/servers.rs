@@ -20,7 +20,7 @@ pub(crate) struct Server {
 }
 
 /// All of them.
-pub(crate) const SERVERS: [Server; 4] = [
+pub(crate) const SERVERS: [Server; 5] = [
     Server {
         program: "redis-server",
         package: "redis-server",
@@ -47,6 +47,13 @@ pub(crate) const SERVERS: [Server; 4] = [
         package: "mosquitto",
         require: "BOBBIN_REQUIRE_MOSQUITTO",
         what: "MQTT",
+        folder: Some("/usr/sbin"),
+    },
+    Server {
+        program: "mariadbd",
+        package: "mariadb-server",
+        require: "BOBBIN_REQUIRE_MYSQL",
+        what: "MySQL",
         folder: Some("/usr/sbin"),
     },
 ];
@@ -103,6 +110,7 @@ mod tests {
             include_str!("../../../tests/src/registry.rs"),
             include_str!("../../../tests/src/postgres.rs"),
             include_str!("../../../tests/src/mqtt.rs"),
+            include_str!("../../../tests/src/mysql.rs"),
         ];
         for (server, tests) in SERVERS.into_iter().zip(tests) {
             for word in [server.program, server.require] {

@@ -8,6 +8,7 @@
 
 mod meter;
 pub mod mqtt;
+pub mod mysql;
 pub mod postgres;
 pub mod redis;
 mod task;

@@ -9,7 +9,7 @@ use wasmtime::component::{Component, InstancePre, Linker, LinkerInstance, Resour
 
 /// What the host supplies itself. A component that asks more of these than they have is refused: half an interface would
 /// be worse than none.
-const SUPPLIED: [&str; 25] = [
+const SUPPLIED: [&str; 27] = [
     "wasi:cli/",
     "wasi:clocks/",
     "wasi:config/",
@@ -25,12 +25,14 @@ const SUPPLIED: [&str; 25] = [
     "fermyon:spin/key-value",
     "fermyon:spin/llm",
     "fermyon:spin/mqtt",
+    "fermyon:spin/mysql",
     "fermyon:spin/postgres",
     "fermyon:spin/redis",
     "fermyon:spin/sqlite",
     "fermyon:spin/variables",
     "spin:key-value/",
     "spin:mqtt/",
+    "spin:mysql/",
     "spin:postgres/",
     "spin:redis/redis",
     "spin:sqlite/",

@@ -9,9 +9,11 @@
 mod batches;
 mod key_value;
 mod mqtt;
+mod mysql;
 mod network;
 mod postgres;
 pub(crate) mod redis;
+mod rows;
 mod sqlite;
 mod variables;
 
@@ -76,6 +78,7 @@ impl Spin {
 pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     key_value::add_to_linker(linker)?;
     mqtt::add_to_linker(linker)?;
+    mysql::add_to_linker(linker)?;
     postgres::add_to_linker(linker)?;
     redis::add_to_linker(linker)?;
     sqlite::add_to_linker(linker)?;

@@ -14,20 +14,17 @@ mod v3;
 mod v4;
 
 use super::network::{NoWay, Place, TimeOver, Way, in_time};
+use super::rows::Fetch;
 use super::{HasSpin, Spin, spin};
 use crate::state::State;
 use bindings::{v1 as v1_wit, v2 as v2_wit, v3 as v3_wit, v4 as v4_wit};
 use bobbin_databases::postgres::{Column, Connection, Details, QueryError, Row, Rows, Value, ValueError};
-use bobbin_inference::{Charge, RequestContext};
-use futures::FutureExt;
+use bobbin_inference::{Charge, OverAccount, RequestContext};
 pub use open::Builder;
 use open::open;
 use rustls::pki_types::CertificateDer;
 use std::sync::Arc;
 use wasmtime::component::{Linker, Resource};
-
-/// Bytes of rows that are handed to a guest at once, and no fewer than one row.
-const BATCH_BYTES: u64 = 64 << 10;
 
 pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     v1_wit::fermyon::spin::rdbms_types::add_to_linker::<State, HasSpin>(linker, spin)?;
@@ -46,7 +43,7 @@ pub struct OpenPostgres {
 
 /// Why an operation failed; each interface has its own error of the same name.
 #[derive(Debug)]
-enum Failure {
+pub(super) enum Failure {
     ConnectionFailed(String),
     BadParameter(String),
     QueryFailed { text: String, details: Option<Box<Details>> },
@@ -74,6 +71,21 @@ impl From<NoWay> for Failure {
 impl From<QueryError> for Failure {
     fn from(error: QueryError) -> Self {
         Self::QueryFailed { text: error.to_string(), details: error.details().map(Box::new) }
+    }
+}
+
+impl From<OverAccount> for Failure {
+    fn from(over: OverAccount) -> Self {
+        QueryError::from(over).into()
+    }
+}
+
+impl Fetch for Rows {
+    type Row = Row;
+    type Failure = Failure;
+
+    async fn fetch(&mut self, charge: &mut Charge) -> Result<Option<Row>, Failure> {
+        Ok(self.next(charge).await?)
     }
 }
 
@@ -152,7 +164,7 @@ impl Operation {
         T: TryInto<Value, Error = ValueError>,
     {
         let mut found = self.begin(statement, values).await?;
-        let mut charge = self.context.account.charge(0).map_err(QueryError::from)?;
+        let mut charge = self.context.account.charge(0)?;
         let all = async {
             let mut rows = Vec::new();
             while let Some(row) = found.next(&mut charge).await? {
@@ -162,52 +174,5 @@ impl Operation {
         };
         let rows = in_time(&self.context, all).await?;
         Ok(Found { columns: found.columns().to_vec(), rows, _charge: charge })
-    }
-}
-
-/// Rows on their way to a guest.
-struct Source {
-    rows: Rows,
-    context: Arc<RequestContext>,
-    /// Told after the rows that came before.
-    failed: Option<Failure>,
-    /// The last row was read; whoever asks for more is told that there is no connection.
-    over: bool,
-}
-
-impl Source {
-    /// The next row, as soon as it is there, and those that are there with it.
-    async fn batch(&mut self) -> Option<Result<(Vec<Row>, Charge), Failure>> {
-        if let Some(failure) = self.failed.take() {
-            return Some(Err(failure));
-        }
-        if self.over {
-            return None;
-        }
-        let mut charge = match self.context.account.charge(0) {
-            Ok(charge) => charge,
-            Err(over) => return Some(Err(QueryError::from(over).into())),
-        };
-        let first = in_time(&self.context, async { Ok(self.rows.next(&mut charge).await?) }).await;
-        let mut batch = match first {
-            Ok(Some(row)) => vec![row],
-            Ok(None) => return None,
-            Err(failure) => return Some(Err(failure)),
-        };
-        while charge.bytes() < BATCH_BYTES {
-            match self.rows.next(&mut charge).now_or_never() {
-                Some(Ok(Some(row))) => batch.push(row),
-                Some(Ok(None)) => {
-                    self.over = true;
-                    break;
-                }
-                None => break,
-                Some(Err(error)) => {
-                    self.failed = Some(error.into());
-                    break;
-                }
-            }
-        }
-        Some(Ok((batch, charge)))
     }
 }

@@ -5,11 +5,10 @@ use super::v4_wit::spin::postgres::postgres::{
     Column, DbValue, Error, Host, HostConnection, HostConnectionBuilder, HostConnectionBuilderWithStore,
     HostConnectionWithStore, ParameterValue, RowSet,
 };
-use super::{Builder, Failure, OpenPostgres, Operation, Row, Source, open};
+use super::{Builder, Failure, OpenPostgres, Operation, Row, open};
 use crate::spin::batches::Producer;
+use crate::spin::rows::Fetch;
 use crate::spin::{HasSpin, Spin};
-use futures::StreamExt;
-use futures::stream::unfold;
 use rustls::pki_types::CertificateDer;
 use tokio::sync::oneshot;
 use wasmtime::component::{Accessor, FutureReader, Resource, StreamReader};
@@ -117,14 +116,9 @@ impl<T> HostConnectionWithStore<T> for HasSpin {
             Err(failure) => return Ok(Err(failure.into())),
         };
         let columns = rows.columns().iter().cloned().map(Column::from).collect();
-        let source = Source { rows, context: operation.context, failed: None, over: false };
-        let batches = unfold(source, |mut source| async move { Some((source.batch().await?, source)) });
-        let batches = batches.map(|batch| match batch {
-            Ok((rows, charge)) => Ok((rows.into_iter().map(values).collect(), charge)),
-            Err(failure) => Err(Error::from(failure)),
-        });
+        let batches = rows.batches(operation.context, values);
         let (result, ended) = oneshot::channel();
-        let rows = Producer::new(batches.boxed(), result);
+        let rows = Producer::new(batches, result);
         accessor.with(|mut access| {
             Ok(Ok((columns, StreamReader::new(&mut access, rows)?, FutureReader::new(&mut access, ended)?)))
         })
