@@ -140,7 +140,12 @@ impl Connector {
         secure_by(self.shared.trust.other().await, host, stream).await
     }
 
-    /// The client's side of TLS for PostgreSQL, which secures a connection later. These authorities are trusted besides.
+    /// The client's side of TLS for whoever secures a connection later.
+    pub(super) async fn tls(&self) -> Result<Arc<ClientConfig>, String> {
+        self.shared.trust.other().await
+    }
+
+    /// The same for PostgreSQL. These authorities are trusted besides.
     pub(super) async fn postgres_tls(&self, more: Vec<CertificateDer<'static>>) -> Result<Arc<ClientConfig>, String> {
         if more.is_empty() { self.shared.trust.postgres().await } else { tls::with(more).await }
     }

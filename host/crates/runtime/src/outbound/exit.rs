@@ -97,7 +97,12 @@ impl Exit {
         self.client.connector().secure(&target.host, stream).await
     }
 
-    /// What secures a connection to PostgreSQL later. These authorities are trusted besides those that this machine trusts.
+    /// What secures a connection later.
+    pub(crate) async fn tls(&self) -> Result<Arc<ClientConfig>, ConnectError> {
+        self.client.connector().tls().await.map_err(ConnectError::Tls)
+    }
+
+    /// The same for a connection to PostgreSQL. These authorities are trusted besides those that this machine trusts.
     pub(crate) async fn postgres_tls(
         &self,
         more: Vec<CertificateDer<'static>>,

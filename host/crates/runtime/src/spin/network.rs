@@ -89,7 +89,12 @@ impl Way {
         self.told(target, self.exit.secure(target, stream).await)
     }
 
-    /// What secures a connection to PostgreSQL later. These authorities are trusted besides those that this machine trusts.
+    /// What secures a connection later.
+    pub(super) async fn tls(&self) -> Result<Arc<ClientConfig>, ConnectError> {
+        self.exit.tls().await
+    }
+
+    /// The same for a connection to PostgreSQL. These authorities are trusted besides those that this machine trusts.
     pub(super) async fn postgres_tls(
         &self,
         more: Vec<CertificateDer<'static>>,

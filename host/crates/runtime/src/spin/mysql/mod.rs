@@ -119,7 +119,7 @@ async fn open(way: Way, address: String) -> Result<OpenMysql, Failure> {
     let place = way.place()?;
     let account = &way.context.account;
     let connect = async {
-        let tls = if address.secure { Some(way.tls(Vec::new()).await.map_err(NoWay::from)?) } else { None };
+        let tls = if address.secure { Some(way.tls().await.map_err(NoWay::from)?) } else { None };
         let tcp = way.connect(&target).await?;
         Ok(Connection::open(&address, &target.host, tcp, tls, account).await?)
     };
