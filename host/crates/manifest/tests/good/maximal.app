@@ -254,7 +254,7 @@ App {
                 Channel {
                     name: "orders",
                     place: Place {
-                        line: 91,
+                        line: 97,
                         column: 11,
                     },
                     address_at: Some(
@@ -950,7 +950,7 @@ tests/good/maximal.toml:89:1: the executor `wagi` is not supported yet: trigger 
   help: build the component for wasi:http, and remove `executor`
 tests/good/maximal.toml:89:1: further components are not supported yet: trigger "http:/legacy:legacy" has some
   help: remove `components`; a trigger's own component is named by `component`
-tests/good/maximal.toml:122:1: dependencies of the kind `registry` are not supported yet: the dependency "a:b/c" of component "storyteller" is a:b ^1.2.3
+tests/good/maximal.toml:128:1: dependencies of the kind `registry` are not supported yet: the dependency "a:b/c" of component "storyteller" is a:b ^1.2.3
   help: download the component, and write its path: { path = "part.wasm" }
 tests/good/maximal.toml:130:1: dependencies of the kind `registry` are not supported yet: the dependency "p:q" of component "storyteller" is >=0.1.0
   help: download the component, and write its path: { path = "part.wasm" }

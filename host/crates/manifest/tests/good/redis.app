@@ -211,8 +211,14 @@ App {
             drain: 30s,
             mounted_files: 65536,
             mounted_bytes: 1073741824,
+            key_value_bytes: 1073741824,
+            database_bytes: 1073741824,
         },
         reuse_instances: {},
+        access: AccessSettings {
+            keys: None,
+            errors: None,
+        },
         releases: {
             "story": DeclaredRelease {
                 stable: BundleRef {
@@ -257,7 +263,14 @@ App {
                 },
             },
         },
+        access_overrides: {
+            "own": AccessSettings {
+                keys: None,
+                errors: None,
+            },
+        },
     },
+    left_out: {},
     tool: {},
     warnings: [],
 }
