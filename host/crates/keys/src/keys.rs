@@ -219,7 +219,9 @@ impl Keys {
             Err(error) => {
                 tracing::error!(%error, "the keys stay as they were");
                 let keys = ring.keys.clone();
-                self.ring.store(Arc::new(Ring { seen: stamp, configured: ring.configured, keys }));
+                // Whoever made a file wants it asked, also where it cannot be read.
+                let configured = ring.configured || stamp != Stamp::Absent;
+                self.ring.store(Arc::new(Ring { seen: stamp, configured, keys }));
             }
         }
         self.ring.load_full()
@@ -320,6 +322,14 @@ mod tests {
 
     fn ask(keys: &Keys, token: &str) -> Result<String, Denied> {
         keys.authenticate(token.as_bytes(), Timestamp::now()).map(|key| key.id().to_string())
+    }
+
+    #[test]
+    fn a_first_file_that_cannot_be_read_closes_what_was_open() {
+        let (_folder, keys) = host();
+        assert!(!keys.is_configured());
+        fs::write(keys.file().path(), "no keys").unwrap();
+        assert!(keys.is_configured());
     }
 
     #[test]

@@ -10,6 +10,9 @@ use crate::meter::Operation;
 use bobbin_inference::Charge;
 use bytes::BytesMut;
 
+/// What a connection that nobody uses may hold of a packet: no more than what is charged for the connection itself.
+const KEPT_BYTES: usize = 64 << 10;
+
 /// What the server says next. It is right between any two packets, so that whoever stops waiting leaves it to the next one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
@@ -179,13 +182,14 @@ impl Session {
     }
 
     async fn packet(&mut self, operation: &Operation) -> Result<BytesMut, QueryError> {
-        match self.wire.packet().await {
-            Ok(packet) => Ok(packet),
-            Err(lost) => {
-                self.state = State::Lost;
-                Err(failed(operation, lost))
-            }
-        }
+        let mut reading = Reading { session: self, ended: false };
+        let packet = reading.session.wire.packet().await;
+        reading.ended = packet.is_ok();
+        drop(reading);
+        packet.map_err(|lost| {
+            self.state = State::Lost;
+            failed(operation, lost)
+        })
     }
 
     /// A server that says what makes no sense is not listened to any more.
@@ -194,6 +198,21 @@ impl Session {
             self.state = State::Lost;
             QueryError::Lost(malformed.into())
         })
+    }
+}
+
+/// A packet that is being read. What has arrived of it is charged to the operation, so it does not stay when the operation
+/// fails or is given up; nobody knows then what the server says next.
+struct Reading<'a> {
+    session: &'a mut Session,
+    ended: bool,
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        if !self.ended && self.session.wire.forget_more_than(KEPT_BYTES) {
+            self.session.state = State::Lost;
+        }
     }
 }
 

@@ -91,6 +91,15 @@ impl Wire {
         }
     }
 
+    /// Drops the beginning of a packet if it has more than so many bytes, and says whether it did.
+    pub(super) fn forget_more_than(&mut self, bytes: usize) -> bool {
+        let forgets = self.read.len() + self.parts.len() > bytes;
+        if forgets {
+            (self.read, self.parts) = (BytesMut::new(), BytesMut::new());
+        }
+        forgets
+    }
+
     /// A server reads what begins an exchange.
     #[cfg(test)]
     pub(super) fn begin(&mut self) {
@@ -163,6 +172,19 @@ mod tests {
         assert!(futures::FutureExt::now_or_never(wire.packet()).is_none());
         theirs.write_all(b"cde").await.unwrap();
         assert_eq!(wire.packet().await.unwrap(), &b"abcde"[..]);
+    }
+
+    #[tokio::test]
+    async fn a_long_packet_that_nobody_waited_for_is_dropped_and_a_short_one_stays() {
+        let (mut wire, mut theirs) = wire();
+        theirs.write_all(&[0, 0, 2, 0]).await.unwrap();
+        theirs.write_all(&[1; 1000]).await.unwrap();
+        assert!(futures::FutureExt::now_or_never(wire.packet()).is_none());
+        assert!(!wire.forget_more_than(64 << 10));
+        theirs.write_all(&[1; 100_000]).await.unwrap();
+        assert!(futures::FutureExt::now_or_never(wire.packet()).is_none());
+        assert!(wire.forget_more_than(64 << 10));
+        assert_eq!(wire.read.capacity() + wire.parts.capacity(), 0);
     }
 
     #[tokio::test]

@@ -10,12 +10,15 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Error, ToSql, ffi, params_from_iter};
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::ffi::c_uint;
 use std::sync::Arc;
 
 /// Bytes of a pattern of LIKE or GLOB, which are compared with the pattern at each of their places.
 const PATTERN_BYTES: i32 = 256;
 /// The most that the lengths of two arguments, multiplied, may come to where SQLite's own function is asked.
 const WORK: usize = 1 << 32;
+/// How SQLite's functions mark a text that is JSON.
+const JSON: c_uint = b'J' as c_uint;
 /// What a number may have as text.
 const NUMBER_BYTES: usize = 32;
 
@@ -39,7 +42,17 @@ pub(super) fn bound(connection: &Connection, longest: usize) -> rusqlite::Result
     add("trim", 2, |arguments, _| Ok(trim(arguments, (true, true))))?;
     add("ltrim", 2, |arguments, _| Ok(trim(arguments, (true, false))))?;
     add("rtrim", 2, |arguments, _| Ok(trim(arguments, (false, true))))?;
-    add("unhex", 2, |_, _| Ok(None))
+    add("unhex", 2, |_, _| Ok(None))?;
+    // One object's labels are looked for among the other's, one after the other.
+    let patch = |name: &'static str, subtype: Option<c_uint>| {
+        let own = own.clone();
+        connection.create_scalar_function(name, 2, flags | FunctionFlags::SQLITE_RESULT_SUBTYPE, move |context| {
+            let arguments: Vec<ValueRef<'_>> = (0..context.len()).map(|index| context.get_raw(index)).collect();
+            own.ask(name, &arguments).map(|answer| (answer, subtype))
+        })
+    };
+    patch("json_patch", Some(JSON))?;
+    patch("jsonb_patch", None)
 }
 
 /// A result, or none where SQLite's own function is to be asked.

@@ -141,6 +141,9 @@ async fn no_function_goes_on_for_long_after_the_end_of_its_statements_time() {
         format!("SELECT length(trim({long}, printf('%.*c', 15000000, 'b') || 'a'))"),
         format!("SELECT length(rtrim({long}, printf('%.*c', 15000000, 'b') || 'a'))"),
         format!("SELECT length(unhex({long}, {half}))"),
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000) \
+         SELECT length(json_patch(json_group_object('a' || i, 1), json_group_object('b' || i, 1))) FROM n"
+            .to_owned(),
         format!("SELECT {long} LIKE '%' || substr({half}, 1, 40000) || 'b'"),
         format!("SELECT {long} GLOB '*' || substr({half}, 1, 40000) || 'b'"),
     ] {
@@ -151,6 +154,15 @@ async fn no_function_goes_on_for_long_after_the_end_of_its_statements_time() {
             Err(error) => assert!(matches!(error, SqliteError::Refused(_)), "{statement}: {error}"),
         }
     }
+}
+
+#[tokio::test]
+async fn a_patched_object_is_json_as_sqlites_own_is() {
+    let (_folder, database) = file();
+    let statement = "SELECT json_array(json_patch('{\"a\":1,\"b\":2}', '{\"a\":null,\"c\":3}')), \
+                     json(jsonb_patch('{\"a\":1}', '{\"b\":2}')), json_patch(NULL, '{}')";
+    let expected = [[Value::Text("[{\"b\":2,\"c\":3}]".into()), Value::Text("{\"a\":1,\"b\":2}".into()), Value::Null]];
+    assert_eq!(run(&database.connect(), statement).await.unwrap(), expected);
 }
 
 #[tokio::test]
