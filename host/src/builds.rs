@@ -1,5 +1,6 @@
 //! `--build`: the build commands of components, as their manifest writes them.
 
+use crate::terminal::say;
 use anyhow::{Context, Result, bail};
 use bobbin_manifest::Manifest;
 use std::process::{Command, Stdio};
@@ -13,7 +14,7 @@ pub(crate) fn run(manifest: &Manifest) -> Result<()> {
     for (component, build) in manifest.builds() {
         let folder = build.folder(manifest.folder());
         for command in &build.commands {
-            eprintln!("building {component}: {command}");
+            say(format_args!("building {component}: {command}"));
             let status = Command::new("/bin/sh")
                 .args(["-c", command])
                 .current_dir(&folder)

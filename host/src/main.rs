@@ -22,6 +22,7 @@ mod release;
 mod releases;
 mod site;
 mod source;
+mod terminal;
 mod trigger;
 mod up;
 mod variables;

@@ -7,6 +7,7 @@ use crate::launcher::Workers;
 use crate::releases;
 use crate::site::{self, Operator, Site};
 use crate::source;
+use crate::terminal::say;
 use crate::watch::Changes;
 use anyhow::{Context, Result};
 use bobbin_manifest::App;
@@ -58,7 +59,7 @@ pub(crate) fn start_on(
 ) -> Result<Ended> {
     app.check_supported()?;
     for warning in &app.warnings {
-        eprintln!("warning: {warning}");
+        say(format_args!("warning: {warning}"));
     }
     let operator = Operator::new(args, app)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -185,7 +186,7 @@ fn stop_on_signal(stop: CancellationToken, again: Again) -> Result<impl Future<O
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
-        eprintln!("stopping: requests in flight may finish; again to stop at once");
+        say(format_args!("stopping: requests in flight may finish; again to stop at once"));
         stop.cancel();
         match again {
             Again::AnySignal => tokio::select! {
@@ -199,7 +200,7 @@ fn stop_on_signal(stop: CancellationToken, again: Again) -> Result<impl Future<O
                 interrupt.recv().await;
             }
         }
-        eprintln!("stopped at once");
+        say(format_args!("stopped at once"));
         std::process::exit(130);
     })
 }

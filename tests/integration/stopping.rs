@@ -1,10 +1,14 @@
 //! A stop that cuts no answer, and leaves no process behind.
 
-use bobbin_tests::{Result, TestApp, TestHost, eventually};
-use rustix::process::Signal;
+use anyhow::Context;
+use bobbin_tests::{Result, TestApp, TestHost, bobbin, eventually};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 use std::path::Path;
+use std::process::Stdio;
 use std::time::Duration;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
 
 #[tokio::test]
 async fn a_signal_lets_answers_finish_and_takes_nothing_new() -> Result {
@@ -28,6 +32,30 @@ async fn a_signal_lets_answers_finish_and_takes_nothing_new() -> Result {
             assert!(!Path::new(&format!("/proc/{worker}")).exists(), "worker {worker} outlived its host");
         }
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_host_whose_log_nobody_reads_any_more_stops_all_the_same() -> Result {
+    let app = TestApp::fixtures("")?;
+    let state = tempfile::tempdir()?;
+    let mut host = Command::new(bobbin())
+        .args(["up", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "-f"])
+        .arg(app.manifest())
+        .arg("--state-dir")
+        .arg(state.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()?;
+    let mut banner = BufReader::new(host.stdout.take().context("standard output is piped")?).lines();
+    while !banner.next_line().await?.context("the host ended before it was up")?.contains("admin") {}
+    drop(host.stderr.take());
+    let pid = host.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)).context("the host runs")?;
+    kill_process(pid, Signal::TERM)?;
+    let ended = tokio::time::timeout(Duration::from_secs(60), host.wait()).await.context("it goes on")??;
+    assert_eq!(ended.code(), Some(0));
     Ok(())
 }
 

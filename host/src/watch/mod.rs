@@ -12,6 +12,7 @@ use crate::bundles;
 use crate::cli;
 use crate::site::{Operator, Site};
 use crate::source;
+use crate::terminal::say;
 use crate::up::{self, Again, Ended};
 use anyhow::Result;
 use bobbin_manifest::{App, GraphName, Manifest, Trigger, TriggerId};
@@ -143,9 +144,9 @@ impl<'a> Changes<'a> {
                 }
             };
             if !same_host(&app, first) {
-                eprintln!(
+                say(format_args!(
                     "releases, limits or whether there are routes have changed: requests in flight finish, then the host starts anew"
-                );
+                ));
                 return Box::new(app);
             }
             let replaced = tokio::task::block_in_place(|| {
@@ -154,7 +155,7 @@ impl<'a> Changes<'a> {
                 Ok::<_, anyhow::Error>(replacer.replace(served)?)
             });
             match replaced {
-                Ok(()) => eprintln!("reloaded in {:.1} s", began.elapsed().as_secs_f64()),
+                Ok(()) => say(format_args!("reloaded in {:.1} s", began.elapsed().as_secs_f64())),
                 Err(error) => report(&error),
             }
         }
@@ -176,5 +177,5 @@ fn same_host(one: &App, other: &App) -> bool {
 }
 
 fn report(error: &anyhow::Error) {
-    eprintln!("error: {}\nwaiting for a change", bundles::chain(error.as_ref()));
+    say(format_args!("error: {}\nwaiting for a change", bundles::chain(error.as_ref())));
 }
