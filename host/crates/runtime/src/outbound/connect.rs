@@ -137,7 +137,7 @@ impl Connector {
         host: &str,
         stream: S,
     ) -> Result<TlsStream<S>, ConnectError> {
-        secure_by(self.shared.trust.other().await, host, stream).await
+        secure_by(self.tls().await, host, stream).await
     }
 
     /// The client's side of TLS for whoever secures a connection later.

@@ -20,6 +20,24 @@ pub(super) trait Fetch: Send + Sized + 'static {
     /// The next row. What it takes is added to `charge`.
     fn fetch(&mut self, charge: &mut Charge) -> impl Future<Output = Result<Option<Self::Row>, Self::Failure>> + Send;
 
+    /// All of them at once, with what they take.
+    fn all(
+        &mut self,
+        context: &RequestContext,
+    ) -> impl Future<Output = Result<(Vec<Self::Row>, Charge), Self::Failure>> + Send {
+        async move {
+            let mut charge = context.account.charge(0)?;
+            let all = async {
+                let mut rows = Vec::new();
+                while let Some(row) = self.fetch(&mut charge).await? {
+                    rows.push(row);
+                }
+                Ok::<_, Self::Failure>(rows)
+            };
+            Ok((in_time(context, all).await?, charge))
+        }
+    }
+
     /// All of them, some at a time, fetched as they are asked for.
     fn batches<R: Send + 'static, E: From<Self::Failure> + Send + 'static>(
         self,

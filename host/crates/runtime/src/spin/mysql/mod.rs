@@ -158,15 +158,7 @@ impl Operation {
 
     async fn query<T: Into<Value>>(&self, statement: String, values: Vec<T>) -> Result<Found, Failure> {
         let mut found = self.begin(statement, values).await?;
-        let mut charge = self.context.account.charge(0)?;
-        let all = async {
-            let mut rows = Vec::new();
-            while let Some(row) = found.fetch(&mut charge).await? {
-                rows.push(row);
-            }
-            Ok::<_, Failure>(rows)
-        };
-        let rows = in_time(&self.context, all).await?;
+        let (rows, charge) = found.all(&self.context).await?;
         Ok(Found { columns: found.columns().to_vec(), rows, _charge: charge })
     }
 }
