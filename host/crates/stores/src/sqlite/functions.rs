@@ -27,32 +27,27 @@ pub(super) fn bound(connection: &Connection, longest: usize) -> rusqlite::Result
     connection.set_limit(Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, PATTERN_BYTES)?;
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_INNOCUOUS;
     let own = Own::default();
-    let add = |name: &'static str, arguments: i32, function: Function| {
+    let add = |name: &'static str, arguments: i32, subtype: Option<c_uint>, function: Function| {
         let own = own.clone();
+        let flags = if subtype.is_some() { flags | FunctionFlags::SQLITE_RESULT_SUBTYPE } else { flags };
         connection.create_scalar_function(name, arguments, flags, move |context| {
             let arguments: Vec<ValueRef<'_>> = (0..context.len()).map(|index| context.get_raw(index)).collect();
-            match function(&arguments, longest)? {
-                Some(result) => Ok(result),
-                None => own.ask(name, &arguments),
-            }
+            let answer = match function(&arguments, longest)? {
+                Some(answer) => answer,
+                None => own.ask(name, &arguments)?,
+            };
+            Ok((answer, subtype))
         })
     };
-    add("instr", 2, instr)?;
-    add("replace", 3, replace)?;
-    add("trim", 2, |arguments, _| Ok(trim(arguments, (true, true))))?;
-    add("ltrim", 2, |arguments, _| Ok(trim(arguments, (true, false))))?;
-    add("rtrim", 2, |arguments, _| Ok(trim(arguments, (false, true))))?;
-    add("unhex", 2, |_, _| Ok(None))?;
+    add("instr", 2, None, instr)?;
+    add("replace", 3, None, replace)?;
+    add("trim", 2, None, |arguments, _| Ok(trim(arguments, (true, true))))?;
+    add("ltrim", 2, None, |arguments, _| Ok(trim(arguments, (true, false))))?;
+    add("rtrim", 2, None, |arguments, _| Ok(trim(arguments, (false, true))))?;
+    add("unhex", 2, None, |_, _| Ok(None))?;
     // One object's labels are looked for among the other's, one after the other.
-    let patch = |name: &'static str, subtype: Option<c_uint>| {
-        let own = own.clone();
-        connection.create_scalar_function(name, 2, flags | FunctionFlags::SQLITE_RESULT_SUBTYPE, move |context| {
-            let arguments: Vec<ValueRef<'_>> = (0..context.len()).map(|index| context.get_raw(index)).collect();
-            own.ask(name, &arguments).map(|answer| (answer, subtype))
-        })
-    };
-    patch("json_patch", Some(JSON))?;
-    patch("jsonb_patch", None)
+    add("json_patch", 2, Some(JSON), |_, _| Ok(None))?;
+    add("jsonb_patch", 2, None, |_, _| Ok(None))
 }
 
 /// A result, or none where SQLite's own function is to be asked.
