@@ -1,5 +1,6 @@
 //! Images of OCI registries, fetched while a person or a log looks on: a bar on a terminal, lines elsewhere.
 
+use crate::terminal::say;
 use anyhow::{Context, Result};
 use bobbin_images::{Held, Placed, Progress, Pruned, Pull, Pulled};
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
@@ -75,7 +76,7 @@ impl Progress for Shown {
         self.bar.set_length(bytes);
         if self.lines && blobs > 0 {
             let layers = if blobs == 1 { "1 layer".to_owned() } else { format!("{blobs} layers") };
-            eprintln!("{}: {layers}, {}", self.bar.message(), HumanBytes(bytes));
+            say(format_args!("{}: {layers}, {}", self.bar.message(), HumanBytes(bytes)));
         }
     }
 
@@ -91,7 +92,7 @@ impl Progress for Shown {
         let whole = self.whole.fetch_add(1, Ordering::Relaxed) + 1;
         if self.lines {
             let blobs = self.blobs.load(Ordering::Relaxed);
-            eprintln!("fetched layer {whole} of {blobs}: {digest} ({})", HumanBytes(bytes));
+            say(format_args!("fetched layer {whole} of {blobs}: {digest} ({})", HumanBytes(bytes)));
         }
     }
 }

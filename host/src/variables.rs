@@ -1,6 +1,7 @@
 //! The application's variables: who gives them values, and what it says when nobody does.
 
 use crate::cli::Serve;
+use crate::terminal::say;
 use anyhow::{Context, Result};
 use bobbin_manifest::{
     App, Component, Event, Place, Problem, ProblemKind, RuntimeConfigFile, Template, Trigger, VariableName,
@@ -40,7 +41,7 @@ pub(crate) fn environment_variable(text: &str) -> Result<(String, String), &'sta
 pub(crate) fn resolve(args: &Serve, app: &App, config: &RuntimeConfigFile) -> Result<Variables> {
     let given = given(args)?;
     for name in given.names().filter(|name| !app.variables.contains_key(*name)) {
-        eprintln!("warning: --variable sets {name:?}, and the application declares no such variable");
+        say(format_args!("warning: --variable sets {name:?}, and the application declares no such variable"));
     }
     let mut providers: Vec<Box<dyn Provider>> = vec![Box::new(given)];
     for configured in &config.variables {
