@@ -122,6 +122,9 @@ pub fn sent_within(samples: &[Sample], from: Instant, to: Instant) -> impl Itera
 
 /// Reports the p99 of a neighbour while `what` happened by that of the quiet before and after each time, since the
 /// machine's own speed changes by more within minutes. `samples` are the neighbour's, `name` begins the row.
+///
+/// The samples of all rounds are put together first, on both sides: a round has only some ten beyond its p99, so that two
+/// equal rounds differ by a third now and then.
 pub fn beside_quiet(report: &mut Report, name: &str, what: &str, samples: &[Sample], spans: &[Span], bound: Bound) {
     let of = |span: &Span| sent_within(samples, span.from, span.to);
     let (mut busy, mut quiet) = (Vec::new(), Vec::new());
@@ -132,9 +135,11 @@ pub fn beside_quiet(report: &mut Report, name: &str, what: &str, samples: &[Samp
             quiet.push(Sorted::millis(of(before).chain(of(after))));
         }
     }
+    let together = |rounds: &[Sorted]| Sorted::of(rounds.iter().flat_map(Sorted::values));
+    let (all_busy, all_quiet) = (together(&busy), together(&quiet));
+    report.beside(name, "ms", bound, &[all_busy.at(0.99)], &[all_quiet.at(0.99)]);
+    report.beside("- p50", "ms", Bound::None, &[all_busy.at(0.5)], &[all_quiet.at(0.5)]);
     let at = |rounds: &[Sorted], share: f64| rounds.iter().map(|round| round.at(share)).collect::<Vec<f64>>();
-    report.beside(name, "ms", bound, &at(&busy, 0.99), &at(&quiet, 0.99));
-    report.beside("- p50", "ms", Bound::None, &at(&busy, 0.5), &at(&quiet, 0.5));
     let list = |values: Vec<f64>| values.iter().map(|value| format!("{value:.2}")).collect::<Vec<_>>().join(" ");
     let count = |rounds: &[Sorted]| rounds.iter().map(Sorted::len).min().unwrap_or(0);
     let (during, without) = (list(at(&busy, 0.99)), list(at(&quiet, 0.99)));

@@ -140,6 +140,11 @@ impl Sorted {
         self.at(1.0)
     }
 
+    /// All of them, the smallest first.
+    pub fn values(&self) -> impl Iterator<Item = f64> + '_ {
+        self.0.iter().copied()
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {

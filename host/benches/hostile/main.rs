@@ -10,7 +10,7 @@
 //! processor time as its limits give, whoever has written it. So a guest that does nothing but compute, for the same time
 //! and at the same rate, has rows without a bound: what is in them too is the price of the processor time alone.
 //!
-//! How to read it: each attack is held against the quiet before and after it; a ratio is the median of the rounds' ratios.
+//! How to read it: each attack is held against the quiet before and after it; a ratio is that of all rounds' answers together.
 //! The clients share the machine's cores with host and worker. Run it with
 //! `cargo xtask bench hostile [--rounds N] [--seconds N] [--clients N] [--lasting MILLISECONDS]`.
 
@@ -49,7 +49,7 @@ struct Options {
     #[arg(long, hide = true)]
     bench: bool,
     /// How often each attack is made.
-    #[arg(long, default_value_t = 3)]
+    #[arg(long, default_value_t = 5)]
     rounds: usize,
     /// How long each attack goes on, and each quiet.
     #[arg(long, default_value_t = 10)]

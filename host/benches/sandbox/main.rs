@@ -6,8 +6,8 @@
 //! `--peer wasmtime=PATH`, wasmtime takes its turn in each round.
 //!
 //! How to read it: a ratio is the median over the rounds of Bobbin's figure by its peer's in the same round. The clients
-//! share the machine's cores with the server under test. Bobbin's answers carry a request id, are counted in its
-//! metrics and written to its access log (to a file here); wasmtime does none of this. Run it with
+//! share the machine's cores with the server under test. Bobbin's answers carry a request id and are counted in its
+//! metrics; wasmtime does neither. The access log is off, as it is by default. Run it with
 //! `cargo xtask bench sandbox [--peer wasmtime=PATH] [--rounds N]`.
 
 #![allow(clippy::print_stdout, missing_docs, reason = "a benchmark prints its table")]

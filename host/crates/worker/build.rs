@@ -6,7 +6,7 @@ use std::env;
 /// What the kernels are written for.
 const FEATURES: [&str; 3] = ["avx2", "fma", "f16c"];
 /// What the faster one of the two for products is written for.
-const VNNI: [&str; 3] = ["avx512f", "avx512bw", "avx512vnni"];
+const VNNI: [&str; 4] = ["avx512f", "avx512bw", "avx512vl", "avx512vnni"];
 /// How GNU's linker and those that take its options put `__wrap_` before a name that others call.
 const WRAP: &str = "-Wl,--wrap=ggml_compute_forward_flash_attn_ext,--wrap=llamafile_sgemm";
 

@@ -7,12 +7,16 @@
 //! AVX2. The sums of a block are exact on both sides; blocks are added up in another order.
 //!
 //! The linker puts [`__wrap_llamafile_sgemm`] in the place of ggml's function (`--wrap`, see the build scripts). What it
-//! does not compute goes on to ggml's: other quantisations, and single inputs, which wait for the memory in any case.
+//! does not compute goes on to ggml's: other quantisations, and few inputs where the vector unit gains nothing with them.
+//!
+//! A single input, the next token of one sequence, is another matter ([`single`]): each weight is read once, and what counts
+//! is how steadily they come from memory.
 
 #![allow(unsafe_code, reason = "ggml calls it, and is called")]
 
 mod kernel;
 mod operation;
+mod single;
 #[cfg(test)]
 mod tests;
 
@@ -84,8 +88,8 @@ unsafe extern "C" fn __wrap_llamafile_sgemm(
             answers: answers.cast(),
             stride: usize::try_from(answers_stride).ok()?,
         };
-        (ours && operation.inputs.rows >= Fastest::FEWEST && operation.stride >= operation.weights.rows)
-            .then_some(operation)
+        let gains = operation.inputs.rows >= Fastest::FEWEST || (operation.inputs.rows == 1 && Fastest::SINGLE);
+        (ours && gains && operation.stride >= operation.weights.rows).then_some(operation)
     };
     // SAFETY: ggml passes valid parameters.
     let position = unsafe { (*params).position() };
@@ -109,6 +113,12 @@ unsafe extern "C" fn __wrap_llamafile_sgemm(
             )
         };
     };
+    #[cfg(test)]
+    OURS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    if operation.inputs.rows == 1 {
+        operation.compute_single::<Fastest>(thread, threads);
+        return true;
+    }
     // SAFETY: the pool is valid while its threads compute, and all of them come to the same decision above.
     unsafe {
         let pool = (*params).pool;
@@ -122,7 +132,5 @@ unsafe extern "C" fn __wrap_llamafile_sgemm(
         // The next product of this operation counts its parts anew.
         ggml_barrier(pool);
     }
-    #[cfg(test)]
-    OURS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     true
 }

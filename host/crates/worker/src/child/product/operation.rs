@@ -43,7 +43,7 @@ impl Matrix {
     }
 
     /// The blocks of a row; of the last one, if there are not as many.
-    fn row(&self, row: usize) -> &[Block] {
+    pub(super) fn row(&self, row: usize) -> &[Block] {
         // SAFETY: the row is within the matrix.
         unsafe { std::slice::from_raw_parts(self.data.add(row.min(self.rows - 1) * self.stride), self.blocks) }
     }

@@ -82,6 +82,21 @@ impl Case {
 
     /// By a kernel that need not be the fastest one, on this thread.
     fn computed_by<K: Kernel>(&self) -> Vec<f32> {
+        self.computed_with(|operation| {
+            let mut taken = 0;
+            operation.compute::<K>(0, 1, || {
+                taken += 1;
+                taken
+            });
+        })
+    }
+
+    /// The same, as what is computed where there is one input, by three threads in turn.
+    fn computed_by_single<K: Kernel>(&self) -> Vec<f32> {
+        self.computed_with(|operation| (0..3).for_each(|thread| operation.compute_single::<K>(thread, 3)))
+    }
+
+    fn computed_with(&self, compute: impl FnOnce(&Operation)) -> Vec<f32> {
         let inputs: Vec<Block> = self.given.as_chunks::<NUMBERS>().0.iter().map(quantised).collect();
         let mut answers = vec![f32::NAN; self.rows * self.inputs];
         let matrix = |data: &[Block], rows: usize| {
@@ -94,11 +109,7 @@ impl Case {
             answers: answers.as_mut_ptr(),
             stride: self.rows,
         };
-        let mut taken = 0;
-        operation.compute::<K>(0, 1, || {
-            taken += 1;
-            taken
-        });
+        compute(&operation);
         answers
     }
 
@@ -151,7 +162,10 @@ fn assert_as_defined(shape: [usize; 4], threads: i32, ours: bool) {
     case.assert_defined(&answers, &name);
 }
 
-const SHAPES: [[usize; 4]; 10] = [
+const SHAPES: [[usize; 4]; 13] = [
+    [1, 1, 1, 1],
+    [19, 1, 5, 3],
+    [896, 1, 28, 1],
     [1, 2, 1, 1],
     [15, 3, 1, 1],
     [16, 8, 2, 1],
@@ -168,14 +182,15 @@ const SHAPES: [[usize; 4]; 10] = [
 fn products_are_what_they_are_defined_to_be() {
     for threads in [1, 2, 3] {
         for shape in SHAPES {
-            assert_as_defined(shape, threads, shape[1] >= Fastest::FEWEST);
+            let ours = shape[1] >= Fastest::FEWEST || (shape[1] == 1 && Fastest::SINGLE);
+            assert_as_defined(shape, threads, ours);
         }
     }
 }
 
 #[test]
 fn the_slower_kernel_computes_the_same_products() {
-    for shape in SHAPES {
+    for shape in SHAPES.into_iter().filter(|shape| shape[3] == 1) {
         let case = Case::new(shape);
         case.assert_defined(&case.computed_by::<Avx2>(), &format!("{shape:?}"));
     }
@@ -193,6 +208,10 @@ fn several_matrices_of_one_product_are_each_computed_once() {
 }
 
 #[test]
-fn a_single_input_is_ggmls() {
-    assert_as_defined([64, 1, 4, 1], 2, false);
+fn a_single_input_has_one_product_with_each_row() {
+    for shape in SHAPES.into_iter().filter(|shape| shape[1] == 1) {
+        let case = Case::new([shape[0], 1, shape[2], 1]);
+        case.assert_defined(&case.computed_by_single::<Fastest>(), &format!("{shape:?}"));
+        case.assert_defined(&case.computed_by_single::<Avx2>(), &format!("{shape:?}, slower"));
+    }
 }

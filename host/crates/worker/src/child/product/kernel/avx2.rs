@@ -48,8 +48,11 @@ thread_local! {
 impl Kernel for Avx2 {
     const COLUMNS: usize = COLUMNS;
     const FEWEST: usize = 8;
+    /// ggml's way is as fast.
+    const SINGLE: bool = false;
     type Rows = Rows;
     type Columns = Columns;
+    type Single = Block;
     const NO_ROWS: Rows = Rows { numbers: [[[0; LANES * GROUP]; HALVES]; GROUPS], scales: [[0.0; LANES]; HALVES] };
     const NO_COLUMNS: Columns = Columns { numbers: [[0; COLUMNS]; GROUPS], scales: [0.0; COLUMNS] };
 
@@ -97,6 +100,19 @@ impl Kernel for Avx2 {
                 _ => multiply::<COLUMNS>(rows, columns, place),
             }
         }
+    }
+
+    fn pack_single(block: &Block) -> Block {
+        *block
+    }
+
+    fn multiply_single(row: &[Block], column: &[Block]) -> f32 {
+        let product = |(weights, inputs): (&Block, &Block)| {
+            let pairs = weights.numbers.iter().zip(&inputs.numbers);
+            let sum: i32 = pairs.map(|(weight, input)| i32::from(*weight) * i32::from(*input)).sum();
+            sum as f32 * wide(weights.scale) * wide(inputs.scale)
+        };
+        row.iter().zip(column).map(product).sum()
     }
 
     fn with_scratch<T>(run: impl FnOnce(&mut Scratch<Self>) -> T) -> T {

@@ -53,11 +53,13 @@ pub(super) struct Scratch<K: Kernel + ?Sized> {
     pub(super) rows: Vec<K::Rows>,
     /// Columns of inputs, packed, panel by panel.
     pub(super) columns: Vec<K::Columns>,
+    /// A column that is alone.
+    pub(super) single: Vec<K::Single>,
 }
 
 impl<K: Kernel> Default for Scratch<K> {
     fn default() -> Self {
-        Self { rows: Vec::new(), columns: Vec::new() }
+        Self { rows: Vec::new(), columns: Vec::new(), single: Vec::new() }
     }
 }
 
@@ -67,10 +69,14 @@ pub(super) trait Kernel {
     const COLUMNS: usize;
     /// Fewer columns are computed faster without packing rows for them.
     const FEWEST: usize;
+    /// A single column is computed faster than by ggml.
+    const SINGLE: bool;
     /// One block of each of [`ROWS`] rows.
     type Rows: Clone;
     /// One block of each of [`Kernel::COLUMNS`] columns.
     type Columns: Clone;
+    /// One block of a column that is alone.
+    type Single: Clone;
     /// Rows that nothing was packed into.
     const NO_ROWS: Self::Rows;
     /// Columns that nothing was packed into.
@@ -90,6 +96,12 @@ pub(super) trait Kernel {
     /// # Safety
     /// The place has numbers for its rows and columns, which nobody else uses meanwhile.
     unsafe fn multiply(rows: &[Self::Rows], columns: &[Self::Columns], place: Place);
+
+    /// One block of a column that is alone.
+    fn pack_single(block: &Block) -> Self::Single;
+
+    /// The product of one row, not packed, and a column that is alone; they have as many blocks.
+    fn multiply_single(row: &[Block], column: &[Self::Single]) -> f32;
 
     /// Runs something with this thread's scratch.
     fn with_scratch<T>(run: impl FnOnce(&mut Scratch<Self>) -> T) -> T;

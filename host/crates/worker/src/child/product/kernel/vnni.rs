@@ -5,7 +5,10 @@
 
 use super::{Block, Kernel, NUMBERS, Place, ROWS, Scratch, wide};
 use std::arch::x86_64::{
-    __m512, __m512i, _mm256_loadu_si256, _mm512_castsi256_si512, _mm512_cvtepi32_ps, _mm512_cvtph_ps,
+    _MM_HINT_T0, __m512, __m512i, _mm_add_ps, _mm_add_ss, _mm_cvtss_f32, _mm_movehdup_ps, _mm_movehl_ps, _mm_prefetch,
+    _mm_set1_epi16, _mm256_castps256_ps128, _mm256_cvtepi32_ps, _mm256_cvtph_ps, _mm256_dpbusd_epi32,
+    _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_load_si256, _mm256_loadu_si256, _mm256_mul_ps, _mm256_set1_epi8,
+    _mm256_set1_ps, _mm256_setzero_ps, _mm256_xor_si256, _mm512_castsi256_si512, _mm512_cvtepi32_ps, _mm512_cvtph_ps,
     _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_inserti64x4, _mm512_load_ps, _mm512_load_si512, _mm512_mask_storeu_ps,
     _mm512_mul_ps, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps, _mm512_setzero_ps, _mm512_shuffle_i32x4,
     _mm512_store_ps, _mm512_store_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32,
@@ -19,6 +22,9 @@ const COLUMNS: usize = 8;
 /// Numbers that one instruction multiplies and adds up.
 const GROUP: usize = 4;
 const GROUPS: usize = NUMBERS / GROUP;
+/// Bytes of weights that are asked for ahead of their use, where each is used once: a page, since what the processor
+/// fetches by itself ends with one.
+const AHEAD: usize = 4096;
 
 /// Products with AVX-512 VNNI.
 pub(in super::super) struct Vnni;
@@ -42,6 +48,16 @@ pub(in super::super) struct Columns {
     corrections: [i32; COLUMNS],
 }
 
+/// The numbers of one column.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(in super::super) struct Single {
+    numbers: [i8; NUMBERS],
+    /// What the weights' 128s add to each group's sum, to be taken away.
+    corrections: [i32; GROUPS],
+    scale: f32,
+}
+
 thread_local! {
     static SCRATCH: RefCell<Scratch<Vnni>> = RefCell::default();
 }
@@ -49,8 +65,10 @@ thread_local! {
 impl Kernel for Vnni {
     const COLUMNS: usize = COLUMNS;
     const FEWEST: usize = 2;
+    const SINGLE: bool = true;
     type Rows = Rows;
     type Columns = Columns;
+    type Single = Single;
     const NO_ROWS: Rows = Rows { numbers: [[0; ROWS * GROUP]; GROUPS], scales: [0.0; ROWS] };
     const NO_COLUMNS: Columns =
         Columns { numbers: [[0; COLUMNS]; GROUPS], scales: [0.0; COLUMNS], corrections: [0; COLUMNS] };
@@ -102,6 +120,36 @@ impl Kernel for Vnni {
                 7 => multiply::<7>(rows, columns, place),
                 _ => multiply::<COLUMNS>(rows, columns, place),
             }
+        }
+    }
+
+    fn pack_single(block: &Block) -> Single {
+        let (groups, _) = block.numbers.as_chunks::<GROUP>();
+        let sum = |group: usize| groups[group].iter().copied().map(i32::from).sum::<i32>();
+        let corrections = std::array::from_fn(|group| -128 * sum(group));
+        Single { numbers: block.numbers, corrections, scale: wide(block.scale) }
+    }
+
+    #[inline(always)]
+    fn multiply_single(row: &[Block], column: &[Single]) -> f32 {
+        // SAFETY: the instructions are there, as the build script found; arrays are as long as what is loaded of them, and
+        // what is fetched ahead need not be there.
+        unsafe {
+            let offset = _mm256_set1_epi8(i8::MIN);
+            let mut all = _mm256_setzero_ps();
+            for (block, input) in row.iter().zip(column) {
+                _mm_prefetch::<_MM_HINT_T0>((&raw const *block).cast::<i8>().wrapping_add(AHEAD));
+                let weights = _mm256_xor_si256(_mm256_loadu_si256(block.numbers.as_ptr().cast()), offset);
+                let inputs = _mm256_load_si256(input.numbers.as_ptr().cast());
+                let corrections = _mm256_load_si256(input.corrections.as_ptr().cast());
+                let sums = _mm256_dpbusd_epi32(corrections, weights, inputs);
+                let scale = _mm256_cvtph_ps(_mm_set1_epi16(block.scale.cast_signed()));
+                let scale = _mm256_mul_ps(scale, _mm256_set1_ps(input.scale));
+                all = _mm256_fmadd_ps(_mm256_cvtepi32_ps(sums), scale, all);
+            }
+            let halves = _mm_add_ps(_mm256_castps256_ps128(all), _mm256_extractf128_ps::<1>(all));
+            let pairs = _mm_add_ps(halves, _mm_movehl_ps(halves, halves));
+            _mm_cvtss_f32(_mm_add_ss(pairs, _mm_movehdup_ps(pairs)))
         }
     }
 
