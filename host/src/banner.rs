@@ -1,11 +1,11 @@
 //! What `bobbin up` says when it is up: routes, channels, GPUs, models with their versions, the admin address, and a line to paste.
 
-use bobbin_manifest::{App, KeyPolicy, Route, Trigger};
+use bobbin_manifest::{App, Example, KeyPolicy, Route};
 use bobbin_release::{Releases, State};
 use bobbin_server::Subscriber;
 use bobbin_worker::supervisor::Search;
 use std::fmt::Write as _;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// What the banner says of channels: the server, the channel, and the component that takes its messages.
 pub(crate) fn channels(subscribers: &[Subscriber]) -> Vec<(String, String)> {
@@ -13,9 +13,7 @@ pub(crate) fn channels(subscribers: &[Subscriber]) -> Vec<(String, String)> {
     subscribers.iter().map(shown).collect()
 }
 
-/// The banner, ending in a newline.
-///
-/// `keyed`: there are API keys.
+/// The banner, ending in a newline. `paste` is shown once every model answers.
 pub(crate) fn render(
     app: &App,
     releases: &Releases,
@@ -23,7 +21,7 @@ pub(crate) fn render(
     listen: &str,
     channels: &[(String, String)],
     admin: SocketAddr,
-    keyed: bool,
+    paste: Option<&str>,
 ) -> String {
     let mut text = format!("\n{} {}\n\n", app.name, app.version);
     let routes: Vec<(String, &str)> = app
@@ -59,31 +57,106 @@ pub(crate) fn render(
         line(&mut text, "model", &format!("{}  {state}{reason}{gpu}", version.bundle()));
     }
     line(&mut text, "admin", &format!("http://{admin}"));
-    if let Some((path, trigger)) = model_route(app).filter(|_| releases.readiness().is_ready()) {
-        let body = r#"{"prompt":"Once upon a time","max_tokens":80,"stream":true}"#;
-        let key = match app.access_of(trigger).keys {
-            KeyPolicy::Required => " -H \"authorization: Bearer $KEY\"",
-            KeyPolicy::LoopbackOpen if keyed => " -H \"authorization: Bearer $KEY\"",
-            KeyPolicy::LoopbackOpen | KeyPolicy::None => "",
-        };
-        let _ = write!(text, "\n  curl -N {listen}{path}{key} -d '{body}'\n");
+    if let Some(paste) = paste.filter(|_| releases.readiness().is_ready()) {
+        let _ = write!(text, "\n  {paste}\n");
     }
     text
 }
 
-/// A route whose component may use a model, written so that it can be called as it stands.
-fn model_route(app: &App) -> Option<(&str, &Trigger)> {
-    app.triggers.iter().find_map(|trigger| {
-        let component = app.component_of(trigger)?;
-        let path = match trigger.route()? {
-            Route::Path(path) => path.trim_end_matches("/..."),
-            Route::Private => return None,
-        };
-        (!component.ai_models.is_empty() && !path.contains(':')).then_some((path, trigger))
-    })
+/// A line for a shell that shows what the application does: the manifest's own example, or a fixed answer. What else a
+/// component wants to be sent, nobody knows.
+///
+/// `keyed`: there are API keys.
+pub(crate) fn paste(app: &App, listen: SocketAddr, keyed: bool) -> Option<String> {
+    let url = |path: &str| format!("http://{}{path}", reached(listen));
+    if let Some(Example { path, body }) = &app.bobbin.example {
+        let key = if needs_key(app, path, keyed) { " -H \"authorization: Bearer $KEY\"" } else { "" };
+        return Some(match body {
+            Some(body) => format!("curl -N '{}'{key} -d '{}'", url(path), body.replace('\'', r"'\''")),
+            None => format!("curl -i '{}'{key}", url(path)),
+        });
+    }
+    let fixed = app.triggers.iter().filter(|trigger| trigger.component().is_none());
+    let path = fixed.filter_map(|trigger| path(trigger.route()?)).find(|path| !path.contains([':', '.']))?;
+    (!needs_key(app, path, keyed)).then(|| format!("curl -i {}", url(path)))
+}
+
+/// An address by which a listener is reached from this machine: one on all addresses is at none of its own.
+fn reached(listen: SocketAddr) -> SocketAddr {
+    match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::new(Ipv4Addr::LOCALHOST.into(), listen.port()),
+        IpAddr::V6(ip) if ip.is_unspecified() => SocketAddr::new(Ipv6Addr::LOCALHOST.into(), listen.port()),
+        IpAddr::V4(_) | IpAddr::V6(_) => listen,
+    }
+}
+
+fn path(route: &Route) -> Option<&str> {
+    match route {
+        Route::Path(path) => Some(path),
+        Route::Private => None,
+    }
+}
+
+/// Whether the route that a path belongs to asks for an API key; of several, the one with the longest prefix.
+fn needs_key(app: &App, path: &str, keyed: bool) -> bool {
+    let path = path.split('?').next().unwrap_or(path);
+    let matching = app.triggers.iter().filter_map(|trigger| {
+        let route = self::path(trigger.route()?)?;
+        let prefix = route.strip_suffix("/...").unwrap_or(route);
+        let rest = path.strip_prefix(prefix)?;
+        let matches = rest.is_empty() || (prefix.len() < route.len() && rest.starts_with('/'));
+        matches.then_some((prefix.len(), trigger))
+    });
+    let access = matching.max_by_key(|(length, _)| *length).map(|(_, trigger)| app.access_of(trigger));
+    match access.map(|access| access.keys) {
+        Some(KeyPolicy::Required) => true,
+        Some(KeyPolicy::LoopbackOpen) => keyed,
+        Some(KeyPolicy::None) | None => false,
+    }
 }
 
 fn line(text: &mut String, label: &str, rest: &str) {
     // Writing to a string cannot fail.
     let _ = writeln!(text, "  {label:<7} {rest}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The line for an application with these lines in its manifest, besides a component that answers `/story`.
+    fn line_of(listen: &str, keyed: bool, more: &str) -> Option<String> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.wasm"), b"").unwrap();
+        let manifest = format!(
+            "spin_manifest_version = 2\n[application]\nname = \"a\"\n{more}\n[[trigger.http]]\nroute = \"/story/...\"\n\
+             component = \"a\"\n[component.a]\nsource = \"a.wasm\"\n"
+        );
+        std::fs::write(folder.path().join("spin.toml"), manifest).unwrap();
+        paste(&bobbin_manifest::load(folder.path()).unwrap(), listen.parse().unwrap(), keyed)
+    }
+
+    #[test]
+    fn the_line_is_the_manifests_own_or_asks_for_what_is_known() {
+        let example = "[application.trigger.bobbin.example]\npath = \"/story/a\"\nbody = \"it's\"\n";
+        let asked = "[application.trigger.bobbin.example]\npath = \"/story?a=b&c\"\n";
+        let fixed = "[[trigger.http]]\nroute = \"/about\"\nstatic_response = { body = \"x\" }\n";
+        let rule = |keys: &str| format!("[application.trigger.bobbin]\nkeys = \"{keys}\"\n{example}");
+        let told = r"curl -N 'http://127.0.0.1:3000/story/a' -d 'it'\''s'";
+        let with_key = told.replace(" -d", " -H \"authorization: Bearer $KEY\" -d");
+        for (listen, keyed, more, line) in [
+            ("127.0.0.1:3000", false, "", None),
+            ("127.0.0.1:3000", false, example, Some(told)),
+            ("0.0.0.0:3000", false, example, Some(told)),
+            ("127.0.0.1:3000", false, asked, Some("curl -i 'http://127.0.0.1:3000/story?a=b&c'")),
+            ("[::]:80", false, fixed, Some("curl -i http://[::1]:80/about")),
+            ("10.0.0.1:80", false, fixed, Some("curl -i http://10.0.0.1:80/about")),
+            ("127.0.0.1:3000", false, &rule("required"), Some(&with_key)),
+            ("127.0.0.1:3000", false, &rule("loopback-open"), Some(told)),
+            ("127.0.0.1:3000", true, &rule("loopback-open"), Some(&with_key)),
+            ("127.0.0.1:3000", true, &rule("none"), Some(told)),
+        ] {
+            assert_eq!(line_of(listen, keyed, more).as_deref(), line, "{more}");
+        }
+    }
 }

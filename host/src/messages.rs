@@ -51,8 +51,8 @@ fn channel_of(trigger: &Trigger) -> Option<(&Trigger, &Channel)> {
 
 fn no_address(trigger: &Trigger, error: AddressError) -> Problem {
     let what = format!("the server of the trigger {:?} has no address that can be used", trigger.id);
-    let help =
-        "write redis://[user:password@]host[:port], or rediss:// for TLS; a variable in it must have such a value";
+    let help = "write redis://[user:password@]host[:port][/number], or rediss:// for TLS; a variable in it must have such a \
+                value; in a user or a password, / is %2F, : is %3A, @ is %40, # is %23, ? is %3F and % is %25";
     Problem::new(ProblemKind::Schema, what, help).caused_by(error)
 }
 

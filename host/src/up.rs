@@ -17,7 +17,7 @@ use futures::FutureExt;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -118,8 +118,13 @@ async fn serve(
     let _watch = releases::watch(app, &state_dir, &releases)?;
     tokio::select! {
         () = releases.bring_to_life() => {
+            // Somebody may have made keys while the models were loaded.
+            tokio::task::block_in_place(|| operator.keys.refresh());
+            // Nobody knows whom the certificate is for.
+            let plain = listen.filter(|_| args.tls_cert.is_none());
+            let paste = plain.and_then(|listen| banner::paste(app, listen, operator.keys.is_configured()));
             let listen = listen.map(|listen| shown(listen, args)).unwrap_or_default();
-            let banner = banner::render(app, &releases, &search, &listen, &channels, admin, operator.keys.is_configured());
+            let banner = banner::render(app, &releases, &search, &listen, &channels, admin, paste.as_deref());
             // A closed standard output is no reason not to serve.
             let _ = std::io::stdout().lock().write_all(banner.as_bytes());
         }
@@ -178,13 +183,25 @@ pub(crate) enum Again {
 const SAME_STOP: Duration = Duration::from_secs(1);
 
 /// The first signal drains; workers sit in process groups of their own, so ctrl-C does not reach them first.
+///
+/// A terminal that is closed (SIGHUP) begins a drain, too, unless the host was started so that it outlives its terminal. It
+/// may tell so more than once, by the shell and by the kernel, so that never ends a drain.
 fn stop_on_signal(stop: CancellationToken, again: Again) -> Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
+    let hangup = if ignores_hangup() { None } else { Some(signal(SignalKind::hangup())?) };
     Ok(async move {
+        let mut hangup = hangup;
+        let closed = async {
+            match &mut hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            _ = closed => {}
         }
         say(format_args!("stopping: requests in flight may finish; again to stop at once"));
         stop.cancel();
@@ -203,4 +220,37 @@ fn stop_on_signal(stop: CancellationToken, again: Again) -> Result<impl Future<O
         say(format_args!("stopped at once"));
         std::process::exit(130);
     })
+}
+
+/// Whether this process was started with SIGHUP ignored, as `nohup` does it; a handler would undo that. Another host in the
+/// same process, after a change of its application, finds what the first one found.
+fn ignores_hangup() -> bool {
+    static IGNORED: LazyLock<bool> = LazyLock::new(|| {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+        is_first_signal_ignored(&status)
+    });
+    *IGNORED
+}
+
+/// Reads it from what Linux says of a process: a mask of signals, SIGHUP the lowest of them.
+fn is_first_signal_ignored(status: &str) -> bool {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap_or_default();
+    u64::from_str_radix(mask.trim(), 16).is_ok_and(|mask| mask & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_says_of_ignored_signals_is_understood() {
+        for (status, ignored) in [
+            ("Name:\tbobbin\nSigBlk:\t0000000000000001\nSigIgn:\t0000000000001001\nSigCgt:\t0000000000000000\n", true),
+            ("SigIgn:\t0000000000001000\nSigCgt:\t0000000000000001\n", false),
+            ("", false),
+            ("SigIgn:\tnothing\n", false),
+        ] {
+            assert_eq!(is_first_signal_ignored(status), ignored, "{status}");
+        }
+    }
 }

@@ -244,6 +244,21 @@ async fn a_loopback_listener_is_open_until_there_is_a_key_and_no_other_starts_wi
     }
     let open = host(&app, &state).start().await?;
     assert_eq!(open.get("/hello").await?.status(), 200);
+    // A web page on this machine is another matter: by its own name, or from its own site.
+    let page = async |head: &str| {
+        let mut connection = open.connect().await?;
+        connection.send(format!("GET /hello HTTP/1.1\r\n{head}\r\nconnection: close\r\n\r\n")).await?;
+        Result::Ok(connection.read_to_end().await)
+    };
+    for (head, told) in [
+        ("host: localhost\r\norigin: http://localhost:5173", "HTTP/1.1 200"),
+        ("host: rebound.test", "unexpected_host"),
+        ("host: localhost\r\norigin: https://evil.test", "cross_site"),
+    ] {
+        let answer = page(head).await?;
+        assert!(answer.contains(told), "{head}: {answer}");
+        assert_eq!(answer.starts_with("HTTP/1.1 403"), told != "HTTP/1.1 200", "{head}: {answer}");
+    }
     assert_eq!(open.get_as("bearer whatever", "/hello").await?.status(), 200, "as a Spin sends it that has to");
     let key = TestKey::create(state.path(), &[])?;
     assert_eq!(open.get("/hello").await?.status(), 401);
@@ -388,7 +403,7 @@ fn a_key_is_printed_once_and_what_makes_no_sense_is_refused_with_the_name_that_w
     }
     for (words, code, part) in [
         (&["create", "a", "--route", "/stroy"][..], 5, r#"did you mean "/story"?"#),
-        (&["create", "a", "--model", "llama"], 5, r#"there are "story""#),
+        (&["create", "a", "--model", "llama"], 5, r#"known here: "story""#),
         (&["create", ""], 5, "1 to 100 characters"),
         (&["create", "a", "--expires", "2020-01-01T00:00:00Z"], 5, "in the past"),
         (&["revoke", "aaaaaaaa"], 4, "bobbin key list"),
@@ -398,6 +413,13 @@ fn a_key_is_printed_once_and_what_makes_no_sense_is_refused_with_the_name_that_w
         assert_eq!(refused.code, code, "{words:?}: {}", refused.stderr);
         assert!(refused.stderr.contains(part), "{words:?}: {}", refused.stderr);
     }
+    let nope = app.path().join("nope/state");
+    let absent = KeyCommand::run(&["create", "a", "--state-dir", text(&nope)])?;
+    assert_eq!((absent.code, absent.stdout.as_str()), (1, ""), "{}", absent.stderr);
+    assert!(absent.stderr.contains(&format!("no folder {}", app.path().join("nope").display())), "{}", absent.stderr);
+    assert!(!app.path().join("nope").exists(), "a slip makes no folders");
+    let none = KeyCommand::run(&["list", "--state-dir", text(&nope)])?;
+    assert!(none.stderr.contains(text(&nope)), "{}", none.stderr);
     let nowhere = KeyCommand::run(&["list"])?;
     assert_eq!(nowhere.code, 2, "{}", nowhere.stderr);
     assert!(nowhere.stderr.contains("--state-dir") && nowhere.stderr.contains("--admin"), "{}", nowhere.stderr);

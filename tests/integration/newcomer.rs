@@ -1,8 +1,10 @@
 //! What a newcomer does first.
 
 use anyhow::Context as _;
-use bobbin_tests::{Result, TestHost};
+use bobbin_tests::{Result, TestHost, repository_root};
 use serde_json::{Value, json};
+use std::net::{IpAddr, Ipv4Addr};
+use tokio::process::Command;
 
 #[tokio::test]
 async fn hello_answers_without_a_model() -> Result {
@@ -102,6 +104,20 @@ async fn the_banner_has_routes_models_the_admin_address_and_a_line_to_paste() ->
     let banner = host.banner();
     for part in ["/hello", "/story", "storyteller@1.0.0", "ready", "admin"] {
         assert!(banner.contains(part), "{part} is missing in:\n{banner}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_line_to_paste_works_as_it_stands() -> Result {
+    let everywhere = IpAddr::from(Ipv4Addr::UNSPECIFIED);
+    let remote = TestHost::of(&repository_root().join("guest-components/spin-llm/spin.toml"));
+    for (host, told) in [(TestHost::example().listen(everywhere), "data: [DONE]"), (remote, "generatedTokenCount")] {
+        let host = host.start().await?;
+        let line = host.line_to_paste().await?;
+        let pasted = Command::new("sh").args(["-c", &line]).output().await?;
+        let answer = String::from_utf8_lossy(&pasted.stdout);
+        assert!(pasted.status.success() && answer.contains(told), "{line}: {answer}");
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use tokio::process::Command;
 
 #[tokio::test]
 async fn a_signal_lets_answers_finish_and_takes_nothing_new() -> Result {
-    for signal in [Signal::TERM, Signal::INT] {
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP] {
         let mut host = TestHost::fixtures().start().await?;
         let ask = json!({"prompt": "Once upon a time", "max_tokens": 200, "stream": true, "temperature": 1.0});
         let mut events = host.stream("/story", &ask).await?;
@@ -24,6 +24,11 @@ async fn a_signal_lets_answers_finish_and_takes_nothing_new() -> Result {
         let workers = host.workers()?;
         assert_eq!(workers.len(), 1);
         host.signal(host.pid()?, signal)?;
+        if signal == Signal::HUP {
+            // A shell and the kernel both tell that a terminal is gone.
+            eventually(async || Ok(host.log().contains("stopping").then_some(()))).await?;
+            host.signal(host.pid()?, signal)?;
+        }
         assert_eq!(events.rest().await?.last().map(String::as_str), Some("[DONE]"), "a stream was cut");
         let slow = slow.read_to_end().await;
         assert!(slow.contains("slept_ms"), "an answer was cut: {slow}");
@@ -82,6 +87,19 @@ async fn a_signal_gives_up_a_verification_that_is_under_way() -> Result {
     };
     assert_eq!(code, 0, "{}", host.log());
     assert!(hashed > 0 && hashed < SIZE / 2, "it read {hashed} of {SIZE} bytes before it ended");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_host_that_is_to_outlive_its_terminal_goes_on_without_it() -> Result {
+    let app = TestApp::stories("")?;
+    let ignoring = ["sh", "-c", "trap '' HUP; exec \"$0\" \"$@\""].map(str::to_owned);
+    let mut host = TestHost::of(&app.manifest()).through(ignoring.to_vec()).start().await?;
+    host.signal(host.pid()?, Signal::HUP)?;
+    assert_eq!(host.get("/hello").await?.status(), 200);
+    host.signal(host.pid()?, Signal::TERM)?;
+    assert_eq!(host.ended().await?, 0);
+    assert_eq!(host.log().matches("stopping: requests in flight may finish; again").count(), 1, "{}", host.log());
     Ok(())
 }
 

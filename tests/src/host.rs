@@ -13,6 +13,7 @@ use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -52,6 +53,8 @@ pub struct TestHost {
     app: SocketAddr,
     admin: SocketAddr,
     banner: String,
+    /// What it prints behind the banner's last line that every host has.
+    more: Arc<Mutex<String>>,
     folders: Folders,
     client: reqwest::Client,
 }
@@ -136,12 +139,19 @@ impl TestHostBuilder {
         let patience = if self.typed { PATIENCE_WITH_A_BUILD } else { PATIENCE };
         let up = tokio::time::timeout(patience, up).await.context("no banner came")??;
         ensure!(up, "the host ended before it was up:\n{banner}{}", folders.read_log());
-        // The rest of standard output is not read, but must not break the host's pipe either.
-        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        let more = Arc::<Mutex<String>>::default();
+        let read = Arc::clone(&more);
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                let mut more = read.lock().unwrap_or_else(PoisonError::into_inner);
+                more.push_str(&line);
+                more.push('\n');
+            }
+        });
         // An application may have no routes. Nobody answers at this port.
         let app = address(&banner, "route").unwrap_or(any);
         let admin = address(&banner, "admin").context("the banner names no admin address")?;
-        Ok(TestHost { child, app, admin, banner, folders, client: client()? })
+        Ok(TestHost { child, app, admin, banner, more, folders, client: client()? })
     }
 
     /// Starts the host and waits until it answers, however far its models are: its banner is not there yet.
@@ -156,7 +166,8 @@ impl TestHostBuilder {
         let (app, admin) =
             (SocketAddr::from(([127, a | 128, b, c], 3000)), SocketAddr::from(([127, a | 128, b, c], 3001)));
         let child = self.spawn(&folders, app, admin)?;
-        let mut host = TestHost { child, app, admin, banner: String::new(), folders, client: client()? };
+        let (banner, more) = (String::new(), Arc::default());
+        let mut host = TestHost { child, app, admin, banner, more, folders, client: client()? };
         let answered = eventually(async || {
             ensure!(host.child.try_wait()?.is_none(), "the host ended before it answered");
             Ok(host.admin("/healthz").await.ok().filter(|answer| answer.status() == 200))
@@ -265,6 +276,18 @@ impl TestHost {
     #[must_use]
     pub fn banner(&self) -> &str {
         &self.banner
+    }
+
+    /// The line for a shell that it prints behind its banner.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn line_to_paste(&self) -> Result<String> {
+        let find = || {
+            let more = self.more.lock().unwrap_or_else(PoisonError::into_inner);
+            more.lines().map(str::trim).find(|line| line.starts_with("curl ")).map(str::to_owned)
+        };
+        eventually(async || Ok(find())).await.context("no line to paste")
     }
 
     /// Everything that it has logged so far.

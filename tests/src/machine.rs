@@ -1,7 +1,20 @@
-//! What a benchmark's figures belong to: the machine, and how llama.cpp was built for it.
+//! The machine: what a benchmark's figures belong to, how llama.cpp was built for it, and where others reach it.
 
 use crate::Result;
 use anyhow::{Context, ensure};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
+
+/// An address of this machine's by which others reach it; none where it has no network.
+#[must_use]
+pub fn outside() -> Option<Ipv4Addr> {
+    // Nothing is sent: the kernel says which address it would send from, to one that is nobody's.
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
+    socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9)).ok()?;
+    match socket.local_addr().ok()?.ip() {
+        IpAddr::V4(address) if !address.is_loopback() => Some(address),
+        IpAddr::V4(_) | IpAddr::V6(_) => None,
+    }
+}
 
 /// The number of cores and the name of the processor.
 ///

@@ -28,10 +28,20 @@ pub enum MysqlLie {
     EndlessColumns,
     /// It sends what is no row.
     NoRow,
+    /// It wants the whole password, for a key of its own.
+    OwnKey,
 }
 
 /// What it says that it can: MySQL 4.1's protocol and ways to log in, and no TLS.
 const CAPABILITIES: u32 = 0x000e_a20d;
+/// A public key, whose other half nobody kept.
+const KEY: &str = "-----BEGIN PUBLIC KEY-----
+MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDjXhjtaeDS5gM/S8hF7kcczfyh
+puktFy6xnRkd6TuFRqdoxm45w4nLWpRn/S9UsumCuf+cDDGlnjs+x8wo7HaJyrRx
+Cd+MzePXENM24zYvHWa27131XjzJCGWmTSGIdKrHFxEE+panreydXUCe/T/YxOz6
+66Titrh9337pTZ+O8QIDAQAB
+-----END PUBLIC KEY-----
+";
 const PREPARE: u8 = 0x16;
 const EXECUTE: u8 = 0x17;
 const OK: &[u8] = &[0, 0, 0, 2, 0, 0, 0];
@@ -53,7 +63,15 @@ impl MysqlLiar {
     /// # Errors
     /// When it cannot listen.
     pub async fn start(lie: MysqlLie) -> Result<Self> {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        Self::start_at(Ipv4Addr::LOCALHOST, lie).await
+    }
+
+    /// The same on another address.
+    ///
+    /// # Errors
+    /// The same.
+    pub async fn start_at(address: Ipv4Addr, lie: MysqlLie) -> Result<Self> {
+        let listener = TcpListener::bind((address, 0)).await?;
         let port = listener.local_addr()?.port();
         let heard = Arc::new(Mutex::new(Vec::new()));
         let hears = Arc::clone(&heard);
@@ -102,6 +120,14 @@ impl Connection {
         self.hear().await?;
         if lie == MysqlLie::ClearPassword {
             self.say(b"\xfemysql_clear_password\0").await?;
+            self.hear().await?;
+        }
+        if lie == MysqlLie::OwnKey {
+            self.say(b"\xfecaching_sha2_password\0nonce-of-20-bytes!!!\0").await?;
+            self.hear().await?;
+            self.say(&[1, 4]).await?;
+            self.hear().await?;
+            self.say(&[b"\x01", KEY.as_bytes()].concat()).await?;
             self.hear().await?;
         }
         self.say(OK).await?;

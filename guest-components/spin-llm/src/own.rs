@@ -6,8 +6,9 @@ use bobbin_wasi_nn::http::{self, Response};
 use serde::{Deserialize, Serialize};
 use spin_sdk::http::{Request, Result};
 
+/// What Spin sends, and nothing else: who writes `max_tokens` beside the prompt should not get a hundred of them in silence.
 #[derive(Deserialize)]
-#[serde(expecting = "an object with a \"model\", a \"prompt\" and \"options\"")]
+#[serde(deny_unknown_fields, expecting = "an object with a \"model\", a \"prompt\" and \"options\"")]
 struct Infer {
     model: String,
     prompt: String,
@@ -17,7 +18,7 @@ struct Infer {
 
 /// Spin sends each of them; what somebody else leaves out is what a component of Spin's gets that says nothing.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 struct Params {
     max_tokens: u32,
     repeat_penalty: f64,
@@ -75,7 +76,7 @@ pub(crate) async fn infer(request: Request) -> Result<Response> {
 }
 
 #[derive(Deserialize)]
-#[serde(expecting = "an object with a \"model\" and the texts \"input\"")]
+#[serde(deny_unknown_fields, expecting = "an object with a \"model\" and the texts \"input\"")]
 struct Embed {
     model: String,
     input: Vec<String>,

@@ -45,7 +45,8 @@ fn execute(args: &KeyArgs, store: &Store) -> Result<(), KeyError> {
     let now = Timestamp::now();
     match &args.command {
         KeyCommand::Create(create) => {
-            let Created { key, token } = store.create(create.wanted(now))?;
+            let Created { key, token, warning } = store.create(create.wanted(now))?;
+            warn(warning.as_deref());
             if args.json {
                 print(&format!("{:#}\n", json!({ "key": key, "token": token })));
                 return Ok(());
@@ -60,13 +61,14 @@ fn execute(args: &KeyArgs, store: &Store) -> Result<(), KeyError> {
             if args.json {
                 print(&format!("{:#}\n", json!({ "keys": keys })));
             } else if keys.is_empty() {
-                eprintln!("there are no keys; `bobbin key create <who holds it>` makes one");
+                eprintln!("there are no keys{}; `bobbin key create <who holds it>` makes one", store.place());
             } else {
                 print(&view::list(&keys));
             }
         }
         KeyCommand::Revoke(revoke) => {
-            let key = store.revoke(&revoke.id)?;
+            let Revoked { key, warning } = store.revoke(&revoke.id)?;
+            warn(warning.as_deref());
             print(&if args.json { format!("{:#}\n", json!(key)) } else { view::key(&key) });
         }
     }
@@ -125,6 +127,23 @@ impl From<&KeyError> for Exit {
 struct Created {
     key: View,
     token: String,
+    /// What may become of it.
+    warning: Option<String>,
+}
+
+/// A key that was revoked, from wherever.
+#[derive(Deserialize)]
+struct Revoked {
+    #[serde(flatten)]
+    key: View,
+    warning: Option<String>,
+}
+
+/// Says what may become of a change that was made.
+fn warn(warning: Option<&str>) {
+    if let Some(warning) = warning {
+        eprintln!("warning: {warning}");
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -177,7 +196,8 @@ impl Store {
                     );
                 }
                 let created = keys.create(wanted, known.as_ref())?;
-                Ok(Created { key: created.key, token: created.token.reveal().to_owned() })
+                let warning = created.unsynced.as_ref().map(ToString::to_string);
+                Ok(Created { key: created.key, token: created.token.reveal().to_owned(), warning })
             }
         }
     }
@@ -189,10 +209,21 @@ impl Store {
         }
     }
 
-    fn revoke(&self, id: &KeyId) -> Result<View, KeyError> {
+    fn revoke(&self, id: &KeyId) -> Result<Revoked, KeyError> {
         match self {
-            Self::Host(admin, runtime) => Ok(runtime.block_on(admin.revoke_key::<View>(id.as_str()))?.value),
-            Self::File(keys, _) => Ok(keys.revoke(id)?),
+            Self::Host(admin, runtime) => Ok(runtime.block_on(admin.revoke_key::<Revoked>(id.as_str()))?.value),
+            Self::File(keys, _) => {
+                let bobbin_keys::Revoked { key, unsynced } = keys.revoke(id)?;
+                Ok(Revoked { key, warning: unsynced.as_ref().map(ToString::to_string) })
+            }
+        }
+    }
+
+    /// Where it was looked for keys, in an error's words.
+    fn place(&self) -> String {
+        match self {
+            Self::Host(..) => String::new(),
+            Self::File(keys, _) => format!(" in {}", keys.file().path().display()),
         }
     }
 }

@@ -17,7 +17,7 @@ async fn every_mistake_is_told_with_its_place_and_the_next_step() -> Result {
     let hello = hello.display().to_string();
     let with = "address = \"redis://127.0.0.1\"";
     let redis = |lines: &str| format!("[[trigger.redis]]\n{lines}");
-    let cases: [(String, &str, &[&str]); 11] = [
+    let cases: [(String, &str, &[&str]); 12] = [
         (
             redis("channel = \"c\"\ncomponent = \"a\""),
             &subscriber,
@@ -44,6 +44,11 @@ async fn every_mistake_is_told_with_its_place_and_the_next_step() -> Result {
             redis("channel = \"c\"\ncomponent = \"a\"\naddress = \"http://:hunter2@localhost\""),
             &subscriber,
             &[":13:11:", "no address that can be used", "redis://host"],
+        ),
+        (
+            redis("channel = \"c\"\ncomponent = \"a\"\naddress = \"redis://user:hun/ter2@localhost\""),
+            &subscriber,
+            &[":13:11:", "it is no URL: invalid port number", "/ is %2F"],
         ),
         (
             redis("channel = \"c\"\ncomponent = \"a\"\naddress = \"{{ server }}\""),

@@ -40,8 +40,17 @@ async fn a_server_that_is_not_there_yet_is_waited_for() -> Result {
     let app = TestApp::subscribers_at(&format!("redis://127.0.0.1:{port}"), |manifest| manifest)?;
     let host = TestHost::of(&app.manifest()).start().await?;
     eventually(async || Ok(host.log().contains("is not there: ").then_some(()))).await?;
+    let ready = host.admin("/readyz").await?;
+    let told = ready.json()?["unsubscribed"].clone();
+    assert_eq!((ready.status(), told.as_array().map(Vec::len)), (503, Some(4)), "{}", ready.text());
+    let named = |trigger: &str| told.as_array().is_some_and(|all| all.iter().any(|one| one["trigger"] == trigger));
+    assert!(named("redis:s7:s7") && named("redis:both:s5"), "{told}");
+    assert_eq!(told[0]["state"], "connecting", "{told}");
     let Some(server) = RedisServer::start_at(port, None).await? else { return Ok(()) };
     listening(&server).await?;
+    eventually(async || Ok((host.admin("/readyz").await?.status() == 200).then_some(()))).await?;
+    let log = host.log();
+    assert!(log.contains("subscribed to a Redis server") && !log.contains("there again"), "{log}");
     server.publish("s5", "at last").await?;
     assert_eq!(server.texts("s5", 1).await?, ["at last"]);
     Ok(())
@@ -57,14 +66,15 @@ async fn a_password_is_used_and_never_shown_and_a_wrong_one_is_told() -> Result 
         })?;
         let host = TestHost::of(&app.manifest()).log_filter("debug").start().await?;
         let subscribed = async || Ok(host.log().contains("subscribed to a Redis server").then_some(()));
-        let refused = async || Ok(host.log().contains("the server refuses: WRONGPASS").then_some(()));
+        let refused =
+            async || Ok(host.log().contains("lets nobody subscribe: the server refuses: WRONGPASS").then_some(()));
         if subscribes {
             eventually(subscribed).await?;
         } else {
             eventually(refused).await?;
         }
-        let said = host.log() + host.banner();
-        assert!(!said.contains("hunter"), "{said}");
+        let said = host.log() + host.banner() + host.admin("/readyz").await?.text();
+        assert!(!said.contains("hunter") && !said.contains("is not there"), "{said}");
     }
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! Whom a component connects to, and what becomes of the connection.
 
 use super::{INTERFACES, NEW, ask, error, fails, on};
-use bobbin_tests::{MysqlLiar, MysqlLie, MysqlServer, Result, TestApp, TestHost};
+use bobbin_tests::{MysqlLiar, MysqlLie, MysqlServer, Result, TestApp, TestHost, outside};
 use serde_json::json;
+use std::net::Ipv4Addr;
 
 #[tokio::test]
 async fn a_host_that_is_not_granted_is_named_without_its_password() -> Result {
@@ -111,6 +112,29 @@ async fn a_connection_is_secured_where_the_address_says_so_and_the_certificate_i
     let host = host.start().await?;
     let answer = ask(&host, NEW, &format!("{named}?ssl-mode=REQUIRED"), json!([])).await?;
     assert!(fails(&answer, "ConnectionFailed", "certificate"), "nobody vouches for it: {answer}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_elsewhere_is_told_no_password_without_tls() -> Result {
+    let liar = MysqlLiar::start_at(Ipv4Addr::UNSPECIFIED, MysqlLie::OwnKey).await?;
+    let app = TestApp::databases(&["mysql://*:*"])?;
+    let host = TestHost::of(&app.manifest()).start().await?;
+    let address = |host: &str| format!("mysql://spin:hunter2@{host}:{}", liar.port());
+    // Here it is nobody else's.
+    assert_eq!(ask(&host, NEW, &address("127.0.0.1"), json!([])).await?, json!([]));
+    let told = liar.heard().len();
+    let Some(outside) = outside() else {
+        eprintln!("skipped: this machine has no other address than loopback");
+        return Ok(());
+    };
+    for interface in ["/s5/mysql/v2", NEW] {
+        let answer = ask(&host, interface, &address(&outside.to_string()), json!([])).await?;
+        assert!(fails(&answer, "ConnectionFailed", "ssl-mode=REQUIRED"), "{interface}: {answer}");
+        assert!(!error(&answer).contains("hunter2"), "{interface}: {answer}");
+    }
+    // Two logins, and two proofs of the hash; neither the wish for a key nor 128 bytes for it.
+    assert!(liar.heard().len() - told < 250, "{}", liar.heard().len() - told);
     Ok(())
 }
 

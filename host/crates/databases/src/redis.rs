@@ -7,6 +7,7 @@ mod subscription;
 use crate::meter::{Meter, Operation};
 use crate::task::AbortOnDrop;
 use bobbin_inference::{Account, OverAccount};
+use percent_encoding::percent_decode_str;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, IntoConnectionInfo, RedisConnectionInfo, RedisError, cmd};
 use std::fmt;
@@ -33,9 +34,15 @@ pub enum AddressError {
     /// It asks for TLS without a check of the server's certificate.
     #[error("TLS without a check of the server's certificate is not possible")]
     Insecure,
-    /// The rest of it makes no sense.
-    #[error("it cannot be used")]
-    Unusable(#[source] RedisError),
+    /// What stands behind the host is no number.
+    #[error("what stands behind the host is no number of a database")]
+    Database,
+    /// A user or a password that is no text.
+    #[error("its user or its password is not in UTF-8")]
+    Text,
+    /// It wants another protocol.
+    #[error("its `protocol` is neither 2 nor 3")]
+    Protocol(#[source] RedisError),
 }
 
 /// Where a server is, and who asks it. Two are the same where they were written the same.
@@ -85,7 +92,16 @@ impl Address {
         let port = url.port().unwrap_or(PORT);
         // TLS is made by whoever connects, so the client is told nothing of it.
         url.set_scheme("redis").or(Err(AddressError::Scheme))?;
-        let settings = url.into_connection_info().map_err(AddressError::Unusable)?.redis_settings().clone();
+        let database = url.path().trim_matches('/');
+        if !database.is_empty() && database.parse::<i64>().is_err() {
+            return Err(AddressError::Database);
+        }
+        let is_text = |part: &str| percent_decode_str(part).decode_utf8().is_ok();
+        if !is_text(url.username()) || !url.password().is_none_or(is_text) {
+            return Err(AddressError::Text);
+        }
+        // Of what the client looks at besides, nothing else can be wrong.
+        let settings = url.into_connection_info().map_err(AddressError::Protocol)?.redis_settings().clone();
         Ok(Self { text: text.to_owned(), host, port, secure, settings })
     }
 
@@ -342,6 +358,21 @@ mod tests {
             let error = Address::parse(text).unwrap_err();
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
         }
+        for (text, told) in [
+            ("redis://user:hun/ter2@localhost", "it is no URL: invalid port number"),
+            ("redis://localhost/first", "what stands behind the host is no number of a database"),
+            ("redis://:hunter%ff@localhost", "its user or its password is not in UTF-8"),
+            ("redis://localhost?protocol=4", "its `protocol` is neither 2 nor 3"),
+            ("http://localhost", "it is none of redis://host and rediss://host"),
+        ] {
+            assert_eq!(Address::parse(text).unwrap_err().to_string(), told, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_has_a_meaning_in_addresses_is_written_in_percents() {
+        let address = Address::parse("redis://a%40b:%2F%3A%23%3F%25@localhost").unwrap();
+        assert_eq!((address.settings.username(), address.settings.password()), (Some("a@b"), Some("/:#?%")));
     }
 
     #[test]

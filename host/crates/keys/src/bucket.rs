@@ -67,6 +67,12 @@ impl Bucket {
         Ok(())
     }
 
+    /// Puts back one that was taken and not used.
+    pub fn give_back(&mut self, now: Duration) {
+        self.refill(now);
+        self.level = self.level.saturating_add(ONE).min(Self::full(self.limit));
+    }
+
     /// Takes what was used, whether it is there or not.
     pub fn charge(&mut self, used: u64, now: Duration) {
         self.refill(now);
@@ -132,6 +138,16 @@ mod tests {
         assert_eq!(bucket.has(after(30)), Err(Duration::from_secs(1)));
         assert_eq!(bucket.has(after(31)), Ok(()));
         assert_eq!(bucket.level(after(31)), Level { limit: 60, remaining: 1, reset: Duration::from_secs(59) });
+    }
+
+    #[test]
+    fn what_is_given_back_can_be_taken_again_and_is_never_more_than_a_minutes_worth() {
+        let mut bucket = Bucket::per_minute(1, START);
+        assert_eq!(bucket.take(START), Ok(()));
+        bucket.give_back(START);
+        bucket.give_back(START);
+        assert_eq!(bucket.take(START), Ok(()));
+        assert_eq!(bucket.take(START), Err(Duration::from_secs(60)));
     }
 
     #[test]

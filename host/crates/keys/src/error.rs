@@ -46,6 +46,29 @@ pub enum FileError {
         /// What is wrong, and where.
         why: String,
     },
+    /// It is in its place, but its folder was not forced to the disk.
+    #[error(
+        "{} is changed and counts from now on, but its folder could not be forced to the disk ({source}): the change may be \
+         lost when the machine loses power; check the disk, and make the change once more when it is well",
+        path.display()
+    )]
+    Unsynced {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// The folder that its own folder would be made in is not there.
+    #[error(
+        "{} cannot be made: there is no folder {}; correct the path, or make that folder first",
+        path.display(), parent.display()
+    )]
+    NoFolder {
+        /// The file.
+        path: PathBuf,
+        /// What is missing.
+        parent: PathBuf,
+    },
     /// Another process has been changing it for long.
     #[error("{} is being changed by another process; try again soon", path.display())]
     Busy {

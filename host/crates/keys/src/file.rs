@@ -33,6 +33,8 @@ const STRANGERS: u32 = 0o037;
 #[derive(Debug, Clone)]
 pub struct KeyFile {
     path: PathBuf,
+    /// Forces a folder to the disk.
+    sync: fn(&Path) -> io::Result<()>,
 }
 
 /// Tells one content of the file from the next: each is a file of its own.
@@ -59,6 +61,13 @@ struct Document {
     keys: Vec<Record>,
 }
 
+/// A change that was made.
+pub(crate) struct Done<T> {
+    pub(crate) value: T,
+    /// Why it may be lost when the machine loses power, where it may.
+    pub(crate) unsynced: Option<FileError>,
+}
+
 /// What a change may end with besides the file's own errors.
 pub(crate) enum Changed<E> {
     Unreadable(FileError),
@@ -70,7 +79,7 @@ impl KeyFile {
     /// The file at this path; nothing is opened yet.
     #[must_use]
     pub fn at(path: PathBuf) -> Self {
-        Self { path }
+        Self { path, sync: |folder| File::open(folder)?.sync_all() }
     }
 
     /// Its path.
@@ -114,19 +123,23 @@ impl KeyFile {
     }
 
     /// Changes the keys: `edit` gets them as they are now, and what it leaves is written.
-    pub(crate) fn change<T, E>(&self, edit: impl FnOnce(&mut Vec<Record>) -> Result<T, E>) -> Result<T, Changed<E>> {
+    pub(crate) fn change<T, E>(
+        &self,
+        edit: impl FnOnce(&mut Vec<Record>) -> Result<T, E>,
+    ) -> Result<Done<T>, Changed<E>> {
         let _lock = self.lock().map_err(Changed::NotPersisted)?;
         let (mut keys, _) = self.read().map_err(Changed::Unreadable)?;
-        let done = edit(&mut keys).map_err(Changed::Refused)?;
+        let value = edit(&mut keys).map_err(Changed::Refused)?;
         self.write(&keys).map_err(|(action, source)| Changed::NotPersisted(self.io(action, source)))?;
-        Ok(done)
+        // From here on hosts read what is new, so this is no reason to say that nothing has changed.
+        let unsynced = (self.sync)(self.folder()).err();
+        let unsynced = unsynced.map(|source| FileError::Unsynced { path: self.path.clone(), source });
+        Ok(Done { value, unsynced })
     }
 
     /// The kernel gives the lock up when its holder ends, however it ends.
     fn lock(&self) -> Result<File, FileError> {
-        if let Some(folder) = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder).map_err(|source| self.io("made", source))?;
-        }
+        self.make_folder()?;
         let path = self.beside("lock");
         let mut options = OpenOptions::new();
         let file = options.write(true).create(true).truncate(false).mode(MODE).open(path);
@@ -144,6 +157,23 @@ impl KeyFile {
         Ok(file)
     }
 
+    /// Makes the folder, and no other one: a path with a slip in it makes no folders that nobody looks into.
+    fn make_folder(&self) -> Result<(), FileError> {
+        match std::fs::create_dir(self.folder()) {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let parent = self.folder().parent().unwrap_or(Path::new("/")).to_owned();
+                Err(FileError::NoFolder { path: self.path.clone(), parent })
+            }
+            Err(error) => Err(self.io("made", error)),
+        }
+    }
+
+    fn folder(&self) -> &Path {
+        self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
+    }
+
     /// Called with the lock held, so nobody else writes the file that is renamed.
     fn write(&self, keys: &[Record]) -> Result<(), (&'static str, io::Error)> {
         let text = serde_json::to_string_pretty(&Written { format: FORMAT, keys });
@@ -159,9 +189,7 @@ impl KeyFile {
         file.set_permissions(Permissions::from_mode(MODE)).map_err(|source| ("written", source))?;
         let written = file.write_all(text.as_bytes()).and_then(|()| file.write_all(b"\n"));
         written.and_then(|()| file.sync_all()).map_err(|source| ("written", source))?;
-        std::fs::rename(&next, &self.path).map_err(|source| ("replaced", source))?;
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(folder).and_then(|folder| folder.sync_all()).map_err(|source| ("replaced", source))
+        std::fs::rename(&next, &self.path).map_err(|source| ("replaced", source))
     }
 
     /// `keys.json.lock`, and the like.
@@ -335,6 +363,36 @@ mod tests {
         fs::write(file.path(), "nonsense").unwrap();
         assert!(matches!(file.change(|_| Ok::<_, ()>(())), Err(Changed::Unreadable(FileError::Corrupt { .. }))));
         assert_eq!(fs::read_to_string(file.path()).unwrap(), "nonsense");
+    }
+
+    #[test]
+    fn a_change_whose_folder_is_not_on_the_disk_is_made_and_says_what_may_become_of_it() {
+        let (_folder, mut file) = place();
+        let one = record("one").0;
+        file.sync = |_folder| Err(io::Error::other("the disk is gone"));
+        let done = file.change(|keys| {
+            keys.push(one);
+            Ok::<_, ()>(())
+        });
+        let told = done.ok().and_then(|done| done.unsynced).unwrap().to_string();
+        for part in [FILE_NAME, "counts from now on", "the disk is gone", "loses power"] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+        assert_eq!(file.read().unwrap().0.len(), 1);
+    }
+
+    #[test]
+    fn the_files_own_folder_is_made_and_none_above_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = KeyFile::at(folder.path().join("nope/state").join(FILE_NAME));
+        let told = match file.change(|_| Ok::<_, ()>(())) {
+            Err(Changed::NotPersisted(error)) => error.to_string(),
+            _ => String::new(),
+        };
+        assert!(told.contains(&format!("no folder {}", folder.path().join("nope").display())), "{told}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        fs::create_dir(folder.path().join("nope")).unwrap();
+        add(&file, record("one").0);
     }
 
     #[test]

@@ -1,10 +1,9 @@
 //! The keys of a running host, or of a command line that changes them.
 
 use crate::error::{ChangeError, FileError};
-use crate::file::{Changed, KeyFile, Stamp};
+use crate::file::{Changed, Done, KeyFile, Stamp};
 use crate::meter::{Levels, Limited, Meter};
-use crate::names::{Known, nearest};
-use crate::record::{Created, Record, State, View, Wanted};
+use crate::record::{Created, Known, Record, Revoked, State, View, Wanted};
 use crate::timestamp::Timestamp;
 use crate::token::{Digest, KeyId, Token, id_of};
 use arc_swap::ArcSwap;
@@ -17,7 +16,7 @@ use std::time::{Duration, Instant};
 /// Keys in one file. Beyond it the oldest of those that are not taken any more are forgotten.
 const MOST_KEYS: usize = 10_000;
 
-/// All keys. Whoever asks sees the file as it is at that moment.
+/// All keys, as the file had them when it was last read.
 #[derive(Debug)]
 pub struct Keys {
     file: KeyFile,
@@ -35,6 +34,8 @@ struct Ring {
     /// There is a file, or there was one since the host started.
     configured: bool,
     keys: HashMap<KeyId, Arc<Key>>,
+    /// What keys have used that were there once: one that comes back, with its file or alone, goes on where it was.
+    gone: HashMap<KeyId, Arc<Meter>>,
 }
 
 /// A key that there is, and what it has used.
@@ -42,6 +43,14 @@ struct Ring {
 pub struct Key {
     record: Record,
     meter: Arc<Meter>,
+}
+
+/// A request of a key's that its limits let pass. It counts from when this is dropped, unless it is given back.
+#[derive(Debug)]
+#[must_use]
+pub struct Admitted {
+    key: Arc<Key>,
+    counts: bool,
 }
 
 /// Why a key is not taken.
@@ -76,7 +85,7 @@ impl Keys {
     pub fn open(path: PathBuf) -> Result<Self, FileError> {
         let keys = Self {
             file: KeyFile::at(path),
-            ring: ArcSwap::from_pointee(Ring { seen: Stamp::Absent, configured: false, keys: HashMap::new() }),
+            ring: ArcSwap::from_pointee(Ring::default()),
             reading: Mutex::default(),
             since: Instant::now(),
         };
@@ -91,11 +100,38 @@ impl Keys {
         &self.file
     }
 
+    /// Whether the file is still the one that was read. That is one look at its number and times, which the kernel has in
+    /// memory; no lock is taken.
+    #[must_use]
+    pub fn is_current(&self) -> bool {
+        self.ring.load().seen == self.file.stamp()
+    }
+
+    /// Reads the file, if it is not the one that was read. A file that cannot be used any more leaves the keys as they were.
+    /// Blocks for as long as the disk takes.
+    pub fn refresh(&self) {
+        let _one = self.reading.lock();
+        let (ring, stamp) = (self.ring.load_full(), self.file.stamp());
+        if ring.seen == stamp {
+            return;
+        }
+        match self.file.read() {
+            Ok((records, seen)) => self.put(records, seen),
+            Err(error) => {
+                tracing::error!(%error, "the keys stay as they were");
+                // Whoever made a file wants it asked, also where it cannot be read.
+                let configured = ring.configured || stamp != Stamp::Absent;
+                let (keys, gone) = (ring.keys.clone(), ring.gone.clone());
+                self.ring.store(Arc::new(Ring { seen: stamp, configured, keys, gone }));
+            }
+        }
+    }
+
     /// Whether anybody has ever made keys for this host. Revoking all of them does not take that back, and neither does
     /// removing the file under a running host: nothing opens by itself.
     #[must_use]
     pub fn is_configured(&self) -> bool {
-        self.ring().configured
+        self.ring.load().configured
     }
 
     /// The key that somebody sent, if it is taken.
@@ -103,7 +139,7 @@ impl Keys {
     /// # Errors
     /// Why it is not.
     pub fn authenticate(&self, sent: &[u8], now: Timestamp) -> Result<Arc<Key>, Denied> {
-        let ring = self.ring();
+        let ring = self.ring.load();
         let id = std::str::from_utf8(sent).ok().and_then(id_of);
         let key = id.and_then(|id| ring.keys.get(id));
         // Also where there is no such id, so that nobody learns from the time which ids there are.
@@ -118,16 +154,24 @@ impl Keys {
         }
     }
 
-    /// Counts a request of the key's, unless one of its limits is used up; with how they stand.
-    pub fn admit(&self, key: &Key) -> (Levels, Result<(), Limited>) {
-        key.meter.admit(self.clock())
+    /// Takes a request from the key's limits, unless one of them is used up; with how they stand.
+    pub fn admit(&self, key: Arc<Key>) -> (Levels, Result<Admitted, Limited>) {
+        let (levels, admitted) = key.meter.admit(self.clock());
+        (levels, admitted.map(|()| Admitted { key, counts: true }))
     }
 
-    /// Counts what a request of the key's used. Of a key that is gone nothing needs to be counted.
+    /// Has a request be as if it had never come: the host has no place for it. Returns how the limits stand then.
+    pub fn give_back(&self, mut admitted: Admitted) -> Levels {
+        admitted.counts = false;
+        admitted.key.meter.give_back(self.clock())
+    }
+
+    /// Counts what a request of the key's used. The key may have gone meanwhile.
     pub fn charge(&self, id: &str, tokens: u64) {
-        // Without a look at the file: the key was there when its request came.
-        if let Some(key) = self.ring.load().keys.get(id) {
-            key.meter.charge(tokens, self.clock());
+        let ring = self.ring.load();
+        let meter = ring.keys.get(id).map(|key| &key.meter).or_else(|| ring.gone.get(id));
+        if let Some(meter) = meter {
+            meter.charge(tokens, self.clock());
         }
     }
 
@@ -138,7 +182,7 @@ impl Keys {
             let [admitted, limited, tokens] = key.meter.counts();
             Use { id: key.record.id.clone(), admitted, limited, tokens }
         };
-        let mut uses: Vec<Use> = self.ring().keys.values().map(of).collect();
+        let mut uses: Vec<Use> = self.ring.load().keys.values().map(of).collect();
         uses.retain(|used| used.admitted + used.limited + used.tokens > 0);
         uses.sort_by(|a, b| a.id.cmp(&b.id));
         uses
@@ -167,11 +211,13 @@ impl Keys {
             let id = free_id(keys)?;
             let token = Token::generate(&id).map_err(ChangeError::Random)?;
             let record = wanted.record(id, token.digest(), now);
-            let created = Created { key: record.view(now), token };
+            let view = record.view(now);
             keys.push(record);
-            Ok(created)
+            Ok((view, token))
         });
-        created.map_err(ChangeError::from)
+        let Done { value: (key, token), unsynced } = created.map_err(ChangeError::from)?;
+        self.refresh();
+        Ok(Created { key, token, unsynced })
     }
 
     /// Takes a key back, for good. One that was revoked already stays revoked since then. Blocks for as long as the disk
@@ -179,12 +225,12 @@ impl Keys {
     ///
     /// # Errors
     /// [`ChangeError`]; nothing has changed then.
-    pub fn revoke(&self, id: &KeyId) -> Result<View, ChangeError> {
+    pub fn revoke(&self, id: &KeyId) -> Result<Revoked, ChangeError> {
         let now = Timestamp::now();
         let revoked = self.file.change(|keys| {
             let Some(record) = keys.iter_mut().find(|record| record.id == *id) else {
                 let ids: Vec<&str> = keys.iter().map(|record| record.id.as_str()).collect();
-                let near = nearest(id.as_str(), ids.iter().copied());
+                let near = bobbin_suggest::nearest(id.as_str(), ids.iter().copied());
                 let help = near.map_or("`bobbin key list` shows those that there are".to_owned(), |near| {
                     format!("did you mean {near}?")
                 });
@@ -193,50 +239,63 @@ impl Keys {
             record.revoked.get_or_insert(now);
             Ok(record.view(now))
         });
-        revoked.map_err(ChangeError::from)
+        let Done { value: key, unsynced } = revoked.map_err(ChangeError::from)?;
+        self.refresh();
+        Ok(Revoked { key, unsynced })
     }
 
     fn clock(&self) -> Duration {
         self.since.elapsed()
     }
 
-    /// The keys as the file has them now. That is one look at the file's number and times, which the kernel has in
-    /// memory; only a change makes it read. A file that cannot be used any more leaves the keys as they were.
-    fn ring(&self) -> Arc<Ring> {
-        let stamp = self.file.stamp();
-        let ring = self.ring.load_full();
-        if ring.seen == stamp {
-            return ring;
-        }
-        let _one = self.reading.lock();
-        let ring = self.ring.load_full();
-        let stamp = self.file.stamp();
-        if ring.seen == stamp {
-            return ring;
-        }
-        match self.file.read() {
-            Ok((records, seen)) => self.put(records, seen),
-            Err(error) => {
-                tracing::error!(%error, "the keys stay as they were");
-                let keys = ring.keys.clone();
-                // Whoever made a file wants it asked, also where it cannot be read.
-                let configured = ring.configured || stamp != Stamp::Absent;
-                self.ring.store(Arc::new(Ring { seen: stamp, configured, keys }));
-            }
-        }
-        self.ring.load_full()
-    }
-
     fn put(&self, records: Vec<Record>, seen: Stamp) {
         let (old, now) = (self.ring.load_full(), self.clock());
         let key = |record: Record| {
-            let known = old.keys.get(&record.id).filter(|key| key.meter.limits() == record.limits());
-            let meter = known.map_or_else(|| Arc::new(Meter::new(record.limits(), now)), |key| Arc::clone(&key.meter));
+            let known = old.keys.get(&record.id).map(|key| &key.meter).or_else(|| old.gone.get(&record.id));
+            let known = known.filter(|meter| meter.limits() == record.limits());
+            let meter = known.map_or_else(|| Arc::new(Meter::new(record.limits(), now)), Arc::clone);
             (record.id.clone(), Arc::new(Key { record, meter }))
         };
         let configured = old.configured || seen != Stamp::Absent;
-        let keys = records.into_iter().map(key).collect();
-        self.ring.store(Arc::new(Ring { seen, configured, keys }));
+        let keys: HashMap<KeyId, Arc<Key>> = records.into_iter().map(key).collect();
+        let gone = old.gone_without(&keys);
+        self.ring.store(Arc::new(Ring { seen, configured, keys, gone }));
+    }
+}
+
+impl Default for Ring {
+    fn default() -> Self {
+        Self { seen: Stamp::Absent, configured: false, keys: HashMap::new(), gone: HashMap::new() }
+    }
+}
+
+impl Ring {
+    /// What those have used that are not among these keys. Of too many, those that have just gone stay.
+    fn gone_without(&self, keys: &HashMap<KeyId, Arc<Key>>) -> HashMap<KeyId, Arc<Meter>> {
+        let is_gone = |id: &KeyId| !keys.contains_key(id);
+        let now = self.keys.iter().filter(|(id, _)| is_gone(id)).map(|(id, key)| (id.clone(), Arc::clone(&key.meter)));
+        let now: HashMap<_, _> = now.collect();
+        if now.len() + self.gone.len() > MOST_KEYS {
+            return now;
+        }
+        let before = self.gone.iter().filter(|(id, _)| is_gone(id)).map(|(id, meter)| (id.clone(), Arc::clone(meter)));
+        now.into_iter().chain(before).collect()
+    }
+}
+
+impl Admitted {
+    /// Whose request it is.
+    #[must_use]
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        if self.counts {
+            self.key.meter.taken();
+        }
     }
 }
 
@@ -297,169 +356,4 @@ fn free_id(keys: &[Record]) -> Result<KeyId, ChangeError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::Which;
-    use std::collections::BTreeSet;
-    use std::fs;
-    use std::os::unix::fs::PermissionsExt;
-    use tempfile::TempDir;
-
-    fn host() -> (TempDir, Keys) {
-        let folder = tempfile::tempdir().unwrap();
-        let keys = Keys::open(folder.path().join("keys.json")).unwrap();
-        (folder, keys)
-    }
-
-    /// What a command line sees of the same file.
-    fn elsewhere(keys: &Keys) -> Keys {
-        Keys::open(keys.file().path().to_owned()).unwrap()
-    }
-
-    fn named(name: &str) -> Wanted {
-        Wanted { name: name.into(), ..Wanted::default() }
-    }
-
-    fn ask(keys: &Keys, token: &str) -> Result<String, Denied> {
-        keys.authenticate(token.as_bytes(), Timestamp::now()).map(|key| key.id().to_string())
-    }
-
-    #[test]
-    fn a_first_file_that_cannot_be_read_closes_what_was_open() {
-        let (_folder, keys) = host();
-        assert!(!keys.is_configured());
-        fs::write(keys.file().path(), "no keys").unwrap();
-        assert!(keys.is_configured());
-    }
-
-    #[test]
-    fn a_key_that_somebody_else_makes_or_revokes_counts_from_the_next_question_on() {
-        let (_folder, keys) = host();
-        assert!(!keys.is_configured());
-        let other = elsewhere(&keys);
-        let Created { key, token } = other.create(named("one"), None).unwrap();
-        assert!(keys.is_configured());
-        assert_eq!(ask(&keys, token.reveal()), Ok(key.id.to_string()));
-        let revoked = other.revoke(&key.id).unwrap();
-        assert_eq!(revoked.state, State::Revoked);
-        assert_eq!(ask(&keys, token.reveal()), Err(Denied::Revoked));
-        assert_eq!(other.revoke(&key.id).unwrap(), revoked, "it stays revoked since then");
-        assert!(keys.is_configured(), "a host whose last key was revoked is not open");
-    }
-
-    #[test]
-    fn only_the_whole_key_opens_and_only_its_holder_learns_why_it_does_not() {
-        let (_folder, keys) = host();
-        let Created { key, token } = keys.create(named("one"), None).unwrap();
-        let text = token.reveal();
-        let (head, secret) = text.rsplit_once('_').unwrap();
-        let turned = if secret.starts_with('a') { "b" } else { "a" };
-        let wrong = format!("{head}_{turned}{}", secret.get(1..).unwrap());
-        let stranger = keys.create(named("two"), None).unwrap().token;
-        let mixed = format!("{head}_{}", stranger.reveal().rsplit_once('_').unwrap().1);
-        keys.revoke(&key.id).unwrap();
-        for sent in ["", "x", key.id.as_str(), secret, &wrong, &mixed, &format!("{text} "), "\u{e4}"] {
-            assert_eq!(ask(&keys, sent), Err(Denied::Unknown), "{sent}");
-        }
-        assert_eq!(keys.authenticate(b"\xff\xfe", Timestamp::now()).err(), Some(Denied::Unknown));
-        assert_eq!(ask(&keys, text), Err(Denied::Revoked));
-    }
-
-    #[test]
-    fn a_key_ends_when_its_time_is_over() {
-        let (_folder, keys) = host();
-        let expires = Timestamp::now().after(Duration::from_secs(3600));
-        let token = keys.create(Wanted { expires: Some(expires), ..named("one") }, None).unwrap().token;
-        let ask = |now| keys.authenticate(token.reveal().as_bytes(), now).err();
-        assert_eq!((ask(Timestamp::now()), ask(expires)), (None, Some(Denied::Expired)));
-    }
-
-    #[test]
-    fn what_a_key_has_used_is_kept_while_other_keys_change() {
-        let (_folder, keys) = host();
-        let wanted = Wanted { requests_per_minute: Some(1), ..named("one") };
-        let Created { key: view, token } = keys.create(wanted, None).unwrap();
-        let key = keys.authenticate(token.reveal().as_bytes(), Timestamp::now()).unwrap();
-        assert_eq!(keys.admit(&key).1, Ok(()));
-        keys.charge(view.id.as_str(), 7);
-        elsewhere(&keys).create(named("two"), None).unwrap();
-        let key = keys.authenticate(token.reveal().as_bytes(), Timestamp::now()).unwrap();
-        assert!(matches!(keys.admit(&key).1, Err(Limited { which: Which::Requests, .. })));
-        assert_eq!(keys.uses(), [Use { id: view.id, admitted: 1, limited: 1, tokens: 7 }]);
-        keys.charge("nobody", 1);
-    }
-
-    #[test]
-    fn a_file_that_breaks_under_a_running_host_leaves_the_keys_as_they_were() {
-        let (_folder, keys) = host();
-        let Created { key, token } = keys.create(named("one"), None).unwrap();
-        assert!(ask(&keys, token.reveal()).is_ok());
-        let path = keys.file().path().to_owned();
-        let good = fs::read(&path).unwrap();
-        fs::write(&path, "nonsense").unwrap();
-        assert!(ask(&keys, token.reveal()).is_ok());
-        assert!(matches!(keys.revoke(&key.id), Err(ChangeError::Unreadable(_))));
-        assert!(keys.views().is_err());
-        fs::write(&path, good).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
-        assert!(ask(&keys, token.reveal()).is_ok());
-        assert!(Keys::open(path.clone()).is_err(), "a host does not start with it");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        keys.revoke(&key.id).unwrap();
-        assert_eq!(ask(&keys, token.reveal()), Err(Denied::Revoked));
-    }
-
-    #[test]
-    fn a_file_that_goes_takes_its_keys_with_it_and_opens_nothing() {
-        let (_folder, keys) = host();
-        let token = keys.create(named("one"), None).unwrap().token;
-        assert!(ask(&keys, token.reveal()).is_ok());
-        fs::remove_file(keys.file().path()).unwrap();
-        assert_eq!(ask(&keys, token.reveal()), Err(Denied::Unknown));
-        assert!(keys.is_configured());
-        assert!(!elsewhere(&keys).is_configured());
-    }
-
-    #[test]
-    fn a_key_that_there_is_not_is_refused_with_the_one_that_was_probably_meant() {
-        let (_folder, keys) = host();
-        let id = keys.create(named("one"), None).unwrap().key.id;
-        let mut slip: Vec<char> = id.as_str().chars().collect();
-        slip[3] = if slip[3] == 'q' { 'r' } else { 'q' };
-        let slip: KeyId = slip.into_iter().collect::<String>().parse().unwrap();
-        let error = keys.revoke(&slip).unwrap_err().to_string();
-        assert!(error.contains(&format!("did you mean {id}?")), "{error}");
-    }
-
-    #[test]
-    fn a_scope_is_by_path_or_by_trigger_and_by_the_models_name() {
-        let (_folder, keys) = host();
-        let set = |entry: &str| Some(BTreeSet::from([entry.to_owned()]));
-        let wanted = Wanted { routes: set("/infer"), models: set("story"), ..named("one") };
-        let token = keys.create(wanted, None).unwrap().token;
-        let key = keys.authenticate(token.reveal().as_bytes(), Timestamp::now()).unwrap();
-        assert!(key.allows_route("http:/infer:c", "/infer") && key.allows_route("/infer", "/other"));
-        assert!(!key.allows_route("http:/infer:c", "/infer/...") && !key.allows_route("x", "/embed"));
-        assert!(key.allows_model("story") && !key.allows_model("sentence") && key.is_for_some_models());
-        let token = keys.create(named("two"), None).unwrap().token;
-        let key = keys.authenticate(token.reveal().as_bytes(), Timestamp::now()).unwrap();
-        assert!(key.allows_route("x", "/embed") && key.allows_model("sentence") && !key.is_for_some_models());
-    }
-
-    #[test]
-    fn of_too_many_keys_the_oldest_that_are_not_taken_go_and_no_other() {
-        let now = Timestamp::now();
-        let record = |revoked: bool| {
-            let id = KeyId::generate().unwrap();
-            let hash = Token::generate(&id).unwrap().digest();
-            Record { revoked: revoked.then_some(now), ..named("x").record(id, hash, now) }
-        };
-        let mut keys: Vec<Record> = (0..MOST_KEYS).map(|n| record(n == 7 || n == 9)).collect();
-        let (goes, stays) = (keys[7].id.clone(), keys[9].id.clone());
-        make_room(&mut keys, now).unwrap();
-        assert_eq!(keys.len(), MOST_KEYS - 1);
-        assert!(keys.iter().all(|record| record.id != goes) && keys.iter().any(|record| record.id == stays));
-        let mut full: Vec<Record> = (0..MOST_KEYS).map(|_| record(false)).collect();
-        assert!(matches!(make_room(&mut full, now), Err(ChangeError::Full(MOST_KEYS))));
-    }
-}
+mod tests;

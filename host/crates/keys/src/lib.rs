@@ -4,8 +4,9 @@
 //! is made, and kept nowhere: the file in the state folder holds a hash of the whole ([`Digest`] says why a fast one).
 //!
 //! [`bucket`](Bucket) is arithmetic without a clock, `record` says what a key is, [`KeyFile`] is the file, and [`Keys`]
-//! is what a running host asks: it looks at the file whenever it is asked, so a key that a command line made or revoked
-//! counts from the next request on.
+//! is what a running host asks. Its answers take no lock of the file's and read nothing: whoever serves requests looks
+//! whether the file is another one ([`Keys::is_current`]) and has it read where that may take time ([`Keys::refresh`]), so
+//! a key that a command line made or revoked counts from the next request on.
 
 #![forbid(unsafe_code)]
 
@@ -14,7 +15,6 @@ mod error;
 mod file;
 mod keys;
 mod meter;
-mod names;
 mod record;
 mod timestamp;
 mod token;
@@ -22,9 +22,8 @@ mod token;
 pub use bucket::{Bucket, Level};
 pub use error::{ChangeError, FileError, WantedError};
 pub use file::{FILE_NAME, KeyFile};
-pub use keys::{Denied, Key, Keys, Use};
+pub use keys::{Admitted, Denied, Key, Keys, Use};
 pub use meter::{Levels, Limited, Which};
-pub use names::{Known, nearest};
-pub use record::{Created, Record, State, View, Wanted};
+pub use record::{Created, Known, Record, Revoked, State, View, Wanted};
 pub use timestamp::{Timestamp, TimestampError};
 pub use token::{Digest, KeyId, KeyIdError, Token};

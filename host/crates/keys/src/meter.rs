@@ -71,15 +71,29 @@ impl Meter {
         self.limits
     }
 
-    /// Counts a request, unless one of the limits is used up. What a request will use of tokens is not known yet: it is
-    /// taken as long as there are any.
+    /// Takes a request from the limits, unless one of them is used up. What it will use of tokens is not known yet: it is
+    /// let pass as long as there are any. It is counted by [`Meter::taken`], or given back.
     pub(crate) fn admit(&self, now: Duration) -> (Levels, Result<(), Limited>) {
         let mut buckets = self.buckets.lock();
         let admitted = buckets.admit(now);
-        let levels = buckets.levels(now);
-        let counter = if admitted.is_ok() { &self.admitted } else { &self.limited };
-        counter.fetch_add(1, Ordering::Relaxed);
-        (levels, admitted)
+        if admitted.is_err() {
+            self.limited.fetch_add(1, Ordering::Relaxed);
+        }
+        (buckets.levels(now), admitted)
+    }
+
+    /// Counts a request that was let pass.
+    pub(crate) fn taken(&self) {
+        self.admitted.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Has one be as if it had never come.
+    pub(crate) fn give_back(&self, now: Duration) -> Levels {
+        let mut buckets = self.buckets.lock();
+        if let Some(requests) = &mut buckets.requests {
+            requests.give_back(now);
+        }
+        buckets.levels(now)
     }
 
     pub(crate) fn charge(&self, tokens: u64, now: Duration) {
@@ -89,7 +103,7 @@ impl Meter {
         }
     }
 
-    /// Requests admitted, requests refused for a limit, tokens used.
+    /// Requests taken, requests refused for a limit, tokens used.
     pub(crate) fn counts(&self) -> [u64; 3] {
         [&self.admitted, &self.limited, &self.tokens].map(|counter| counter.load(Ordering::Relaxed))
     }
@@ -137,7 +151,18 @@ mod tests {
             "a request that tokens refuse does not count"
         );
         assert_eq!(meter.admit(NOW + wait).1, Ok(()));
-        assert_eq!(meter.counts(), [2, 1, 250]);
+        meter.taken();
+        assert_eq!(meter.counts(), [1, 1, 250]);
+    }
+
+    #[test]
+    fn a_request_that_is_given_back_is_as_if_it_had_never_come() {
+        let meter = Meter::new(Limits { requests: Some(1), tokens: None }, NOW);
+        for _ in 0..3 {
+            assert_eq!(meter.admit(NOW).1, Ok(()));
+            assert_eq!(meter.give_back(NOW).requests.map(|level| level.remaining), Some(1));
+        }
+        assert_eq!(meter.counts(), [0, 0, 0]);
     }
 
     #[test]
@@ -145,6 +170,7 @@ mod tests {
         let meter = Meter::new(Limits::default(), NOW);
         for _ in 0..1000 {
             assert_eq!(meter.admit(NOW), (Levels::default(), Ok(())));
+            meter.taken();
         }
         meter.charge(7, NOW);
         assert_eq!(meter.counts(), [1000, 0, 7]);

@@ -1,8 +1,7 @@
 //! What a key is, in the file and to people.
 
-use crate::error::WantedError;
+use crate::error::{FileError, WantedError};
 use crate::meter::Limits;
-use crate::names::{self, Known};
 use crate::timestamp::Timestamp;
 use crate::token::{Digest, KeyId, Token};
 use serde::{Deserialize, Serialize};
@@ -104,6 +103,26 @@ pub struct Created {
     pub key: View,
     /// The key itself, which nobody can show again.
     pub token: Token,
+    /// Why the change may be lost when the machine loses power, where it may.
+    pub unsynced: Option<FileError>,
+}
+
+/// A key that was just revoked.
+#[derive(Debug)]
+pub struct Revoked {
+    /// What it is now.
+    pub key: View,
+    /// Why the change may be lost when the machine loses power, where it may.
+    pub unsynced: Option<FileError>,
+}
+
+/// What a host or a manifest has that keys can be for.
+#[derive(Debug, Clone, Default)]
+pub struct Known {
+    /// Paths and ids of triggers.
+    pub routes: Vec<String>,
+    /// Names of models.
+    pub models: Vec<String>,
 }
 
 /// A key that somebody wants.
@@ -178,10 +197,15 @@ fn scope(list: &'static str, entries: Option<&BTreeSet<String>>, known: Option<&
             return Err(WantedError::Entry { list });
         }
         if let Some(known) = known.filter(|known| !known.contains(entry)) {
-            return Err(WantedError::Unknown { list, entry: entry.clone(), help: names::help(entry, known) });
+            return Err(WantedError::Unknown { list, entry: entry.clone(), help: help(entry, known) });
         }
     }
     Ok(())
+}
+
+/// The next step after a name that there is not.
+fn help(name: &str, known: &[String]) -> String {
+    bobbin_suggest::help(name, known.iter().map(String::as_str), "there are none")
 }
 
 fn limit(key: &'static str, limit: Option<u32>) -> Result<(), WantedError> {
@@ -268,7 +292,7 @@ mod tests {
             (Wanted { name: "x".repeat(101), ..named() }, "100 characters"),
             (Wanted { routes: set(&[]), ..named() }, "leave it out"),
             (Wanted { routes: set(&["/infre"]), ..named() }, r#"did you mean "/infer"?"#),
-            (Wanted { models: set(&["llama"]), ..named() }, r#"there are "story""#),
+            (Wanted { models: set(&["llama"]), ..named() }, r#"known here: "story""#),
             (Wanted { models: set(&[""]), ..named() }, "models"),
             (Wanted { requests_per_minute: Some(0), ..named() }, "requests_per_minute is 0"),
             (Wanted { tokens_per_minute: Some(u32::MAX), ..named() }, "tokens_per_minute"),

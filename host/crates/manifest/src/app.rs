@@ -146,6 +146,7 @@ impl App {
                 .map(|(id, own)| (TriggerId::new(id), declared(own.releases)))
                 .collect(),
             access_overrides,
+            example: config.example,
         };
         Self {
             name: application.name,

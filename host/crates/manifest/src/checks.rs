@@ -10,7 +10,6 @@ use crate::hosts::AllowedHost;
 use crate::names::{ComponentId, TriggerId, VariableName};
 use crate::place::{At, Place};
 use crate::routes::{self, Route};
-use crate::suggest;
 use crate::template::Template;
 use crate::trigger::{Event, Handler, TriggerDoc};
 
@@ -164,7 +163,7 @@ fn plain_dependency(found: &Findings<'_>, dependency: &Dependency, doc: &Compone
 
 fn undeclared(document: &Document, found: &Findings<'_>, place: Place, id: &ComponentId, by: &str) {
     let known = document.components.keys().map(ComponentId::as_str);
-    let help = suggest::help_for(id.as_str(), known, &format!("declare it: [component.{id}] with a `source`"));
+    let help = bobbin_suggest::help(id.as_str(), known, &format!("declare it: [component.{id}] with a `source`"));
     let what = format!("component {id:?} is not declared");
     found.error(place, Problem::new(ProblemKind::Reference, what, help).because(by));
 }
@@ -211,7 +210,7 @@ fn variable_references(document: &Document, template: &At<Template>, why: &str, 
     for name in template.value.variables().filter(|name| !document.variables.contains_key(*name)) {
         let known = document.variables.keys().map(VariableName::as_str);
         let otherwise = format!("declare it under [variables]: {name} = {{ required = true }}");
-        let help = suggest::help_for(name.as_str(), known, &otherwise);
+        let help = bobbin_suggest::help(name.as_str(), known, &otherwise);
         let what = format!("there is no variable {:?}", name.as_str());
         found.error(template.place, Problem::new(ProblemKind::Reference, what, help).because(why));
     }
@@ -222,7 +221,7 @@ fn chosen_profile(document: &Document, found: &Findings<'_>, profile: Option<&st
     let known: Vec<&str> =
         document.components.values().flat_map(|doc| &doc.component.profiles).map(String::as_str).collect();
     if !known.contains(&profile) {
-        let help = suggest::help_for(profile, known.iter().copied(), "leave the profile out");
+        let help = bobbin_suggest::help(profile, known.iter().copied(), "leave the profile out");
         let what = format!("no component has the profile {profile:?}");
         found.error(found.place(0), Problem::new(ProblemKind::Reference, what, help));
     }

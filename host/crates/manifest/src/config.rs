@@ -32,6 +32,17 @@ pub struct BobbinConfig {
     pub overrides: BTreeMap<TriggerId, BTreeMap<GraphName, DeclaredRelease>>,
     /// The same for one trigger.
     pub access_overrides: BTreeMap<TriggerId, AccessSettings>,
+    /// A request that shows what the application does.
+    pub example: Option<Example>,
+}
+
+/// A request that shows what an application does: `bobbin up` prints it as a line to paste.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Example {
+    /// The path, with a query where there is one.
+    pub path: String,
+    /// What is sent; without a body it is a GET.
+    pub body: Option<String>,
 }
 
 /// The bounds of requests and guests.
@@ -92,6 +103,7 @@ pub(crate) struct ConfigDoc {
     pub(crate) releases: BTreeMap<GraphName, ReleaseDoc>,
     /// By trigger id.
     pub(crate) overrides: BTreeMap<String, OverrideDoc>,
+    pub(crate) example: Option<Example>,
 }
 
 /// What is said of one trigger.
@@ -117,8 +129,25 @@ pub(crate) fn read(mut table: Table<'_>) -> ConfigDoc {
     let access = access(&mut table);
     let releases = table.table("releases").map(|table| releases::read(&table)).unwrap_or_default();
     let overrides = table.table("triggers").map(|table| overrides(&table)).unwrap_or_default();
+    let example = table.table("example").and_then(example);
     table.finish();
-    ConfigDoc { repository, limits, reuse_instances, access, releases, overrides }
+    ConfigDoc { repository, limits, reuse_instances, access, releases, overrides, example }
+}
+
+fn example(mut table: Table<'_>) -> Option<Example> {
+    let path = table.required("path", "path = \"/story\"").and_then(|node| node.string());
+    let body = table.string("body").map(|body| body.value);
+    let found = table.found;
+    table.finish();
+    let path = path?;
+    // It is printed between what a shell would understand.
+    let printable = |c: char| c.is_ascii_graphic() && !"'\"`$\\".contains(c);
+    if !path.value.starts_with('/') || !path.value.chars().all(printable) {
+        let help = "write the path of a request as it is sent, from its first slash on, such as \"/story\"";
+        found.schema(path.place, format!("`path` is {:?}, which is none", path.value), help);
+        return None;
+    }
+    Some(Example { path: path.value, body })
 }
 
 fn access(table: &mut Table<'_>) -> AccessSettings {

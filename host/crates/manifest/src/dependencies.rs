@@ -8,7 +8,6 @@ use crate::names::ComponentId;
 use crate::place::{At, Place};
 use crate::reader::{Node, Table};
 use crate::source;
-use crate::suggest;
 
 /// One dependency of a component, or one piece of a trigger's middleware.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -164,7 +163,7 @@ fn inherit(node: &Node<'_>) -> Option<Inherit> {
 fn known_key(node: &Node<'_>, key: At<String>) -> String {
     if !INHERITABLE.contains(&key.value.as_str()) {
         let what = format!("{:?} is nothing that can be inherited", key.value);
-        let help = suggest::help_for(&key.value, INHERITABLE, "remove it");
+        let help = bobbin_suggest::help(&key.value, INHERITABLE, "remove it");
         node.found.warning(key.place, what, help);
     }
     key.value

@@ -42,9 +42,10 @@ fn component_source(doc: &mut ComponentDoc, shown: &Path, root: &Path, found: &F
     let help = match &doc.component.build {
         Some(build) => {
             let folder = build.workdir.as_deref().map(|folder| format!(" in {folder}")).unwrap_or_default();
-            format!("build it: `cargo xtask build`, or its own build command `{}`{folder}", build.commands.join(" && "))
+            let commands = build.commands.join(" && ");
+            format!("`bobbin up --build` builds it, by its own build command `{commands}`{folder}")
         }
-        None => "build it with `cargo xtask build`, or correct the path".to_owned(),
+        None => "build it (it has no build command of its own), or correct the path".to_owned(),
     };
     if let Some(problem) = file_problem(&shown.join(path), &owner, help) {
         found.error(source.place, problem);

@@ -9,7 +9,6 @@ use crate::errors::{Findings, Problem, ProblemKind};
 use crate::names::{GraphName, TriggerId, toml_key};
 use crate::place::{At, Place};
 use crate::releases::ReleaseDoc;
-use crate::suggest;
 use crate::trigger::{Handler, TriggerDoc};
 
 const TABLE: &str = "[application.trigger.bobbin.releases]";
@@ -32,7 +31,7 @@ pub(crate) fn check(document: &Document, found: &Findings<'_>) {
 
 fn ungranted(found: &Findings<'_>, name: &GraphName, place: Place, granted: &BTreeSet<&str>, why: &str) {
     let otherwise = format!("grant it to a component, ai_models = [{:?}], or remove the line", name.as_str());
-    let help = suggest::help_for(name.as_str(), granted.iter().copied(), &otherwise);
+    let help = bobbin_suggest::help(name.as_str(), granted.iter().copied(), &otherwise);
     let what = format!("the release {name:?} is for nobody");
     found.error(place, Problem::new(ProblemKind::Release, what, help).because(why));
 }
@@ -54,7 +53,7 @@ fn granted_has_release(document: &Document, doc: &ComponentDoc, model: &At<Graph
     let what = format!("component {id:?} is granted the model {:?}, which has no release", model.value);
     let why = "a release says which bundle version answers to the name";
     let line = format!("{} = \"<bundle>@<version>\"", toml_key(model.value.as_str()));
-    let near = suggest::nearest(model.value.as_str(), bobbin.releases.keys().map(GraphName::as_str));
+    let near = bobbin_suggest::nearest(model.value.as_str(), bobbin.releases.keys().map(GraphName::as_str));
     let help = match near {
         Some(near) => format!("did you mean {near:?}? Otherwise add under {TABLE}: {line}"),
         None => format!("add under {TABLE}: {line}"),
@@ -76,7 +75,7 @@ fn overrides(document: &Document, found: &Findings<'_>) {
             None => {
                 let what = format!("there is no trigger {id:?} whose settings could be overridden");
                 let known = triggers.keys().map(TriggerId::as_str);
-                let help = suggest::help_for(id, known, "remove the table");
+                let help = bobbin_suggest::help(id, known, "remove the table");
                 found.error(own.place, Problem::new(ProblemKind::Reference, what, help));
             }
         }

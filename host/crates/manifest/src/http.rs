@@ -6,7 +6,6 @@ use crate::errors::{Problem, ProblemKind};
 use crate::place::At;
 use crate::reader::{Node, Table};
 use crate::routes::{self, Route};
-use crate::suggest;
 
 /// How a component is called.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -84,7 +83,7 @@ pub(crate) fn executor(node: &Node<'_>) -> Option<Executor> {
     };
     if let (Some(kind), None) = (&kind, &executor) {
         let what = format!("there is no executor {:?}", kind.value);
-        let help = suggest::help_for(&kind.value, ["http", "spin", "wagi"], "remove `executor`");
+        let help = bobbin_suggest::help(&kind.value, ["http", "spin", "wagi"], "remove `executor`");
         node.found.schema(kind.place, what, help);
         return None;
     }

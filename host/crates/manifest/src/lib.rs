@@ -40,7 +40,6 @@ mod runtime_config;
 mod selection;
 mod settings;
 mod source;
-mod suggest;
 mod template;
 mod trigger;
 mod variables;
@@ -49,7 +48,7 @@ pub use access::{Access, AccessSettings, ErrorStyle, ErrorStyleError, KeyPolicy,
 pub use app::App;
 pub use build::Build;
 pub use component::Component;
-pub use config::{BobbinConfig, Limits};
+pub use config::{BobbinConfig, Example, Limits};
 pub use dependencies::{Dependency, DependencySource, INHERITABLE, Inherit};
 pub use errors::{ManifestErrors, Problem, ProblemKind};
 pub use hosts::{AllowedHost, HostError};

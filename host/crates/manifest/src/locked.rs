@@ -13,7 +13,6 @@ use crate::names::{ComponentId, VariableName};
 use crate::place::{At, Place};
 use crate::reader::{Node, Table, foreign};
 use crate::redis;
-use crate::suggest;
 use crate::trigger::{self, Components, OtherTrigger, TriggerDoc, TriggerKind};
 use crate::variables::Variable;
 
@@ -79,7 +78,7 @@ pub(crate) fn host_requirements(table: &mut Table<'_>) {
         let optional = node.is_string() && node.string().is_some_and(|text| text.value == "optional");
         if !optional && !FEATURES.contains(&feature.value) {
             let what = format!("the application requires {:?} of its host, which is not there", feature.value);
-            let help = suggest::help_for(feature.value, FEATURES, "run it where it is");
+            let help = bobbin_suggest::help(feature.value, FEATURES, "run it where it is");
             required.found.error(feature.place, Problem::new(ProblemKind::Unsupported, what, help));
         }
     }

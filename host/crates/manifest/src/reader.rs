@@ -12,7 +12,6 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 
 use crate::errors::{Findings, Problem, ProblemKind};
 use crate::place::{At, Place};
-use crate::suggest;
 
 /// One value of the document.
 #[derive(Clone)]
@@ -242,7 +241,7 @@ impl<'a> Table<'a> {
                 "" => format!("at the top of the {}", self.found.document()),
                 parent => format!("in `{parent}`"),
             };
-            let help = suggest::help_for(name, self.asked.iter().copied(), "remove it");
+            let help = bobbin_suggest::help(name, self.asked.iter().copied(), "remove it");
             self.found.schema(place, format!("unknown key `{name}` {inside}"), help);
         }
     }

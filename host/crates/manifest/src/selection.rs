@@ -13,7 +13,6 @@ use crate::dependencies::DependencySource;
 use crate::errors::{ManifestErrors, Problem, ProblemKind};
 use crate::hosts::AllowedHost;
 use crate::names::ComponentId;
-use crate::suggest;
 
 impl App {
     /// Leaves the triggers of these components alone, and those components. Without any, everything stays.
@@ -56,7 +55,7 @@ impl App {
 
     fn unknown(&self, id: &str) -> Problem {
         let known: Vec<&str> = self.components.keys().map(ComponentId::as_str).collect();
-        let help = suggest::help_for(id, known.iter().copied(), "the application has no components");
+        let help = bobbin_suggest::help(id, known.iter().copied(), "the application has no components");
         Problem::new(ProblemKind::Reference, format!("the application has no component {id:?} (--component-id)"), help)
     }
 

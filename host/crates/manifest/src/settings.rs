@@ -5,7 +5,6 @@ use std::str::FromStr;
 
 use crate::errors::{Problem, ProblemKind};
 use crate::reader::Node;
-use crate::suggest;
 
 /// The longest name of a header or a cookie, in bytes.
 const LONGEST_NAME: usize = 64;
@@ -134,7 +133,7 @@ pub(crate) fn read<S: Setting>(node: &Node<'_>) -> Option<S> {
         Err(cause) => {
             let cause: S::Err = cause;
             let what = format!("{:?} is no {}", text.value, S::CALLED);
-            let help = suggest::help_for(&text.value, S::WORDS.iter().copied(), "remove it");
+            let help = bobbin_suggest::help(&text.value, S::WORDS.iter().copied(), "remove it");
             node.found.error(text.place, Problem::new(ProblemKind::Schema, what, help).caused_by(cause));
             None
         }

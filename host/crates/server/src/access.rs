@@ -4,10 +4,11 @@
 //! else a key that is unknown, and one whose secret is wrong, are the same.
 
 use crate::bearer;
+use crate::browser::{foreign_host, other_machine};
 use crate::problem::Problem;
-use bobbin_keys::{Denied, Key, Keys, Level, Levels, Limited, Timestamp, Which};
+use bobbin_keys::{Admitted, Denied, Keys, Level, Levels, Limited, Timestamp, Which};
 use http::header::{HeaderMap, HeaderName, HeaderValue};
-use std::sync::Arc;
+use http::request;
 use std::time::Duration;
 
 /// Whether a route demands a key.
@@ -56,18 +57,18 @@ pub(crate) struct Checked {
     /// How the key's limits stand, also where they are what refuses.
     pub(crate) levels: Levels,
     /// Whose request it is; nobody's where none is asked.
-    pub(crate) key: Result<Option<Arc<Key>>, Problem>,
+    pub(crate) key: Result<Option<Admitted>, Problem>,
 }
 
-/// Checks a request. `open` says that who has no key may ask where there are none.
-pub(crate) fn check(keys: &Keys, open: bool, door: Door<'_>, headers: &HeaderMap) -> Checked {
+/// Checks a request. `open` says that who has no key may ask where there are none. Nothing here waits or reads a file.
+pub(crate) fn check(keys: &Keys, open: bool, door: Door<'_>, head: &request::Parts) -> Checked {
     let nobody = |key| Checked { levels: Levels::default(), key };
     match door.access.keys {
         KeyPolicy::None => return nobody(Ok(None)),
-        KeyPolicy::LoopbackOpen if open && !keys.is_configured() => return nobody(Ok(None)),
+        KeyPolicy::LoopbackOpen if open && !keys.is_configured() => return nobody(from_here(head).map(|()| None)),
         KeyPolicy::LoopbackOpen | KeyPolicy::Required => {}
     }
-    let Some(sent) = bearer::token(headers) else { return nobody(Err(Problem::missing_key())) };
+    let Some(sent) = bearer::token(&head.headers) else { return nobody(Err(Problem::missing_key())) };
     let key = match keys.authenticate(sent, Timestamp::now()) {
         Ok(key) => key,
         Err(denied) => return nobody(Err(Problem::denied_key(denied))),
@@ -75,8 +76,17 @@ pub(crate) fn check(keys: &Keys, open: bool, door: Door<'_>, headers: &HeaderMap
     if !key.allows_route(door.trigger, door.path) {
         return nobody(Err(Problem::out_of_scope(door.path)));
     }
-    let (levels, admitted) = keys.admit(&key);
-    Checked { levels, key: admitted.map(|()| Some(key)).map_err(Problem::limited) }
+    let (levels, admitted) = keys.admit(key);
+    Checked { levels, key: admitted.map(Some).map_err(Problem::limited) }
+}
+
+/// Whether a request to a route that is open to this machine comes from there, and is not what a page of another site has
+/// a browser on this machine send.
+fn from_here(head: &request::Parts) -> Result<(), Problem> {
+    if let Some(host) = foreign_host(head) {
+        return Err(Problem::open_to_other_host(&host));
+    }
+    other_machine(head).map_or(Ok(()), |why| Err(Problem::open_to_other_site(&why)))
 }
 
 /// How a key's limits stand, in the headers that OpenAI's clients read.
@@ -124,6 +134,23 @@ impl Problem {
     fn missing_key() -> Self {
         let detail = "this route needs an API key; send yours as \"Authorization: Bearer <key>\", once";
         Self::unproven("missing_key", detail, r#"Bearer realm="bobbin""#)
+    }
+
+    fn open_to_other_host(host: &str) -> Self {
+        let detail = format!(
+            "the request is for host {host:?}, and as long as this host has no API keys this route answers to localhost and \
+             loopback addresses alone, since any other name could be a web page's trick; use http://localhost or \
+             http://127.0.0.1, or make a key (`bobbin key create`) and send it"
+        );
+        Self::new(http::StatusCode::FORBIDDEN, "unexpected_host", detail)
+    }
+
+    fn open_to_other_site(why: &str) -> Self {
+        let detail = format!(
+            "{why}, so a page of another site may have sent the request, and as long as this host has no API keys this route \
+             answers programs and pages of this machine alone; make a key (`bobbin key create`) and send it"
+        );
+        Self::new(http::StatusCode::FORBIDDEN, "cross_site", detail)
     }
 
     fn denied_key(denied: Denied) -> Self {

@@ -7,6 +7,7 @@ use crate::asker::{Asking, VERSION};
 use crate::body::{AnswerBody, Promised, Watched, content_length, discard, promised};
 use crate::connection::Connection;
 use crate::exchange::{Exchange, InFlight};
+use crate::fresh_keys::FreshKeys;
 use crate::handle::Handle;
 use crate::inside::Inside;
 use crate::limits::Limits;
@@ -18,7 +19,7 @@ use crate::server::AppInfo;
 use crate::spin_headers;
 use crate::upload;
 use bobbin_inference::{Account, BundleLog, Cause, CauseSlot, Deadlines, RequestContext, RequestId, TraceParent};
-use bobbin_keys::{Key, Keys, Levels};
+use bobbin_keys::{Admitted, Key, Levels};
 use bobbin_release::{Asker, Releases};
 use bobbin_runtime::{Application, Call, Failure};
 use bytes::Bytes;
@@ -42,7 +43,7 @@ pub(crate) struct App<H> {
     pub(crate) subscribed: Vec<Arc<Subscribed>>,
     pub(crate) releases: Arc<Releases>,
     pub(crate) metrics: Arc<Metrics>,
-    pub(crate) keys: Arc<Keys>,
+    pub(crate) keys: Arc<FreshKeys>,
     /// The listener is on a loopback address, so where there are no keys it may be open. False until that is known.
     pub(crate) loopback: Arc<AtomicBool>,
     pub(crate) admission: Arc<Admission>,
@@ -85,13 +86,13 @@ struct Ticket<'app, H> {
     permit: Permit,
     exchange: Exchange,
     /// The key that it came with, where one was asked for.
-    key: Option<Arc<Key>>,
+    key: Option<Admitted>,
     /// The route has to do with keys: what is sent as one is for the host alone.
     keyed: bool,
     errors: ErrorStyle,
 }
 
-enum Admitted<'app, H> {
+enum Decided<'app, H> {
     /// The host answers itself.
     Own(Response<Full<Bytes>>),
     Component(Box<Ticket<'app, H>>),
@@ -104,9 +105,9 @@ impl<H: Handle> App<H> {
         let mut arrived = Arrived::now();
         let (head, body) = request.into_parts();
         let waits_for_continue = head.headers.contains_key(EXPECT);
-        let mut response = match self.admit(&mut arrived, head, &connection) {
-            Ok(Admitted::Component(ticket)) => self.call(*ticket, body, &connection).await,
-            Ok(Admitted::Own(response)) => {
+        let mut response = match self.admit(&mut arrived, head, &connection).await {
+            Ok(Decided::Component(ticket)) => self.call(*ticket, body, &connection, &mut arrived.levels).await,
+            Ok(Decided::Own(response)) => {
                 self.own(&arrived, response.status());
                 self.unread(response, body, waits_for_continue)
             }
@@ -164,24 +165,29 @@ impl<H: Handle> App<H> {
         );
     }
 
-    /// Decides everything that is decided before a component is asked. Nothing here waits.
-    fn admit(
+    /// Decides everything that is decided before a component is asked. Nothing here waits, unless somebody has changed the
+    /// keys.
+    async fn admit(
         &self,
         arrived: &mut Arrived,
         mut head: request::Parts,
         connection: &Arc<Connection>,
-    ) -> Result<Admitted<'_, H>, Problem> {
+    ) -> Result<Decided<'_, H>, Problem> {
         self.check_head(&head)?;
         let path = head.uri.path().to_owned();
         if path.starts_with(WELL_KNOWN) {
-            return self.own_path(&path).map(Admitted::Own).ok_or_else(|| Problem::no_route(&path));
+            return self.own_path(&path).map(Decided::Own).ok_or_else(|| Problem::no_route(&path));
         }
         let route = self.table.find(&path).ok_or_else(|| Problem::no_route(&path))?;
         let target = route.target;
         arrived.route = Arc::clone(&target.trigger_id);
         arrived.errors = target.access.errors;
         let open = self.loopback.load(Ordering::Relaxed);
-        let checked = access::check(&self.keys, open, target.door(), &head.headers);
+        let keys = match target.access.keys {
+            KeyPolicy::None => self.keys.last(),
+            KeyPolicy::Required | KeyPolicy::LoopbackOpen => self.keys.now().await,
+        };
+        let checked = access::check(keys, open, target.door(), &head);
         arrived.levels = checked.levels;
         let key = checked.key?;
         let limit = self.limits.body_bytes;
@@ -193,14 +199,22 @@ impl<H: Handle> App<H> {
             .map_err(|error| Problem::bad_target(&error))?;
         let component = match &target.answers {
             Answers::Component(component) => component,
-            Answers::Fixed(answer) => return Ok(Admitted::Own(answer.response())),
+            Answers::Fixed(answer) => return Ok(Decided::Own(answer.response())),
         };
-        let permit = self.admission.admit().ok_or_else(|| Problem::over_capacity(self.admission.limit()))?;
-        let context = Arc::new(self.context(arrived, &head, connection, key.as_deref()));
+        let Some(permit) = self.admission.admit() else {
+            arrived.levels = self.give_back(key);
+            return Err(Problem::over_capacity(self.admission.limit()));
+        };
+        let context = Arc::new(self.context(arrived, &head, connection, key.as_ref().map(Admitted::key)));
         let exchange =
             Exchange::begin(&context, head.method.clone(), arrived.started, connection, &self.in_flight, &self.metrics);
         let (keyed, errors) = (target.access.keys != KeyPolicy::None, target.access.errors);
-        Ok(Admitted::Component(Box::new(Ticket { component, head, context, permit, exchange, key, keyed, errors })))
+        Ok(Decided::Component(Box::new(Ticket { component, head, context, permit, exchange, key, keyed, errors })))
+    }
+
+    /// A host that has no place for a request does not use up what its key may ask. Returns how its limits stand.
+    fn give_back(&self, key: Option<Admitted>) -> Levels {
+        key.map(|key| self.keys.last().give_back(key)).unwrap_or_default()
     }
 
     fn check_head(&self, head: &request::Parts) -> Result<(), Problem> {
@@ -271,10 +285,16 @@ impl<H: Handle> App<H> {
     }
 
     /// Lets the component answer. Dropping this future gives the request up, record included.
-    async fn call(self: &Arc<Self>, ticket: Ticket<'_, H>, body: Incoming, connection: &Connection) -> Answer<H> {
+    async fn call(
+        self: &Arc<Self>,
+        ticket: Ticket<'_, H>,
+        body: Incoming,
+        connection: &Connection,
+        levels: &mut Levels,
+    ) -> Answer<H> {
         let Ticket { component, mut head, context, permit, mut exchange, key, keyed, errors } = ticket;
         let client = context.sticky_key.as_deref().unwrap_or_default();
-        let asking = Asking { headers: &head.headers, client, key: key.as_deref() };
+        let asking = Asking { headers: &head.headers, client, key: key.as_ref().map(Admitted::key) };
         let pins = self.releases.pin(&context, &asking);
         let application = self.inside(&component.reaches, &context, &asking);
         head.headers.remove(VERSION);
@@ -294,6 +314,7 @@ impl<H: Handle> App<H> {
             application,
             chained: false,
         };
+        let mut full = false;
         let answered = tokio::select! {
             biased;
             problem = upload.failed() => Err(problem),
@@ -301,11 +322,17 @@ impl<H: Handle> App<H> {
                 // Whatever the component made of a body that was cut: the client can still learn the truth.
                 Some(problem) => Err(problem),
                 None => answered.map_err(|failure| {
+                    full = matches!(failure, Failure::NoInstance { .. });
                     log_failure(&context, &component.id, &failure);
                     Problem::of_failure(&failure)
                 }),
             },
         };
+        if full {
+            *levels = self.give_back(key);
+        } else {
+            drop(key);
+        }
         let problem = match answered {
             Err(problem) => problem,
             Ok(response) => {

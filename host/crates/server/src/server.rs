@@ -1,16 +1,17 @@
 //! The server: both listeners from start to a bounded stop.
 
 use crate::accept::accept;
-use crate::admin::Admin;
+use crate::admin::{Admin, Live};
 use crate::admission::Admission;
 use crate::app::App;
 use crate::connection::Ends;
 use crate::exchange::InFlight;
+use crate::fresh_keys::FreshKeys;
 use crate::handle::Handle;
 use crate::ledger::Ledger;
 use crate::limits::Limits;
 use crate::listen::Listeners;
-use crate::messages::{Subscribed, Subscriber, keep_subscribed};
+use crate::messages::{Brokers, Subscribed, Subscriber, keep_subscribed};
 use crate::routes::{RouteEntry, RouteError, RouteTable};
 use arc_swap::ArcSwap;
 use bobbin_inference::Cause;
@@ -144,7 +145,7 @@ impl<H: Handle> Server<H> {
             subscribed,
             releases,
             metrics: Arc::clone(ledger.metrics()),
-            keys: Arc::clone(ledger.keys()),
+            keys: FreshKeys::new(Arc::clone(ledger.keys())),
             loopback: Arc::default(),
             admission: Admission::new(limits.max_in_flight),
             calls: Admission::new(limits.calls),
@@ -179,10 +180,14 @@ impl<H: Handle> Server<H> {
         let (tasks, closing) = (admin_tasks.clone(), admin_ends.stop.clone());
         let (routes, releases) = (Arc::clone(&current), Arc::clone(&app.releases));
         let known = move || known(&routes, &releases);
-        let admin = Arc::new(Admin::new(&app, listeners.admin_token, Box::new(known), tasks, stop.clone(), closing));
+        let brokers = Arc::<Brokers>::default();
+        let (served, standing) = (Arc::clone(&current), Arc::clone(&brokers));
+        let unsubscribed = move || standing.unsubscribed(&served.load().subscribed);
+        let live = Live { known: Box::new(known), unsubscribed: Box::new(unsubscribed) };
+        let admin = Arc::new(Admin::new(&app, listeners.admin_token, live, tasks, stop.clone(), closing));
         let answer = move |connection, request| Arc::clone(&admin).answer(connection, request);
         admin_tasks.spawn(accept(listeners.admin, answer, app.limits.clone(), admin_ends.clone(), admin_tasks.clone()));
-        app.tasks.spawn(keep_subscribed(Arc::clone(&current), replaced, stop.clone()));
+        app.tasks.spawn(keep_subscribed(Arc::clone(&current), brokers, replaced, stop.clone()));
         let answer = move |connection, request| current.load_full().answer(connection, request);
         match listeners.app {
             Some(listener) => accept(listener, answer, app.limits.clone(), ends.clone(), app.tasks.clone()).await,

@@ -87,6 +87,12 @@ pub enum OpenError {
     /// The server's certificate is not trusted, or TLS broke off.
     #[error("TLS failed: {0}")]
     Tls(#[source] io::Error),
+    /// It wants the password, which could be anybody's who is on the way.
+    #[error(
+        "the server wants to be told the whole password, and without TLS nobody vouches for the key that would protect it; \
+         add ?ssl-mode=REQUIRED to the address, or have the server listen on a loopback address of this machine"
+    )]
+    Unprotected,
     /// The key for the password is none.
     #[error("the server's key for the password cannot be used: {0}")]
     Key(#[from] KeyError),

@@ -1,14 +1,12 @@
 //! From a connected stream to a server that waits for statements.
 
-use super::Address;
 use super::auth::{self, Nonce, Plugin};
 use super::error::{OpenError, ServerError};
 use super::handshake::{ERROR, Greeting, Reply, switched};
 use super::reader::Malformed;
 use super::wire::Wire;
-use rustls::ClientConfig;
+use super::{Address, Privacy};
 use rustls::pki_types::ServerName;
-use std::sync::Arc;
 use tokio_rustls::TlsConnector;
 
 /// A server that has not decided by then does not want to.
@@ -23,12 +21,7 @@ impl From<Malformed> for OpenError {
 }
 
 /// Says who asks. The connection is secured before that, where the address wants it.
-pub(super) async fn login(
-    address: &Address,
-    host: &str,
-    mut wire: Wire,
-    tls: Option<Arc<ClientConfig>>,
-) -> Result<Wire, OpenError> {
+pub(super) async fn login(address: &Address, host: &str, mut wire: Wire, privacy: Privacy) -> Result<Wire, OpenError> {
     let packet = wire.packet().await?;
     if packet.first() == Some(&ERROR) {
         return Err(OpenError::Refused(ServerError::read(&packet)?));
@@ -39,7 +32,10 @@ pub(super) async fn login(
     }
     if address.secure {
         // Without certificates there is no way to secure it.
-        let config = tls.filter(|_config| greeting.offers_tls()).ok_or(OpenError::NoTls)?;
+        let config = match &privacy {
+            Privacy::Tls(config) if greeting.offers_tls() => config.clone(),
+            Privacy::Tls(_) | Privacy::Loopback | Privacy::Open => return Err(OpenError::NoTls),
+        };
         wire.write(&greeting.secure(address));
         wire.send().await?;
         let name = ServerName::try_from(host.to_owned())?;
@@ -49,11 +45,17 @@ pub(super) async fn login(
     }
     wire.write(&greeting.login(address));
     wire.send().await?;
-    prove(address, wire, greeting.plugin, greeting.nonce).await
+    prove(address, &privacy, wire, greeting.plugin, greeting.nonce).await
 }
 
 /// Answers what the server asks, until it is content.
-async fn prove(address: &Address, mut wire: Wire, mut plugin: Plugin, mut nonce: Nonce) -> Result<Wire, OpenError> {
+async fn prove(
+    address: &Address,
+    privacy: &Privacy,
+    mut wire: Wire,
+    mut plugin: Plugin,
+    mut nonce: Nonce,
+) -> Result<Wire, OpenError> {
     let password = &address.password;
     for _reply in 0..REPLIES {
         let packet = wire.packet().await?;
@@ -69,6 +71,9 @@ async fn prove(address: &Address, mut wire: Wire, mut plugin: Plugin, mut nonce:
             }
             // Only who holds the certificate's key reads it.
             Reply::Whole if plugin == Plugin::CachingSha2 && address.secure => auth::terminated(password),
+            Reply::Whole | Reply::Key(_) if plugin == Plugin::CachingSha2 && is_open(address, privacy) => {
+                return Err(OpenError::Unprotected);
+            }
             Reply::Whole if plugin == Plugin::CachingSha2 => KEY.to_vec(),
             Reply::Key(key) if plugin == Plugin::CachingSha2 && !address.secure => {
                 auth::encrypted(password, &nonce, key)?
@@ -79,4 +84,9 @@ async fn prove(address: &Address, mut wire: Wire, mut plugin: Plugin, mut nonce:
         wire.send().await?;
     }
     Err(Malformed("end to its questions").into())
+}
+
+/// Whether whoever is on the way could hand over a key of their own, and read the password.
+fn is_open(address: &Address, privacy: &Privacy) -> bool {
+    !address.secure && !matches!(privacy, Privacy::Loopback)
 }

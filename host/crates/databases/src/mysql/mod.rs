@@ -10,6 +10,7 @@ mod encode;
 mod error;
 mod handshake;
 mod login;
+mod privacy;
 mod reader;
 mod rsa;
 mod session;
@@ -20,6 +21,7 @@ mod wire;
 
 pub use address::{Address, AddressError};
 pub use error::{Lost, OpenError, QueryError, ServerError, ValueError};
+pub use privacy::Privacy;
 pub use reader::Malformed;
 pub use rsa::KeyError;
 pub use value::{Column, DataType, Row, Value};
@@ -27,7 +29,6 @@ pub use value::{Column, DataType, Row, Value};
 use crate::meter::{Meter, Operation, metered};
 use bobbin_inference::{Account, Charge};
 use decode::Definition;
-use rustls::ClientConfig;
 use session::Session;
 use std::fmt;
 use std::sync::Arc;
@@ -52,8 +53,8 @@ impl fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// Greets the server behind a stream that is already connected: `host`, in its usual form. `tls` is with whose
-    /// certificates it is secured, where the address wants that.
+    /// Greets the server behind a stream that is already connected: `host`, in its usual form. `privacy` says who is between,
+    /// and how that is changed where the address wants it.
     ///
     /// # Errors
     /// [`OpenError`]
@@ -61,7 +62,7 @@ impl Connection {
         address: &Address,
         host: &str,
         stream: S,
-        tls: Option<Arc<ClientConfig>>,
+        privacy: Privacy,
         account: &Account,
     ) -> Result<Self, OpenError>
     where
@@ -69,7 +70,7 @@ impl Connection {
     {
         let (stream, meter) = metered(stream);
         let operation = meter.begin(account)?;
-        let wire = login::login(address, host, Wire::new(Box::new(stream)), tls).await;
+        let wire = login::login(address, host, Wire::new(Box::new(stream)), privacy).await;
         let wire = wire.map_err(|error| operation.over().map_or(error, OpenError::OverAccount))?;
         drop(operation);
         Ok(Self { session: Arc::new(Mutex::new(Session::new(wire))), meter })

@@ -8,7 +8,7 @@ use super::wire::Wire;
 use super::*;
 use futures::FutureExt;
 use rustls::pki_types::PrivateKeyDer;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio_rustls::TlsAcceptor;
 
@@ -55,8 +55,12 @@ fn address(text: &str) -> Address {
     Address::parse(text).unwrap()
 }
 
+async fn open_as(privacy: Privacy, text: &str, stream: DuplexStream) -> Result<Connection, OpenError> {
+    Connection::open(&address(text), "localhost", stream, privacy, &Account::new(ACCOUNT)).await
+}
+
 async fn open(text: &str, stream: DuplexStream) -> Result<Connection, OpenError> {
-    Connection::open(&address(text), "localhost", stream, None, &Account::new(ACCOUNT)).await
+    open_as(Privacy::Loopback, text, stream).await
 }
 
 /// Logs in to a server that does this after its greeting.
@@ -109,6 +113,43 @@ async fn a_password_is_told_as_the_server_wants() {
 }
 
 #[tokio::test]
+async fn whoever_is_on_the_way_is_not_told_a_password_by_a_key_of_their_own() {
+    let greetings = [("caching_sha2_password", None), ("mysql_native_password", Some(&b"caching_sha2_password"[..]))];
+    for (plugin, switch) in greetings {
+        for asked in [&[1, 4][..], &[&[1], KEY.as_bytes()].concat()] {
+            let (mut server, stream) = Server::new();
+            let serve = async {
+                server.say(&[&greeting(plugin, TLS)]).await;
+                server.hear().await;
+                if let Some(name) = switch {
+                    server.say(&[&[&[0xfe], name, b"\0nonce-of-20-bytes!!!\0"].concat()]).await;
+                    server.hear().await;
+                }
+                server.say(&[asked]).await;
+                // Not a byte of an answer.
+                assert!(server.0.packet().await.is_err());
+            };
+            let open = async {
+                let refused = open_as(Privacy::Open, "mysql://user:hunter2@host", stream).await.unwrap_err();
+                assert!(matches!(refused, OpenError::Unprotected), "{refused:?}");
+                let told = refused.to_string();
+                assert!(told.contains("ssl-mode=REQUIRED") && !told.contains("hunter2"), "{told}");
+            };
+            tokio::join!(open, serve);
+        }
+    }
+    // A server that knows the password need not be told it.
+    let (mut server, stream) = Server::new();
+    let serve = async {
+        server.say(&[&greeting("caching_sha2_password", 0)]).await;
+        server.hear().await;
+        server.say(&[&[1, 3], OK]).await;
+    };
+    let (opened, ()) = tokio::join!(open_as(Privacy::Open, "mysql://user:hunter2@host", stream), serve);
+    opened.unwrap();
+}
+
+#[tokio::test]
 async fn a_whole_password_goes_through_tls_alone() {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let (certificate, key) = (made.cert.der().clone(), PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into()));
@@ -137,7 +178,8 @@ async fn a_whole_password_goes_through_tls_alone() {
         server.say(&[OK]).await;
     };
     let (secure, account) = (address("mysql://user:hunter2@host?ssl-mode=REQUIRED"), Account::new(ACCOUNT));
-    let (opened, ()) = tokio::join!(Connection::open(&secure, "localhost", stream, Some(ours), &account), serve);
+    let (opened, ()) =
+        tokio::join!(Connection::open(&secure, "localhost", stream, Privacy::Tls(ours), &account), serve);
     opened.unwrap();
 }
 

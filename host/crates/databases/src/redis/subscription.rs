@@ -14,6 +14,8 @@ use tokio::time::timeout;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Bytes that are read at once, at most.
 const READ_BYTES: usize = 16 << 10;
+/// Bytes of the buffer that stay between messages, at most: a long message is no reason to hold as much for ever.
+const KEPT_BYTES: usize = 64 << 10;
 
 /// Why there is no subscription any more.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +63,8 @@ pub enum Received {
 pub struct Subscription<S> {
     stream: S,
     arrived: BytesMut,
+    /// How large the buffer behind `arrived` has become.
+    held: usize,
     replies: Replies,
     /// Channels whose subscription is not confirmed.
     unconfirmed: usize,
@@ -85,7 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Subscription<S> {
         limit: u64,
     ) -> Result<Self, SubscriptionError> {
         let (arrived, replies, unconfirmed) = (BytesMut::new(), Replies::new(limit), channels.len());
-        let mut subscription = Self { stream, arrived, replies, unconfirmed };
+        let mut subscription = Self { stream, arrived, held: 0, replies, unconfirmed };
         if let Some(password) = address.settings.password() {
             let mut greeting = cmd("AUTH");
             greeting.arg(address.settings.username()).arg(password);
@@ -132,9 +136,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Subscription<S> {
         let mut asked = false;
         loop {
             if let Some(reply) = self.replies.next(&mut self.arrived)? {
+                self.shrink();
                 return Ok(reply);
             }
             self.arrived.reserve(READ_BYTES);
+            self.held = self.held.max(self.arrived.capacity());
             let mut piece = (&mut self.stream).take(READ_BYTES as u64);
             match timeout(PATIENCE, piece.read_buf(&mut self.arrived)).await {
                 Ok(read) => match read? {
@@ -147,6 +153,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Subscription<S> {
                     self.send(&cmd("PING")).await?;
                 }
             }
+        }
+    }
+}
+
+impl<S> Subscription<S> {
+    /// Lets go of a buffer that a long message has made large; what has arrived behind it is little.
+    fn shrink(&mut self) {
+        if self.held > KEPT_BYTES && self.arrived.len() <= READ_BYTES {
+            self.arrived = BytesMut::from(&self.arrived[..]);
+            self.held = self.arrived.capacity();
         }
     }
 }
@@ -183,6 +199,29 @@ mod tests {
         assert_eq!(subscription.next().await.unwrap(), Received::Subscribed);
         drop(server);
         assert!(matches!(subscription.next().await, Err(SubscriptionError::Closed)));
+    }
+
+    #[tokio::test]
+    async fn what_a_long_message_took_is_given_back_and_what_came_behind_it_is_not_lost() {
+        const LONG: usize = 500_000;
+        let (ours, mut server) = tokio::io::duplex(2 << 20);
+        let address = Address::parse("redis://localhost").unwrap();
+        let mut subscription = Subscription::open(&address, ours, ["news"].into_iter(), 1 << 20).await.unwrap();
+        let message = |payload: &str| {
+            let length = payload.len();
+            format!("*3\r\n$7\r\nmessage\r\n$4\r\nnews\r\n${length}\r\n{payload}\r\n")
+        };
+        for _ in 0..3 {
+            let sent = message(&"x".repeat(LONG)) + &message("short");
+            server.write_all(sent.as_bytes()).await.unwrap();
+            for length in [LONG, 5] {
+                let received = subscription.next().await.unwrap();
+                assert!(matches!(&received, Received::Message { payload, .. } if payload.len() == length));
+                assert!(subscription.held <= KEPT_BYTES, "{} bytes are held", subscription.held);
+                // What is behind the buffer, by its own account.
+                assert!(!subscription.arrived.try_reclaim(2 * KEPT_BYTES), "it is still there");
+            }
+        }
     }
 
     #[tokio::test]

@@ -43,7 +43,7 @@ App {
             components: {},
             middleware: [],
             place: Place {
-                line: 53,
+                line: 57,
                 column: 1,
             },
         },
@@ -62,7 +62,7 @@ App {
             components: {},
             middleware: [],
             place: Place {
-                line: 58,
+                line: 62,
                 column: 1,
             },
         },
@@ -81,7 +81,7 @@ App {
             components: {},
             middleware: [],
             place: Place {
-                line: 63,
+                line: 67,
                 column: 1,
             },
         },
@@ -98,7 +98,7 @@ App {
             components: {},
             middleware: [],
             place: Place {
-                line: 68,
+                line: 72,
                 column: 1,
             },
         },
@@ -117,7 +117,7 @@ App {
             components: {},
             middleware: [],
             place: Place {
-                line: 72,
+                line: 76,
                 column: 1,
             },
         },
@@ -136,7 +136,7 @@ App {
             components: {},
             middleware: [],
             place: Place {
-                line: 76,
+                line: 80,
                 column: 1,
             },
         },
@@ -155,7 +155,7 @@ App {
             components: {},
             middleware: [],
             place: Place {
-                line: 80,
+                line: 84,
                 column: 1,
             },
         },
@@ -182,7 +182,7 @@ App {
             components: {},
             middleware: [],
             place: Place {
-                line: 85,
+                line: 89,
                 column: 1,
             },
         },
@@ -221,7 +221,7 @@ App {
                     inherit: None,
                     digest: None,
                     place: Place {
-                        line: 93,
+                        line: 97,
                         column: 28,
                     },
                 },
@@ -237,13 +237,13 @@ App {
                     ),
                     digest: None,
                     place: Place {
-                        line: 93,
+                        line: 97,
                         column: 52,
                     },
                 },
             ],
             place: Place {
-                line: 89,
+                line: 93,
                 column: 1,
             },
         },
@@ -254,7 +254,7 @@ App {
                 Channel {
                     name: "orders",
                     place: Place {
-                        line: 97,
+                        line: 101,
                         column: 11,
                     },
                     address_at: Some(
@@ -272,7 +272,7 @@ App {
             components: {},
             middleware: [],
             place: Place {
-                line: 96,
+                line: 100,
                 column: 1,
             },
         },
@@ -289,12 +289,12 @@ App {
         "chained": Component {
             id: "chained",
             place: Place {
-                line: 141,
+                line: 145,
                 column: 12,
             },
             source: "<root>/files/app.wasm",
             source_place: Place {
-                line: 142,
+                line: 146,
                 column: 10,
             },
             digest: None,
@@ -317,12 +317,12 @@ App {
         "inline-inline": Component {
             id: "inline-inline",
             place: Place {
-                line: 74,
+                line: 78,
                 column: 13,
             },
             source: "<root>/files/app.wasm",
             source_place: Place {
-                line: 74,
+                line: 78,
                 column: 24,
             },
             digest: None,
@@ -345,12 +345,12 @@ App {
         "inline-legacy-haf01133f": Component {
             id: "inline-legacy-haf01133f",
             place: Place {
-                line: 94,
+                line: 98,
                 column: 52,
             },
             source: "<root>/files/app.wasm",
             source_place: Place {
-                line: 94,
+                line: 98,
                 column: 63,
             },
             digest: None,
@@ -373,12 +373,12 @@ App {
         "inline-v1-inline-d-h0269f8e3": Component {
             id: "inline-v1-inline-d-h0269f8e3",
             place: Place {
-                line: 78,
+                line: 82,
                 column: 13,
             },
             source: "<root>/files/app.wasm",
             source_place: Place {
-                line: 78,
+                line: 82,
                 column: 24,
             },
             digest: None,
@@ -401,12 +401,12 @@ App {
         "legacy": Component {
             id: "legacy",
             place: Place {
-                line: 137,
+                line: 141,
                 column: 12,
             },
             source: "<root>/files/app.wasm",
             source_place: Place {
-                line: 138,
+                line: 142,
                 column: 10,
             },
             digest: None,
@@ -432,12 +432,12 @@ App {
         "lonely": Component {
             id: "lonely",
             place: Place {
-                line: 144,
+                line: 148,
                 column: 12,
             },
             source: "<root>/files/app.wasm",
             source_place: Place {
-                line: 145,
+                line: 149,
                 column: 10,
             },
             digest: None,
@@ -469,12 +469,12 @@ App {
         "part": Component {
             id: "part",
             place: Place {
-                line: 134,
+                line: 138,
                 column: 12,
             },
             source: "<root>/files/app.wasm",
             source_place: Place {
-                line: 135,
+                line: 139,
                 column: 10,
             },
             digest: None,
@@ -497,12 +497,12 @@ App {
         "storyteller": Component {
             id: "storyteller",
             place: Place {
-                line: 100,
+                line: 104,
                 column: 12,
             },
             source: "<root>/files/app.wasm",
             source_place: Place {
-                line: 102,
+                line: 106,
                 column: 10,
             },
             digest: None,
@@ -536,7 +536,7 @@ App {
                         "files/assets",
                     ),
                     place: Place {
-                        line: 109,
+                        line: 113,
                         column: 10,
                     },
                 },
@@ -545,7 +545,7 @@ App {
                         "files/assets/*.png",
                     ),
                     place: Place {
-                        line: 109,
+                        line: 113,
                         column: 26,
                     },
                 },
@@ -555,7 +555,7 @@ App {
                         destination: "/assets",
                     },
                     place: Place {
-                        line: 109,
+                        line: 113,
                         column: 48,
                     },
                 },
@@ -616,7 +616,7 @@ App {
                         inherit: None,
                         digest: None,
                         place: Place {
-                            line: 128,
+                            line: 132,
                             column: 1,
                         },
                     },
@@ -631,7 +631,7 @@ App {
                         inherit: None,
                         digest: None,
                         place: Place {
-                            line: 129,
+                            line: 133,
                             column: 1,
                         },
                     },
@@ -662,7 +662,7 @@ App {
                         inherit: None,
                         digest: None,
                         place: Place {
-                            line: 130,
+                            line: 134,
                             column: 1,
                         },
                     },
@@ -677,7 +677,7 @@ App {
                         inherit: None,
                         digest: None,
                         place: Place {
-                            line: 131,
+                            line: 135,
                             column: 1,
                         },
                     },
@@ -693,7 +693,7 @@ App {
                         inherit: None,
                         digest: None,
                         place: Place {
-                            line: 132,
+                            line: 136,
                             column: 1,
                         },
                     },
@@ -716,12 +716,12 @@ App {
         "with-id-component": Component {
             id: "with-id-component",
             place: Place {
-                line: 83,
+                line: 87,
                 column: 13,
             },
             source: "<root>/files/app.wasm",
             source_place: Place {
-                line: 83,
+                line: 87,
                 column: 24,
             },
             digest: None,
@@ -752,7 +752,7 @@ App {
             ),
             secret: false,
             place: Place {
-                line: 50,
+                line: 54,
                 column: 1,
             },
         },
@@ -761,7 +761,7 @@ App {
             default: None,
             secret: true,
             place: Place {
-                line: 51,
+                line: 55,
                 column: 1,
             },
         },
@@ -810,7 +810,7 @@ App {
                 sticky: None,
                 version_header: None,
                 place: Place {
-                    line: 36,
+                    line: 40,
                     column: 9,
                 },
             },
@@ -839,7 +839,7 @@ App {
                     true,
                 ),
                 place: Place {
-                    line: 37,
+                    line: 41,
                     column: 8,
                 },
             },
@@ -861,7 +861,7 @@ App {
                     sticky: None,
                     version_header: None,
                     place: Place {
-                        line: 44,
+                        line: 48,
                         column: 9,
                     },
                 },
@@ -890,7 +890,7 @@ App {
                     ),
                     version_header: None,
                     place: Place {
-                        line: 47,
+                        line: 51,
                         column: 8,
                     },
                 },
@@ -910,6 +910,14 @@ App {
                 errors: None,
             },
         },
+        example: Some(
+            Example {
+                path: "/tale/anna?long=1",
+                body: Some(
+                    "it's",
+                ),
+            },
+        ),
     },
     left_out: {},
     tool: {
@@ -938,21 +946,21 @@ tests/good/maximal.toml:5:11: the application's version "1.2" is no semantic ver
   help: write three numbers, such as 1.0.0
 tests/good/maximal.toml:14:8: `base` is no longer a setting of the http trigger, and "/" changes nothing
   help: remove the line
-tests/good/maximal.toml:103:31: the model "story" is granted twice
+tests/good/maximal.toml:107:31: the model "story" is granted twice
   help: remove one of the two
-tests/good/maximal.toml:139:23: `allowed_http_hosts` is the older form of `allowed_outbound_hosts`: "example.com:8080"
+tests/good/maximal.toml:143:23: `allowed_http_hosts` is the older form of `allowed_outbound_hosts`: "example.com:8080"
   help: write in `allowed_outbound_hosts`: "http://example.com:8080", "https://example.com:8080"
-tests/good/maximal.toml:144:12: no trigger leads to the component "lonely"
+tests/good/maximal.toml:148:12: no trigger leads to the component "lonely"
   help: name it in a trigger, or remove it
 
 supported:
-tests/good/maximal.toml:89:1: the executor `wagi` is not supported yet: trigger "http:/legacy:legacy" asks for it
+tests/good/maximal.toml:93:1: the executor `wagi` is not supported yet: trigger "http:/legacy:legacy" asks for it
   help: build the component for wasi:http, and remove `executor`
-tests/good/maximal.toml:89:1: further components are not supported yet: trigger "http:/legacy:legacy" has some
+tests/good/maximal.toml:93:1: further components are not supported yet: trigger "http:/legacy:legacy" has some
   help: remove `components`; a trigger's own component is named by `component`
-tests/good/maximal.toml:128:1: dependencies of the kind `registry` are not supported yet: the dependency "a:b/c" of component "storyteller" is a:b ^1.2.3
+tests/good/maximal.toml:132:1: dependencies of the kind `registry` are not supported yet: the dependency "a:b/c" of component "storyteller" is a:b ^1.2.3
   help: download the component, and write its path: { path = "part.wasm" }
-tests/good/maximal.toml:130:1: dependencies of the kind `registry` are not supported yet: the dependency "p:q" of component "storyteller" is >=0.1.0
+tests/good/maximal.toml:134:1: dependencies of the kind `registry` are not supported yet: the dependency "p:q" of component "storyteller" is >=0.1.0
   help: download the component, and write its path: { path = "part.wasm" }
-tests/good/maximal.toml:132:1: dependencies of the kind `url` are not supported yet: the dependency "t:u" of component "storyteller" is https://example.com/u.wasm
+tests/good/maximal.toml:136:1: dependencies of the kind `url` are not supported yet: the dependency "t:u" of component "storyteller" is https://example.com/u.wasm
   help: download the component, and write its path: { path = "part.wasm" }

@@ -269,6 +269,7 @@ App {
                 errors: None,
             },
         },
+        example: None,
     },
     left_out: {},
     tool: {},

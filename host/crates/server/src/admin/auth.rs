@@ -1,20 +1,15 @@
 //! Who may ask the admin listener.
 //!
-//! A token proves who asks. Without one the listener is reachable from this machine alone, and what is left to
-//! fear is a browser on it: a page of any site can send requests to a loopback address. It cannot read the
-//! answers, unless its own name points at that address (DNS rebinding), so only names that cannot be a site's are
-//! answered; and it cannot hide that it is another site, so what changes something is refused to it.
+//! A token proves who asks. Without one the listener is reachable from this machine alone, and what is left to fear is a
+//! browser on it (`browser` says why): only names that cannot be a site's are answered, and what changes something is
+//! refused to other sites.
 
 use crate::bearer;
+use crate::browser::{foreign_host, other_site};
 use crate::problem::Problem;
-use http::header::{HOST, HeaderName, HeaderValue, ORIGIN};
-use http::uri::Authority;
 use http::{HeaderMap, Method, request};
 use std::hint::black_box;
-use std::net::IpAddr;
 use std::sync::Arc;
-
-const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// Decides who may ask.
 pub(super) struct Gate {
@@ -31,12 +26,12 @@ impl Gate {
         match &self.token {
             Some(token) if !carries(&head.headers, token) => return Err(Problem::unauthorized()),
             Some(_) => {}
-            None => hosts(head).try_for_each(|host| match is_local(host) {
-                true => Ok(()),
-                false => Err(Problem::unexpected_host(&shown(host))),
-            })?,
+            None => foreign_host(head).map_or(Ok(()), |host| Err(Problem::unexpected_host(&host)))?,
         }
-        if reads(&head.method) { Ok(()) } else { same_site(head) }
+        match other_site(head) {
+            Some(why) if !reads(&head.method) => Err(Problem::cross_site(&why)),
+            Some(_) | None => Ok(()),
+        }
     }
 }
 
@@ -54,50 +49,11 @@ fn same(given: &[u8], wanted: &[u8]) -> bool {
     given.len() == wanted.len() && differences == 0
 }
 
-/// Every host that the request names, in its target or in headers. Browsers always name one.
-fn hosts(head: &request::Parts) -> impl Iterator<Item = &[u8]> {
-    let target = head.uri.authority().map(|authority| authority.as_str().as_bytes());
-    target.into_iter().chain(head.headers.get_all(HOST).into_iter().map(HeaderValue::as_bytes))
-}
-
-/// Whether this can only be a name of the machine itself: no name server has a say in it.
-fn is_local(host: &[u8]) -> bool {
-    let authority = Authority::try_from(host).ok().filter(|authority| !authority.as_str().contains('@'));
-    let Some(authority) = authority else { return false };
-    let name = authority.host().trim_end_matches('.').to_ascii_lowercase();
-    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(&name);
-    match bare.parse::<IpAddr>() {
-        Ok(ip) => ip.to_canonical().is_loopback(),
-        Err(_no_address) => name == "localhost" || name.ends_with(".localhost"),
-    }
-}
-
-/// Refuses what a browser brings from a page of another site, or of another port.
-fn same_site(head: &request::Parts) -> Result<(), Problem> {
-    for site in head.headers.get_all(&FETCH_SITE) {
-        if site != "same-origin" && site != "none" {
-            return Err(Problem::cross_site(&format!("Sec-Fetch-Site is {}", shown(site.as_bytes()))));
-        }
-    }
-    for origin in head.headers.get_all(ORIGIN) {
-        let authority = origin.to_str().ok().and_then(|origin| origin.split_once("://")).map(|(_, rest)| rest);
-        let ours = |authority: &str| hosts(head).any(|host| host.eq_ignore_ascii_case(authority.as_bytes()));
-        if !authority.is_some_and(ours) {
-            return Err(Problem::cross_site(&format!("Origin is {}", shown(origin.as_bytes()))));
-        }
-    }
-    Ok(())
-}
-
-/// What a client wrote, as an answer may repeat it.
-fn shown(text: &[u8]) -> String {
-    String::from_utf8_lossy(text).chars().take(100).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use http::Request;
+    use http::header::HOST;
 
     fn head(method: &str, host: &str, more: &[(&str, &str)]) -> request::Parts {
         let asked = Request::builder().method(method).uri("/admin/v1/releases").header(HOST, host);
@@ -111,23 +67,9 @@ mod tests {
 
     #[test]
     fn without_a_token_only_names_of_this_machine_are_answered() {
-        let good = ["127.0.0.1:3001", "127.1.2.3", "localhost", "LOCALHOST:3001", "bobbin.localhost:1", "[::1]:3001"];
-        for host in good.into_iter().chain(["[::ffff:127.0.0.1]", "localhost."]) {
-            assert_eq!(refused(None, &head("GET", host, &[])), None, "{host}");
+        for (host, code) in [("127.0.0.1:3001", None), ("localhost", None), ("evil.test", Some("unexpected_host"))] {
+            assert_eq!(refused(None, &head("GET", host, &[])), code, "{host}");
         }
-        let bad = ["evil.test", "127.0.0.1.evil.test", "evil.test@localhost", "localhost.evil.test", "10.0.0.1", ""];
-        for host in bad.into_iter().chain(["0.0.0.0", "[::]", "notlocalhost", "127.1"]) {
-            assert_eq!(refused(None, &head("GET", host, &[])), Some("unexpected_host"), "{host}");
-        }
-    }
-
-    #[test]
-    fn a_second_host_header_or_an_absolute_target_hides_no_name() {
-        let two = head("GET", "localhost", &[("host", "evil.test")]);
-        assert_eq!(refused(None, &two), Some("unexpected_host"));
-        let mut target = head("GET", "localhost", &[]);
-        target.uri = "http://evil.test/admin/v1/releases".parse().unwrap();
-        assert_eq!(refused(None, &target), Some("unexpected_host"));
     }
 
     #[test]

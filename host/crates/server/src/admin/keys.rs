@@ -24,6 +24,23 @@ struct Listed {
 struct Created<'a> {
     key: &'a View,
     token: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Revoked<'a> {
+    #[serde(flatten)]
+    key: &'a View,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<String>,
+}
+
+/// Tells whoever runs the host, and whoever asked, that a change which was made may be lost.
+fn warning(unsynced: Option<&FileError>) -> Option<String> {
+    let error = unsynced?;
+    tracing::warn!("{error}");
+    Some(error.to_string())
 }
 
 impl Admin {
@@ -38,11 +55,12 @@ impl Admin {
         edit::nothing(asked.head.uri.query())?;
         let who = who(&asked.head.headers, asked.peer)?;
         let wanted = wanted(&self.read(body).await?)?;
-        let (keys, known) = (Arc::clone(&self.keys), (self.known)());
+        let (keys, known) = (Arc::clone(&self.keys), (self.live.known)());
         let created = blocking(move || keys.create(wanted, Some(&known))).await?;
         let created = created.map_err(|error| Problem::of_keys(&error))?;
         tracing::info!(target: "bobbin::admin", request_id = %asked.id, key = %created.key.id, %who, "a key was made");
-        Ok(json(StatusCode::CREATED, &Created { key: &created.key, token: created.token.reveal() }))
+        let warning = warning(created.unsynced.as_ref());
+        Ok(json(StatusCode::CREATED, &Created { key: &created.key, token: created.token.reveal(), warning }))
     }
 
     pub(super) async fn revoke_key(&self, asked: &Asked<'_>, id: &str) -> Result<Answer, Problem> {
@@ -50,9 +68,10 @@ impl Admin {
         let who = who(&asked.head.headers, asked.peer)?;
         let id: KeyId = id.parse().map_err(|_no_id| Problem::no_key())?;
         let (keys, revoked) = (Arc::clone(&self.keys), id.clone());
-        let view = blocking(move || keys.revoke(&revoked)).await?.map_err(|error| Problem::of_keys(&error))?;
+        let revoked = blocking(move || keys.revoke(&revoked)).await?.map_err(|error| Problem::of_keys(&error))?;
         tracing::info!(target: "bobbin::admin", request_id = %asked.id, key = %id, %who, "a key was revoked");
-        Ok(json(StatusCode::OK, &view))
+        let warning = warning(revoked.unsynced.as_ref());
+        Ok(json(StatusCode::OK, &Revoked { key: &revoked.key, warning }))
     }
 }
 

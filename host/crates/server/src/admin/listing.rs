@@ -4,6 +4,7 @@ use super::answer::{AdminBody, Answer, JSON, json, respond};
 use super::endpoints::Endpoint;
 use crate::admission::Admission;
 use crate::key_metrics;
+use crate::messages::{Standing, Unsubscribed};
 use crate::metrics::Metrics;
 use crate::release_metrics;
 use crate::versions::{self, Snapshot};
@@ -32,7 +33,7 @@ pub(super) fn healthz() -> Answer {
     respond(StatusCode::OK, TEXT, "ok\n").map(AdminBody::Whole)
 }
 
-pub(super) fn readyz(readiness: &Readiness, draining: bool) -> Answer {
+pub(super) fn readyz(readiness: &Readiness, unsubscribed: &[Unsubscribed], draining: bool) -> Answer {
     let unready = |unready: &Unready| {
         serde_json::json!({
             "trigger": unready.release.trigger,
@@ -42,11 +43,26 @@ pub(super) fn readyz(readiness: &Readiness, draining: bool) -> Answer {
             "reason": unready.reason,
         })
     };
-    let ready = readiness.is_ready() && !draining;
+    let deaf = |one: &Unsubscribed| {
+        let (state, reason) = match &one.standing {
+            Standing::Connecting(why) => ("connecting", why.as_deref()),
+            Standing::Subscribed => ("subscribed", None),
+            Standing::Lost(why) => ("lost", Some(why.as_str())),
+        };
+        serde_json::json!({
+            "trigger": one.trigger,
+            "server": one.server,
+            "channel": one.channel,
+            "state": state,
+            "reason": reason,
+        })
+    };
+    let ready = readiness.is_ready() && !draining && !unsubscribed.iter().any(Unsubscribed::is_unready);
     let json = serde_json::json!({
         "ready": ready,
         "draining": draining,
         "unready": readiness.0.iter().map(unready).collect::<Vec<_>>(),
+        "unsubscribed": unsubscribed.iter().map(deaf).collect::<Vec<_>>(),
     });
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     respond(status, JSON, json.to_string()).map(AdminBody::Whole)

@@ -20,6 +20,7 @@ use crate::admission::Admission;
 use crate::app::App;
 use crate::body::discard;
 use crate::connection::{Connection, Held};
+use crate::messages::Unsubscribed;
 use crate::metrics::Metrics;
 use crate::problem::{Problem, REQUEST_ID};
 use answer::{AdminBody, Answer};
@@ -45,8 +46,13 @@ use tokio_util::task::TaskTracker;
 /// Bytes of a request's body: many times what any change takes.
 const BODY_BYTES: usize = 64 << 10;
 
-/// Says which routes and models there are now.
-type Inventory = Box<dyn Fn() -> Known + Send + Sync>;
+/// What is asked of the application as it is now.
+pub(crate) struct Live {
+    /// The routes and models that there are.
+    pub(crate) known: Box<dyn Fn() -> Known + Send + Sync>,
+    /// The triggers that no message comes to.
+    pub(crate) unsubscribed: Box<dyn Fn() -> Vec<Unsubscribed> + Send + Sync>,
+}
 
 /// What the admin listener serves.
 pub(crate) struct Admin {
@@ -54,7 +60,7 @@ pub(crate) struct Admin {
     metrics: Arc<Metrics>,
     admission: Arc<Admission>,
     keys: Arc<Keys>,
-    known: Inventory,
+    live: Live,
     gate: Gate,
     /// For clients that follow the events.
     places: Arc<Semaphore>,
@@ -79,7 +85,7 @@ impl Admin {
     pub(crate) fn new<H>(
         app: &App<H>,
         token: Option<Arc<str>>,
-        known: Inventory,
+        live: Live,
         tasks: TaskTracker,
         stop: CancellationToken,
         closing: CancellationToken,
@@ -88,8 +94,8 @@ impl Admin {
             releases: Arc::clone(&app.releases),
             metrics: Arc::clone(&app.metrics),
             admission: Arc::clone(&app.admission),
-            keys: Arc::clone(&app.keys),
-            known,
+            keys: Arc::clone(app.keys.last()),
+            live,
             gate: Gate::new(token),
             places: Arc::new(Semaphore::new(SUBSCRIBERS)),
             body_timeout: app.limits.header_timeout,
@@ -133,7 +139,10 @@ impl Admin {
         match endpoint {
             Endpoint::Index => Ok(listing::index()),
             Endpoint::Healthz => Ok(listing::healthz()),
-            Endpoint::Readyz => Ok(listing::readyz(&self.releases.readiness(), self.stop.is_cancelled())),
+            Endpoint::Readyz => {
+                let (readiness, unsubscribed) = (self.releases.readiness(), (self.live.unsubscribed)());
+                Ok(listing::readyz(&readiness, &unsubscribed, self.stop.is_cancelled()))
+            }
             Endpoint::Metrics => {
                 let metrics = listing::metrics(&self.metrics, &self.admission, &self.releases, &self.keys).await;
                 metrics.map_err(|error| internal(asked.id, "the metrics could not be written", &error))

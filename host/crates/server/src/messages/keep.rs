@@ -1,7 +1,8 @@
 //! Connections to the servers of an application, kept for as long as it is served.
 
-use super::outage::{Next, Outage};
-use super::{Plan, plans};
+use super::brokers::Kept;
+use super::outage::{Kind, Next, Outage, Over};
+use super::{Brokers, Plan, plans};
 use crate::app::App;
 use crate::handle::Handle;
 use arc_swap::ArcSwap;
@@ -27,10 +28,20 @@ enum Lost {
     Subscription(#[from] SubscriptionError),
 }
 
+impl Lost {
+    fn kind(&self) -> Kind {
+        match self {
+            Self::Subscription(SubscriptionError::Refused(_)) => Kind::Refusing,
+            Self::Dial(_) | Self::Slow | Self::Subscription(_) => Kind::Absent,
+        }
+    }
+}
+
 /// Has a connection for each server that the application names, until told to stop. When the application is replaced, which
 /// `replaced` tells, connections whose channels stay the same stay.
 pub(crate) async fn keep_subscribed<H: Handle>(
     current: Arc<ArcSwap<App<H>>>,
+    brokers: Arc<Brokers>,
     replaced: Arc<Notify>,
     stop: CancellationToken,
 ) {
@@ -49,7 +60,8 @@ pub(crate) async fn keep_subscribed<H: Handle>(
             if kept.iter().any(|(known, _)| *known == plan) {
                 continue;
             }
-            let keeper = Keeper { current: Arc::clone(&current), plan: plan.clone(), dialer: Arc::clone(&dialer) };
+            let (current, dialer, standing) = (Arc::clone(&current), Arc::clone(&dialer), brokers.keep(&plan));
+            let keeper = Keeper { current, plan: plan.clone(), dialer, standing };
             let stop = stop.child_token();
             tasks.spawn(keeper.run(stop.clone()));
             kept.push((plan, stop));
@@ -68,6 +80,7 @@ struct Keeper<H> {
     current: Arc<ArcSwap<App<H>>>,
     plan: Plan,
     dialer: Arc<Dialer>,
+    standing: Kept,
 }
 
 impl<H: Handle> Keeper<H> {
@@ -86,15 +99,24 @@ impl<H: Handle> Keeper<H> {
             let began = Instant::now();
             let Err(lost) = self.listen(&mut outage).await;
             self.connected(false);
-            let Next { say, pause } = outage.failed(began.elapsed(), chance());
-            if say {
-                tracing::warn!(
+            self.standing.failed(&lost.to_string());
+            let kind = lost.kind();
+            let Next { say, pause } = outage.failed(kind, began.elapsed(), chance());
+            match kind {
+                Kind::Absent if say => tracing::warn!(
                     %server,
                     "the Redis server of a trigger is not there: {lost}; it is asked again until it is, and what is \
                      published meanwhile is lost"
-                );
-            } else {
-                tracing::debug!(%server, ?pause, "the Redis server of a trigger is still not there: {lost}");
+                ),
+                Kind::Refusing if say => tracing::warn!(
+                    %server,
+                    "the Redis server of a trigger is there and lets nobody subscribe: {lost}; correct the user and the \
+                     password in its address, or what they may do there; it is asked again until it does, and what is \
+                     published meanwhile is lost"
+                ),
+                Kind::Absent | Kind::Refusing => {
+                    tracing::debug!(%server, ?pause, "the Redis server of a trigger still sends nothing: {lost}");
+                }
             }
             tokio::time::sleep(pause).await;
         }
@@ -110,11 +132,14 @@ impl<H: Handle> Keeper<H> {
             match subscription.next().await? {
                 Received::Subscribed => {
                     self.connected(true);
-                    let server = self.plan.server.server();
-                    if outage.over() {
-                        tracing::warn!(%server, "the Redis server of a trigger is there again");
-                    } else {
-                        tracing::info!(%server, channels = self.plan.channels.len(), "subscribed to a Redis server");
+                    self.standing.subscribed();
+                    let (server, channels) = (self.plan.server.server(), self.plan.channels.len());
+                    match outage.over() {
+                        Over::Nothing => tracing::info!(%server, channels, "subscribed to a Redis server"),
+                        Over::Waiting => {
+                            tracing::warn!(%server, channels, "subscribed to a Redis server, which was waited for");
+                        }
+                        Over::Outage => tracing::warn!(%server, "the Redis server of a trigger is there again"),
                     }
                 }
                 Received::Message { channel, payload } => {

@@ -4,6 +4,7 @@
 //! A message waits for its place among the requests in flight before the next one is read, so what is not handled yet waits
 //! at the server; then it is an invocation as a request is (`delivery`).
 
+mod brokers;
 mod delivery;
 mod keep;
 mod outage;
@@ -16,6 +17,7 @@ use bobbin_runtime::{Call, Calls, Listener, Message, Unhandled};
 use futures::future::BoxFuture;
 use std::sync::Arc;
 
+pub(crate) use brokers::{Brokers, Standing, Unsubscribed};
 pub(crate) use keep::keep_subscribed;
 pub(crate) use plan::{Plan, plans};
 

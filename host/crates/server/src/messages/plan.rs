@@ -28,7 +28,7 @@ pub(crate) fn plans(all: &[Arc<Subscribed>]) -> Vec<Plan> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::{Listen, Subscriber};
     use super::*;
     use bobbin_runtime::{Call, Calls, Message, Unhandled};
@@ -42,7 +42,7 @@ mod tests {
         }
     }
 
-    fn subscribed(server: &str, channel: &str) -> Arc<Subscribed> {
+    pub(in super::super) fn subscribed(server: &str, channel: &str) -> Arc<Subscribed> {
         let subscriber = Subscriber {
             trigger_id: "t".into(),
             server: Arc::new(Address::parse(server).unwrap()),

@@ -5,9 +5,9 @@ use super::host::{Fake, Host, Pieces, get, json, request, send, text};
 use crate::access::{Door, check};
 use crate::{Access, ErrorStyle, FixedAnswer, KeyPolicy};
 use bobbin_keys::{Created, Keys, Wanted};
-use bobbin_runtime::Callee;
+use bobbin_runtime::{Callee, Failure};
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
 use serde_json::json as value;
@@ -22,7 +22,7 @@ fn named(name: &str) -> Wanted {
 }
 
 fn made(keys: &Keys, wanted: Wanted) -> (String, String) {
-    let Created { key, token } = keys.create(wanted, None).unwrap();
+    let Created { key, token, .. } = keys.create(wanted, None).unwrap();
     (key.id.to_string(), format!("Bearer {}", token.reveal()))
 }
 
@@ -100,12 +100,18 @@ async fn a_key_goes_before_everything_that_the_host_could_say_about_a_request() 
     assert_eq!(get(host.app, "/story").await.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(get(host.app, "/fixed").await.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(text(ask(host.app, "/fixed", &bearer).await).await, "fixed");
-    let full = ask(host.app, "/story", &bearer).await;
-    assert_eq!(
-        (full.status(), &full.headers()["x-ratelimit-remaining-requests"]),
-        (StatusCode::SERVICE_UNAVAILABLE, &"0".parse().unwrap())
-    );
-    assert_eq!(json(full).await["error"]["type"], "server_error");
+    // What the host has no place for does not use up the key's minute.
+    for _ in 0..3 {
+        let full = ask(host.app, "/story", &bearer).await;
+        assert_eq!(
+            (full.status(), &full.headers()["x-ratelimit-remaining-requests"]),
+            (StatusCode::SERVICE_UNAVAILABLE, &"1".parse().unwrap())
+        );
+        assert_eq!(json(full).await["error"]["type"], "server_error");
+    }
+    assert_eq!(text(ask(host.app, "/fixed", &bearer).await).await, "fixed");
+    let metrics = host.metrics().await;
+    assert!(metrics.contains("bobbin_key_requests_total{key=") && metrics.contains("\"} 2\n"), "{metrics}");
     let limited = ask(host.app, "/story", &bearer).await;
     assert_eq!(limited.status(), StatusCode::TOO_MANY_REQUESTS);
     assert!(limited.headers().contains_key("retry-after"));
@@ -117,12 +123,92 @@ async fn a_loopback_listener_may_be_open_and_no_other_is() {
     let open = Access { keys: KeyPolicy::LoopbackOpen, errors: ErrorStyle::Problem };
     let calls = Arc::default();
     let host = Host::builder().guarded("/story", open, witness(&calls)).start().await;
-    assert_eq!(text(ask(host.app, "/story", "bearer any").await).await, "nobody false ");
+    let here = Request::get("/story").header("host", "localhost").header("authorization", "bearer any");
+    assert_eq!(text(send(host.app, here.body(Full::default()).unwrap()).await).await, "nobody false ");
     let door = Door { access: open, trigger: "t", path: "/story" };
-    assert!(check(&host.keys, false, door, &HeaderMap::new()).key.is_err(), "elsewhere nobody is let in");
+    let head = Request::new(()).into_parts().0;
+    assert!(check(&host.keys, false, door, &head).key.is_err(), "elsewhere nobody is let in");
     let (id, bearer) = made(&host.keys, named("all"));
     assert_eq!(get(host.app, "/story").await.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(text(ask(host.app, "/story", &bearer).await).await, format!("{id} false "));
+}
+
+#[tokio::test]
+async fn what_is_open_to_this_machine_is_not_open_to_web_pages_on_it() {
+    let open = |errors| Access { keys: KeyPolicy::LoopbackOpen, errors };
+    let calls = Arc::default();
+    let host = Host::builder()
+        .guarded("/story", open(ErrorStyle::Problem), witness(&calls))
+        .guarded("/v1", open(ErrorStyle::OpenAi), witness(&calls))
+        .start()
+        .await;
+    let page = async |path: &str, name: &str, headers: &[(&str, &str)]| {
+        let asked = headers
+            .iter()
+            .fold(Request::post(path).header("host", name), |asked, (name, value)| asked.header(*name, *value));
+        send(host.app, asked.body(Full::default()).unwrap()).await
+    };
+    for name in ["localhost:3000", "127.0.0.1", "[::1]:3000", "app.localhost"] {
+        let answer = page("/story", name, &[("origin", "http://localhost:5173")]).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{name}");
+    }
+    assert_eq!(calls.swap(0, Ordering::Relaxed), 4);
+    for (name, headers, code) in [
+        ("rebound.test:3000", &[][..], "unexpected_host"),
+        ("localhost", &[("origin", "https://evil.test")], "cross_site"),
+        ("localhost", &[("origin", "null")], "cross_site"),
+        ("localhost", &[("sec-fetch-site", "cross-site")], "cross_site"),
+    ] {
+        let refused = page("/story", name, headers).await;
+        assert_eq!(refused.status(), StatusCode::FORBIDDEN, "{name} {headers:?}");
+        let told = json(refused).await;
+        assert_eq!(told["code"], code, "{told}");
+        assert!(told["detail"].as_str().unwrap().contains("bobbin key create"), "{told}");
+        let told = json(page("/v1", name, headers).await).await;
+        assert_eq!(told["error"]["code"], code, "{told}");
+    }
+    assert_eq!(calls.load(Ordering::Relaxed), 0);
+    // A key is what such a page does not have.
+    let (id, bearer) = made(&host.keys, named("all"));
+    let headers = [("origin", "https://evil.test"), ("authorization", bearer.as_str())];
+    assert_eq!(text(page("/story", "proxy.test", &headers).await).await, format!("{id} false "));
+}
+
+#[tokio::test]
+async fn a_host_without_an_instance_gives_its_request_back_to_the_key() {
+    let full = Fake::new(|_call| async {
+        Err(Failure::NoInstance { component: "component".into(), reason: "the pool is full".into() })
+    });
+    let host = Host::builder().guarded("/story", REQUIRED, full).start().await;
+    let (_, bearer) = made(&host.keys, Wanted { requests_per_minute: Some(1), ..named("one") });
+    for _ in 0..3 {
+        let answer = ask(host.app, "/story", &bearer).await;
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(answer.headers()["x-ratelimit-remaining-requests"], "1");
+    }
+    assert!(!host.metrics().await.contains("bobbin_key_requests_total{"));
+}
+
+#[tokio::test]
+async fn a_file_that_somebody_else_changes_counts_from_the_next_request_on_however_many_ask_at_once() {
+    let calls = Arc::default();
+    let host = Host::builder().guarded("/story", REQUIRED, witness(&calls)).start().await;
+    let elsewhere = Keys::open(host.keys.file().path().to_owned()).unwrap();
+    for _ in 0..5 {
+        let Created { key, token, .. } = elsewhere.create(named("one"), None).unwrap();
+        let bearer = format!("Bearer {}", token.reveal());
+        let all = |status: StatusCode| {
+            let asks = (0..20).map(|_| ask(host.app, "/story", &bearer));
+            async move {
+                for answer in futures::future::join_all(asks).await {
+                    assert_eq!(answer.status(), status);
+                }
+            }
+        };
+        all(StatusCode::OK).await;
+        elsewhere.revoke(&key.id).unwrap();
+        all(StatusCode::UNAUTHORIZED).await;
+    }
 }
 
 #[tokio::test]

@@ -1,10 +1,11 @@
 //! Messages, by a server that is made of a few lines: what is decided for each, and what is left of it.
 
-use super::host::Host;
+use super::host::{Host, get, json};
 use crate::{Listen, Subscriber};
 use bobbin_databases::redis::Address;
 use bobbin_runtime::{Call, Calls, Message, Unhandled};
 use futures::future::BoxFuture;
+use http::StatusCode;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,6 +26,15 @@ impl Listen for Fake {
 
 /// A host with a trigger for the channel `news`, and the connection that it makes to its server.
 async fn subscribed() -> (Host, TcpStream, mpsc::UnboundedReceiver<Call<Message>>) {
+    let (host, _server, mut stream, called) = subscribing().await;
+    stream.write_all(SUBSCRIBED).await.unwrap();
+    (host, stream, called)
+}
+
+const SUBSCRIBED: &[u8] = b"*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n";
+
+/// The same, before the server has said that it is subscribed to; with the server.
+async fn subscribing() -> (Host, TcpListener, TcpStream, mpsc::UnboundedReceiver<Call<Message>>) {
     let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = Address::parse(&format!("redis://{}", server.local_addr().unwrap())).unwrap();
     let (calls, called) = mpsc::unbounded_channel();
@@ -38,12 +48,47 @@ async fn subscribed() -> (Host, TcpStream, mpsc::UnboundedReceiver<Call<Message>
     };
     let host =
         Host::builder().subscriber(subscriber).release("news", "story", "storyteller@1.0.0").alive().start().await;
+    let stream = asked(&server).await;
+    (host, server, stream, called)
+}
+
+/// The next connection, on which somebody has asked for the channel.
+async fn asked(server: &TcpListener) -> TcpStream {
     let (mut stream, _) = server.accept().await.unwrap();
     let mut asked = [0; 100];
     let length = stream.read(&mut asked).await.unwrap();
     assert_eq!(&asked[..length], b"*2\r\n$9\r\nSUBSCRIBE\r\n$4\r\nnews\r\n");
-    stream.write_all(b"*3\r\n$9\r\nsubscribe\r\n$4\r\nnews\r\n:1\r\n").await.unwrap();
-    (host, stream, called)
+    stream
+}
+
+#[tokio::test]
+async fn readiness_names_a_trigger_whose_server_sends_nothing_and_waits_for_the_first_time_alone() {
+    let (host, server, mut stream, _called) = subscribing().await;
+    let ready = async |wanted: StatusCode, state: Option<&str>| loop {
+        let answer = get(host.admin, "/readyz").await;
+        let (status, told) = (answer.status(), json(answer).await);
+        if told["unsubscribed"][0]["state"].as_str() == state {
+            assert_eq!((status, &told["ready"]), (wanted, &(wanted == StatusCode::OK).into()), "{told}");
+            return told["unsubscribed"][0].clone();
+        }
+        tokio::task::yield_now().await;
+    };
+    let told = ready(StatusCode::SERVICE_UNAVAILABLE, Some("connecting")).await;
+    let address = format!("redis://{}", server.local_addr().unwrap());
+    let wanted = serde_json::json!({
+        "trigger": "news", "server": address, "channel": "news", "state": "connecting", "reason": null,
+    });
+    assert_eq!(told, wanted);
+    stream.write_all(SUBSCRIBED).await.unwrap();
+    ready(StatusCode::OK, None).await;
+    drop(stream);
+    let lost = ready(StatusCode::OK, Some("lost")).await;
+    assert_eq!(lost["reason"], "the server closed the connection");
+    asked(&server).await.write_all(b"-NOPERM no\r\n").await.unwrap();
+    while ready(StatusCode::OK, Some("lost")).await["reason"] != "the server refuses: NOPERM no" {}
+    let mut again = asked(&server).await;
+    again.write_all(SUBSCRIBED).await.unwrap();
+    ready(StatusCode::OK, None).await;
 }
 
 async fn publish(stream: &mut TcpStream, message: &str) {

@@ -49,13 +49,20 @@ const SWAP: &str = "local value = redis.call('GET', KEYS[1])
 pub enum AddressError {
     /// It makes no sense.
     #[error(
-        "this is no address of a Redis server that can be used; write redis://[:password@]host[:port][/number], or \
-         rediss:// for TLS"
+        "this is no address of a Redis server that can be used: {0}; write redis://[user:password@]host[:port][/number], or \
+         rediss:// for TLS; in a user or a password, / is %2F, : is %3A, @ is %40, # is %23, ? is %3F and % is %25"
     )]
-    Unusable(#[source] RedisError),
+    Unusable(String),
     /// It asks for TLS without a check of the server's certificate.
     #[error("TLS without a check of the server's certificate is not possible; remove #insecure from the address")]
     Insecure,
+}
+
+/// What the client says is wrong with an address, without its word for the kind of error behind that, and without what it
+/// quotes from the address.
+fn words(error: &RedisError) -> String {
+    let text = error.to_string();
+    text.split(" - ").next().unwrap_or(&text).to_owned()
 }
 
 /// A store on a server.
@@ -84,8 +91,9 @@ impl RedisStore {
         if url.ends_with("#insecure") {
             return Err(AddressError::Insecure);
         }
-        let client = Client::open(url).map_err(AddressError::Unusable)?;
-        let connection = ConnectionManager::new_lazy_with_config(client, config).map_err(AddressError::Unusable)?;
+        let client = Client::open(url).map_err(|error| AddressError::Unusable(words(&error)))?;
+        let connection = ConnectionManager::new_lazy_with_config(client, config);
+        let connection = connection.map_err(|error| AddressError::Unusable(words(&error)))?;
         Ok(Self { connection })
     }
 
@@ -230,6 +238,9 @@ mod tests {
             let error = error.unwrap_err();
             assert!(!format!("{error} {error:?}").contains("hunter2"), "{error:?}");
         }
+        let garbled = RedisStore::at("redis://localhost?protocol=hunter2").map(drop).unwrap_err().to_string();
+        assert!(garbled.contains("can be used: Invalid protocol version; write redis://"), "{garbled}");
+        assert!(garbled.contains("/ is %2F") && !garbled.contains("InvalidClientConfig"), "{garbled}");
         let store = RedisStore::at("redis://:hunter2@127.0.0.1:1/3").unwrap();
         assert!(!format!("{store:?}").contains("hunter2"));
     }

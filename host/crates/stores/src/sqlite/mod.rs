@@ -17,7 +17,7 @@ use crate::key_value::OpenError;
 use crate::room::Room;
 use parking_lot::Mutex;
 use query::Interrupt;
-use rusqlite::OpenFlags;
+use rusqlite::{OpenFlags, TransactionState};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Once};
@@ -25,7 +25,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout_at;
 
-/// Queries of one database at once, besides those of open transactions.
+/// Queries of one database at once, besides those of the one that writes in a transaction.
 const QUERIES: usize = 8;
 /// How long a statement waits for another connection's transaction, at most.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -124,6 +124,11 @@ fn open(path: Option<&Path>) -> rusqlite::Result<rusqlite::Connection> {
     Ok(connection)
 }
 
+/// Whether others have to wait until a connection's transaction is over. Its temporary tables are nobody else's.
+fn is_writing(connection: &rusqlite::Connection) -> bool {
+    matches!(connection.transaction_state(Some("main")), Ok(TransactionState::Write))
+}
+
 type Open = Arc<Mutex<Option<rusqlite::Connection>>>;
 
 /// What the last statements of a connection came to.
@@ -131,8 +136,8 @@ type Open = Arc<Mutex<Option<rusqlite::Connection>>>;
 struct Known {
     changes: AtomicU64,
     rowid: AtomicI64,
-    /// A transaction is open.
-    transaction: AtomicBool,
+    /// It holds the database's write lock, in a transaction that is not over.
+    writes: AtomicBool,
 }
 
 /// One connection of a component.
@@ -144,9 +149,10 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// A place among the queries. Whoever has a transaction open needs none: those in the places may wait for its end.
+    /// A place among the queries. Whoever writes in a transaction needs none: those in the places may wait for its end.
+    /// There is one such connection at most. A transaction that has only read, or done nothing yet, keeps nobody waiting.
     async fn admit(&self, bounds: &Bounds) -> Result<Option<OwnedSemaphorePermit>, SqliteError> {
-        if self.known.transaction.load(Ordering::Relaxed) {
+        if self.known.writes.load(Ordering::Relaxed) {
             return Ok(None);
         }
         let permit = timeout_at(bounds.end.into(), Arc::clone(&self.database.queries).acquire_owned()).await;
@@ -180,7 +186,7 @@ impl Connection {
             };
             let room = || database.is_room_left();
             let rows = query::run(connection, &statement, parameters, &bounds, &interrupt, room);
-            known.transaction.store(!connection.is_autocommit(), Ordering::Relaxed);
+            known.writes.store(is_writing(connection), Ordering::Relaxed);
             known.changes.store(connection.changes(), Ordering::Relaxed);
             known.rowid.store(connection.last_insert_rowid(), Ordering::Relaxed);
             rows
@@ -203,7 +209,7 @@ impl Connection {
         let open = std::mem::take(&mut *self.open.lock());
         self.known.changes.store(0, Ordering::Relaxed);
         self.known.rowid.store(0, Ordering::Relaxed);
-        self.known.transaction.store(false, Ordering::Relaxed);
+        self.known.writes.store(false, Ordering::Relaxed);
         // Undoing and closing reads and writes files.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             runtime.spawn_blocking(move || drop(open));

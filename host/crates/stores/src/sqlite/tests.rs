@@ -207,6 +207,35 @@ async fn a_transaction_goes_on_however_many_wait_for_its_end() {
 }
 
 #[tokio::test]
+async fn a_transaction_that_writes_needs_no_place_and_any_other_one_does() {
+    let (_folder, database) = file();
+    run(&database.connect(), "CREATE TABLE t (a)").await.unwrap();
+    for (begin, needs_one) in [
+        (&["BEGIN"][..], true),
+        (&["BEGIN", "SELECT * FROM t"], true),
+        (&["BEGIN", "CREATE TEMP TABLE u (a)", "INSERT INTO u VALUES (1)"], true),
+        (&["BEGIN IMMEDIATE", "ROLLBACK"], true),
+        (&["BEGIN IMMEDIATE"], false),
+        (&["BEGIN", "INSERT INTO t VALUES (1)"], false),
+    ] {
+        let connection = database.connect();
+        for statement in begin {
+            run(&connection, statement).await.unwrap();
+        }
+        let all = u32::try_from(QUERIES).unwrap();
+        let places = Arc::clone(&database.queries).acquire_many_owned(all).await.unwrap();
+        let short = bounds(1 << 20, Duration::from_millis(50));
+        let got = connection.query("SELECT * FROM t".into(), vec![], short).await;
+        assert_eq!(matches!(got, Err(SqliteError::TimeOver)), needs_one, "{begin:?}: {got:?}");
+        drop(places);
+        run(&connection, "SELECT * FROM t").await.unwrap();
+        connection.close();
+        // What it held is given back on another thread.
+        run(&database.connect(), "INSERT INTO t VALUES (2)").await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn memory_alone_is_each_connections_own() {
     let database = Database::in_memory(BYTES);
     let (one, other) = (database.connect(), database.connect());

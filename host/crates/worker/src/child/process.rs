@@ -39,6 +39,7 @@ pub(super) fn harden() -> io::Result<()> {
     unsafe {
         libc::signal(libc::SIGINT, libc::SIG_IGN);
         libc::signal(libc::SIGTERM, libc::SIG_IGN);
+        libc::signal(libc::SIGHUP, libc::SIG_IGN);
         libc::signal(libc::SIGPIPE, libc::SIG_IGN);
     }
     // SAFETY: no other thread reads the environment yet.

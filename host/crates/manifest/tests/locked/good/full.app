@@ -344,6 +344,7 @@ App {
         },
         overrides: {},
         access_overrides: {},
+        example: None,
     },
     left_out: {},
     tool: {},

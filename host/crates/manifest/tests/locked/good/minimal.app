@@ -84,6 +84,7 @@ App {
         releases: {},
         overrides: {},
         access_overrides: {},
+        example: None,
     },
     left_out: {},
     tool: {},

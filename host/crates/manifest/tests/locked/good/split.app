@@ -311,6 +311,7 @@ App {
                 errors: None,
             },
         },
+        example: None,
     },
     left_out: {},
     tool: {},

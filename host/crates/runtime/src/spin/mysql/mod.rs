@@ -14,7 +14,9 @@ use super::rows::Fetch;
 use super::{HasSpin, Spin, spin};
 use crate::state::State;
 use bindings::{v1 as v1_wit, v2 as v2_wit, v3 as v3_wit};
-use bobbin_databases::mysql::{Address, AddressError, Column, Connection, OpenError, QueryError, Row, Rows, Value};
+use bobbin_databases::mysql::{
+    Address, AddressError, Column, Connection, OpenError, Privacy, QueryError, Row, Rows, Value,
+};
 use bobbin_inference::{Charge, OverAccount, RequestContext};
 use std::sync::Arc;
 use wasmtime::component::{Linker, Resource};
@@ -121,7 +123,14 @@ async fn open(way: Way, address: String) -> Result<OpenMysql, Failure> {
     let connect = async {
         let tls = if address.secure { Some(way.tls().await.map_err(NoWay::from)?) } else { None };
         let tcp = way.connect(&target).await?;
-        Ok(Connection::open(&address, &target.host, tcp, tls, account).await?)
+        // What counts is where the connection goes, and not what its end is called.
+        let loopback = tcp.peer_addr().is_ok_and(|peer| peer.ip().to_canonical().is_loopback());
+        let privacy = match tls {
+            Some(config) => Privacy::Tls(config),
+            None if loopback => Privacy::Loopback,
+            None => Privacy::Open,
+        };
+        Ok(Connection::open(&address, &target.host, tcp, privacy, account).await?)
     };
     let connection = Box::pin(in_time::<_, Failure>(&way.context, connect)).await?;
     Ok(OpenMysql { connection: Arc::new(connection), _place: place })
