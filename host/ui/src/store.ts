@@ -3,7 +3,7 @@
 import { useEffect, useState } from "preact/hooks";
 import * as api from "./api";
 import { Refused } from "./api";
-import type { Application, Bundle, Change, Release, Sample, Series, State, Worker } from "./types";
+import type { Application, Bundle, Change, Release, Sample, Series, State, Version, Worker } from "./types";
 
 export interface Told {
   key: number;
@@ -73,8 +73,9 @@ const listeners = new Set<() => void>();
 let attempt = new AbortController();
 /** The last event that was heard; before the first, all that the host remembers are wanted. */
 let last = "0";
-/** What happened before is shown, and not spoken of. */
-let began = Date.now();
+/** What the host remembers comes first, all at once: it is shown, and not spoken of. */
+let quiet = 0;
+const REPLAY = 1000;
 let lines = 0;
 
 function set(change: Partial<World>): void {
@@ -97,7 +98,6 @@ export function start(): void {
   attempt.abort();
   attempt = new AbortController();
   last = "0";
-  began = Date.now();
   set({ link: "starting", told: [], progress: {} });
   void follow(attempt.signal);
 }
@@ -137,6 +137,7 @@ async function follow(signal: AbortSignal): Promise<void> {
         if (event === "open") {
           pause = 1000;
           await everything(signal);
+          if (last === "0") quiet = performance.now() + REPLAY;
           set({ link: "live", denied: false });
           continue;
         }
@@ -260,9 +261,11 @@ function hear(kind: string, data: Record<string, unknown>): void {
       const { [bundle]: _, ...others } = world.progress;
       set({ progress: others });
     }
+    seen({ releases: world.releases?.map((release) => entered(release, bundle, state, data)) ?? null });
     tell(data, `${bundle} ${BECAME[state] ?? state}${why && `: ${why}`}`, state === "ready" ? "good" : state === "failed" ? "bad" : "plain");
   } else if (kind === "change") {
     const step = text(data, "step");
+    seen({ releases: world.releases?.map((release) => stepped(release, step, data)) ?? null });
     const bad = data["code"] != null;
     tell(data, `Change of ${text(data, "release")}: ${step}${why && `, ${why}`}`, bad ? "bad" : "plain");
   } else if (kind === "release") {
@@ -277,11 +280,52 @@ function hear(kind: string, data: Record<string, unknown>): void {
   soon();
 }
 
+/** What an event says is shown at once; the look that follows has the last word. */
+function seen(change: Pick<World, "releases">): void {
+  if (change.releases !== null) set(change);
+}
+
+/** A version has entered a state, in whatever role. */
+function entered(release: Release, bundle: string, state: State, data: Record<string, unknown>): Release {
+  const became = { state, since: text(data, "at"), reason: text(data, "reason") || null };
+  // Both times are the host's: events that it remembered from before the last look are no news.
+  const news = (version: Version) => version.bundle === bundle && Date.parse(became.since) > Date.parse(version.since);
+  const one = <V extends Version>(version: V): V => (news(version) ? { ...version, ...became } : version);
+  const maybe = <V extends Version>(version: V | null): V | null => version && one(version);
+  return {
+    ...release,
+    stable: one(release.stable),
+    candidate: maybe(release.candidate),
+    previous: maybe(release.previous),
+    shadow: data["class"] === "shadow" ? maybe(release.shadow) : release.shadow,
+    pending: release.pending?.bundle === bundle && MOVING.has(state) ? { ...release.pending, step: state } : release.pending,
+  };
+}
+
+const MOVING = new Set<State>(["verifying", "loading", "warming", "draining"]);
+const PENDING = new Set<string>(["accepted", ...MOVING]);
+
+/** A change of a release has come so far. */
+function stepped(release: Release, step: string, data: Record<string, unknown>): Release {
+  if (release.id !== text(data, "release")) return release;
+  if (Date.parse(text(data, "at")) <= Date.parse(release.changed.at)) return release;
+  if (!PENDING.has(step)) return { ...release, pending: null };
+  const pending = {
+    since: release.pending?.since ?? text(data, "at"),
+    who: text(data, "who"),
+    why: text(data, "why") || null,
+    expected_generation: Number(data["expected_generation"]),
+    bundle: text(data, "bundle") || release.pending?.bundle || null,
+    step,
+  };
+  return { ...release, pending };
+}
+
 function tell(data: Record<string, unknown>, line: string, tone: Told["tone"]): void {
   lines += 1;
   const at = text(data, "at") || new Date().toISOString();
   const told = [{ key: lines, at, text: line, tone }, ...world.told].slice(0, TOLD);
-  set({ told, ...(tone !== "plain" && Date.parse(at) >= began && { spoken: line }) });
+  set({ told, ...(tone !== "plain" && performance.now() > quiet && { spoken: line }) });
 }
 
 /** After a change that was made here: what it led to is wanted now. */

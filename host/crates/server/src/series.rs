@@ -336,7 +336,8 @@ mod tests {
             series.end_step(SystemTime::now(), usize::try_from(step).unwrap());
         }
         let hours = series.view(Span::Hours, 0);
-        let seen: Vec<_> = hours.samples.iter().map(|s| (s.number, s.in_flight, s.versions["s@1.0.0"].sessions)).collect();
+        let seen: Vec<_> =
+            hours.samples.iter().map(|s| (s.number, s.in_flight, s.versions["s@1.0.0"].sessions)).collect();
         assert_eq!(seen, [(1, 11, COARSE), (2, 23, COARSE)]);
         assert_eq!(hours.step_seconds, 60);
     }

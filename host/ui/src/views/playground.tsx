@@ -50,6 +50,8 @@ function Desk({ release }: { release: Release }) {
   const [most, setMost] = useState(120);
   const [temperature, setTemperature] = useState(0.8);
   const [seed, setSeed] = useState("7");
+  const [more, setMore] = useState("");
+  const [wrong, complain] = useState<string | null>(null);
   const [shaded, shade] = useState(true);
   const [left, setLeft] = useState("");
   const [right, setRight] = useState<string | null>(null);
@@ -68,10 +70,14 @@ function Desk({ release }: { release: Release }) {
   const ask = async (event: Event) => {
     event.preventDefault();
     if (running) return;
+    const others = read(more);
+    complain(typeof others === "string" ? others : null);
+    if (typeof others === "string") return;
     abort.current = new AbortController();
     const { signal } = abort.current;
     const options: Record<string, unknown> = { max_tokens: most, temperature, logprobs: true, top_logprobs: 3 };
     if (seed.trim() !== "") options["seed"] = Number(seed);
+    Object.assign(options, others);
     put({});
     run(true);
     const one = (bundle: string, column: number) =>
@@ -146,6 +152,14 @@ function Desk({ release }: { release: Release }) {
           )}
         </div>
       </div>
+      <details class="more">
+        <summary>More options</summary>
+        <label class="field">
+          <span>As wasi-nn has them, in JSON: stop, top_p, grammar, json_schema and the like</span>
+          <textarea rows={2} class="json" spellcheck={false} value={more} placeholder='{"stop": ["."]}' onInput={(event) => setMore(event.currentTarget.value)} />
+        </label>
+      </details>
+      <div role="alert">{wrong !== null && <p class="notice bad">{wrong}</p>}</div>
       <div class={columns.length > 1 ? "answers two" : "answers"}>
         {columns.map((bundle, column) => (
           <Text key={column} bundle={bundle} answer={answers[column]?.bundle === bundle ? answers[column] : undefined} shaded={shaded} />
@@ -154,6 +168,18 @@ function Desk({ release }: { release: Release }) {
       {shaded && <Scale />}
     </form>
   );
+}
+
+/** What somebody wrote as further options, or what is wrong with it. */
+function read(text: string): object | string {
+  if (text.trim() === "") return {};
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value === "object" && value !== null && !Array.isArray(value)) return value;
+    return "The further options are no JSON object; write {\"stop\": [\".\"]}, for example.";
+  } catch (error) {
+    return `The further options are no JSON: ${error instanceof Error ? error.message : String(error)}`;
+  }
 }
 
 function Text({ bundle, answer, shaded }: { bundle: string; answer: Answer | undefined; shaded: boolean }) {
@@ -167,7 +193,7 @@ function Text({ bundle, answer, shaded }: { bundle: string; answer: Answer | und
         <span class="quiet">{answer && numbers(answer)}</span>
       </header>
       {/* Text that a model wrote: text nodes, whatever it looks like. */}
-      <p class="text" data-status={answer?.status ?? "idle"}>
+      <p class="text" data-status={answer?.status ?? "idle"} data-tokens={answer?.tokens.length ?? 0}>
         {answer?.tokens.map((token, index) => (
           <Piece key={index} token={token} shaded={shaded} />
         ))}

@@ -1,8 +1,8 @@
 //! A host without models: bundles that verify or do not, workers that answer one word at a time.
 
 use crate::{
-    Accepted, Asker, Candidate, Card, Change, ChangeError, Command, Declared, Delivery, Described, Edit, Listing, Live, Pins,
-    Progress, ReleaseId, ReleaseView, Releases, Spec, State, Status, Store, Urgency, Verified, Vitals, Weight,
+    Accepted, Asker, Candidate, Card, Change, ChangeError, Command, Declared, Delivery, Described, Edit, Listing, Live,
+    Pins, Progress, ReleaseId, ReleaseView, Releases, Spec, State, Status, Store, Urgency, Verified, Vitals, Weight,
     Workshop,
 };
 use bobbin_inference::{

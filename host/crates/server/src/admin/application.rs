@@ -52,7 +52,11 @@ pub(crate) fn keys(policy: KeyPolicy) -> &'static str {
     }
 }
 
-pub(super) fn show(application: &ApplicationView, admission: &Admission, query: Option<&str>) -> Result<Answer, Problem> {
+pub(super) fn show(
+    application: &ApplicationView,
+    admission: &Admission,
+    query: Option<&str>,
+) -> Result<Answer, Problem> {
     edit::nothing(query)?;
     let (in_flight, in_flight_limit) = (admission.in_flight(), admission.limit());
     Ok(json(StatusCode::OK, &Shown { application, in_flight, in_flight_limit }))

@@ -4,7 +4,9 @@
 //! policy lets in no script and no style but these files', and no text can become a script (trusted types).
 
 use super::answer::{AdminBody, Answer, respond};
-use http::header::{ACCEPT, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS};
+use http::header::{
+    ACCEPT, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
+};
 use http::{HeaderMap, Method, StatusCode, request};
 
 const POLICY: HeaderValue = HeaderValue::from_static(
@@ -40,7 +42,9 @@ pub(super) fn find(head: &request::Parts) -> Option<Page> {
 
 fn wants_html(headers: &HeaderMap) -> bool {
     let kinds = headers.get_all(ACCEPT).into_iter().filter_map(|value| value.to_str().ok());
-    kinds.flat_map(|value| value.split(',')).any(|kind| kind.split(';').next().is_some_and(|kind| kind.trim() == "text/html"))
+    kinds
+        .flat_map(|value| value.split(','))
+        .any(|kind| kind.split(';').next().is_some_and(|kind| kind.trim() == "text/html"))
 }
 
 impl Page {
@@ -83,7 +87,9 @@ mod tests {
         }
         assert_eq!(found("GET", "/console/app.js", Some("*/*")), Some(Page::Script));
         assert_eq!(found("HEAD", "/console/app.css", None), Some(Page::Style));
-        for (method, path) in [("POST", "/"), ("PUT", "/console/app.js"), ("GET", "/console/"), ("GET", "/admin/v1/keys")] {
+        for (method, path) in
+            [("POST", "/"), ("PUT", "/console/app.js"), ("GET", "/console/"), ("GET", "/admin/v1/keys")]
+        {
             assert_eq!(found(method, path, Some(browsers)), None, "{method} {path}");
         }
     }

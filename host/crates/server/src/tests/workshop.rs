@@ -1,7 +1,9 @@
 //! Bundles and workers that exist in tests alone. What a bundle's name says is what becomes of it.
 
 use bobbin_inference::{Class, Graph, GraphInfo, GraphKind, OptionsPatch, Priority, RequestContext, Scope, Session};
-use bobbin_release::{Card, Described, Evaluation, Listing, Live, Progress, State, Status, Urgency, Verified, Vitals, Workshop};
+use bobbin_release::{
+    Card, Described, Evaluation, Listing, Live, Progress, State, Status, Urgency, Verified, Vitals, Workshop,
+};
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{BoxStream, StreamExt};
 use std::ops::ControlFlow;
