@@ -35,7 +35,7 @@ await open({ colorScheme: "light" }, async (page, seen, response) => {
   await row(page, "story", "stable").getByText("storyteller@1.0.0").waitFor();
   await row(page, "story", "stable").getByText("ready").waitFor();
   assert.equal(await row(page, "story", "stable").locator("td").nth(1).innerText(), "100 %");
-  await page.getByText("Without a model").waitFor();
+  await page.locator("#releases .others").getByText("/hello").waitFor();
   await page.locator("#workers tbody tr").filter({ hasText: "storyteller@1.0.0" }).getByText("MiB").first().waitFor();
   await page.locator("#history tbody tr").filter({ hasText: "declared" }).first().waitFor();
 

@@ -34,7 +34,7 @@ async fn the_page_has_its_parts_both_themes_room_on_a_narrow_screen_and_shows_wi
 #[tokio::test]
 async fn a_canary_is_started_stepped_promoted_and_rolled_back_with_the_keyboard() -> Result {
     let Some(browser) = Browser::here() else { return Ok(()) };
-    let host = TestHost::example().start().await?;
+    let host = TestHost::stories().start().await?;
     browser.run("canary.mjs", &variables(&host)).await
 }
 

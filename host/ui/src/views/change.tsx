@@ -50,7 +50,8 @@ export function Change({ step, release, route, bundles, close }: Props) {
   const [sending, send] = useState(false);
   // What is confirmed is what was seen: the generation of the dialog follows only when the operator has been told so.
   const [seen, see] = useState(release);
-  const moved = release.generation !== seen.generation;
+  // While it is being sent, the generation moves by what is sent.
+  const moved = !sending && release.generation !== seen.generation;
   const plan = planned(step, seen, bundle, weight);
   const choosing = step === "start" || step === "swap";
   const weighing = step === "start" || step === "step";
