@@ -1,14 +1,14 @@
 //! The console in the system's Chromium. What is looked at is in the scripts of `tests/ui`; each of them fails, too, where the
 //! page logs an error or asks another host for anything.
 //!
-//! With `BOBBIN_UPDATE_PICTURES=1` they take the pictures that the README shows, after some minutes of traffic.
+//! With `BOBBIN_UPDATE_PICTURES=1` they take the pictures that the README shows, after a while of traffic.
 
 use super::publish_slow_and_wicked;
 use bobbin_tests::{Browser, Result, TestApp, TestHost, repository_root};
 use std::net::Ipv4Addr;
 
 /// Traffic before a picture is taken, in seconds.
-const TRAFFIC: u32 = 240;
+const TRAFFIC: u32 = 90;
 
 fn variables(host: &TestHost) -> Vec<(&'static str, String)> {
     let mut variables = vec![
