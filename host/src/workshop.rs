@@ -4,7 +4,7 @@ use crate::bundles::chain;
 use crate::launcher::{Startable, Workers};
 use bobbin_bundle::{BlobStore, Bundle, Collected, Pace, Repository};
 use bobbin_manifest::BundleRef;
-use bobbin_release::{Described, Listing, Progress, Urgency, Verified, Workshop};
+use bobbin_release::{Card, Described, Evaluation, Listing, Progress, Urgency, Verified, Workshop};
 use std::num::NonZeroU64;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -27,6 +27,22 @@ impl HostWorkshop {
     }
 }
 
+fn card(card: &bobbin_bundle::Card) -> Card {
+    let evaluation = |evaluation: &bobbin_bundle::Evaluation| Evaluation {
+        name: evaluation.name.clone(),
+        value: evaluation.value,
+        method: evaluation.method.clone(),
+    };
+    Card {
+        languages: card.languages.clone(),
+        base_model: card.base_model.clone(),
+        data: card.data.clone(),
+        intended_use: card.intended_use.clone(),
+        limits: card.limits.clone(),
+        evaluations: card.evaluations.iter().map(evaluation).collect(),
+    }
+}
+
 impl Workshop for HostWorkshop {
     fn exists(&self, bundle: &str) -> Result<(), String> {
         self.find(bundle).map(drop)
@@ -39,6 +55,7 @@ impl Workshop for HostWorkshop {
             kind: bundle.manifest().kind.to_string(),
             size: bundle.manifest().size(),
             licence: bundle.manifest().card.licence.clone(),
+            card: card(&bundle.manifest().card),
         };
         let listing = |listed: bobbin_bundle::Listed| Listing {
             bundle: format!("{}@{}", listed.name, listed.version),

@@ -38,6 +38,8 @@ pub struct TestHostBuilder {
     state: Option<PathBuf>,
     /// The address that the application listens on, with any port.
     listen: IpAddr,
+    /// The same for the admin listener.
+    admin_listen: IpAddr,
     /// The host's executable.
     executable: PathBuf,
     /// A program and its arguments, in front of the host's own.
@@ -94,6 +96,13 @@ impl TestHostBuilder {
         self
     }
 
+    /// The admin listener is on this address.
+    #[must_use]
+    pub fn admin_listen(mut self, address: IpAddr) -> Self {
+        self.admin_listen = address;
+        self
+    }
+
     /// Runs this executable of the host, instead of the one that was built.
     #[must_use]
     pub fn executable(mut self, executable: &Path) -> Self {
@@ -122,7 +131,8 @@ impl TestHostBuilder {
     pub async fn start(self) -> Result<TestHost> {
         let folders = Folders::new(self.state.as_deref())?;
         let any = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut child = self.spawn(&folders, SocketAddr::new(self.listen, 0), any)?;
+        let admin = SocketAddr::new(self.admin_listen, 0);
+        let mut child = self.spawn(&folders, SocketAddr::new(self.listen, 0), admin)?;
         let stdout = child.stdout.take().context("standard output is piped")?;
         let mut lines = BufReader::new(stdout).lines();
         let mut banner = String::new();
@@ -267,6 +277,7 @@ impl TestHost {
             log_filter: None,
             state: None,
             listen: Ipv4Addr::LOCALHOST.into(),
+            admin_listen: Ipv4Addr::LOCALHOST.into(),
             wrapper: Vec::new(),
             typed: false,
         }

@@ -1,9 +1,9 @@
 //! Releases, through the admin API of a running host.
 
 use crate::admin_events::AdminEvents;
-use crate::client::Answer;
+use crate::client::{Answer, Events};
 use crate::{Result, TestHost};
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -40,6 +40,19 @@ impl TestHost {
             request = request.header("last-event-id", after.to_string());
         }
         AdminEvents::open(request.send().await?).await
+    }
+
+    /// POST on the admin listener, whose answer is read event by event. It is dropped to leave early.
+    ///
+    /// # Errors
+    /// When no head comes, or another status than 200.
+    pub async fn admin_stream(&self, path: &str, body: &Value) -> Result<Events> {
+        let url = format!("http://{}{path}", self.admin_addr());
+        let response = self.client().post(url).body(body.to_string()).send().await?;
+        if response.status() != 200 {
+            bail!("{}: {}", response.status(), response.text().await?);
+        }
+        Ok(Events::new(response))
     }
 
     /// The bundles that the host knows, by `name@version`.

@@ -1,4 +1,4 @@
-//! The checks that `cargo xtask ci` makes before the tests: format, lints, dependencies, stray paths.
+//! The checks that `cargo xtask ci` makes before the tests: format, lints, dependencies, stray paths, the console's pages.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::browser;
 use crate::guests;
 use crate::process::{Failure, Progress, Step};
 use crate::project::Project;
@@ -19,6 +20,7 @@ pub(crate) fn all(project: &Project, progress: &Progress) -> Result<(), Failure>
     let workspaces: Vec<PathBuf> = [project.root().to_owned()].into_iter().chain(guests.iter().cloned()).collect();
     format(project, progress, &workspaces)?;
     stray_paths(project, progress)?;
+    browser::check_pages(project, progress)?;
     dependencies(project, progress, &workspaces)?;
     lints(project, progress, &guests)
 }

@@ -55,6 +55,16 @@ impl Project {
         self.conformance().join("python")
     }
 
+    /// The sources of the console's pages.
+    pub(crate) fn pages(&self) -> PathBuf {
+        self.root.join("host/ui")
+    }
+
+    /// What drives a browser through them.
+    pub(crate) fn browser_tests(&self) -> PathBuf {
+        self.root.join("tests/ui")
+    }
+
     /// The workspace of the applications that the documentation shows.
     pub(crate) fn examples(&self) -> PathBuf {
         self.root.join("docs/examples")

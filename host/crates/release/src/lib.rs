@@ -48,7 +48,7 @@ pub use change::{Accepted, Outcome};
 pub use command::{Action, Change, Command, Edit, Refusal};
 pub use error::ChangeError;
 pub use events::{Delivery, Event, Subscription};
-pub use live::{Described, Listing, Live, Progress, Urgency, Verified, Vitals, Workshop};
+pub use live::{Card, Described, Evaluation, Listing, Live, Progress, Urgency, Verified, Vitals, Workshop};
 pub use open::Opened;
 pub use pins::{Asker, Pinned, Pins};
 pub use record::Record;

@@ -5,6 +5,7 @@ use bobbin_inference::wire::WorkerStats;
 use bobbin_inference::{Class, Graph};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use serde::Serialize;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,6 +107,36 @@ pub struct Described {
     pub size: u64,
     /// An SPDX expression.
     pub licence: String,
+    /// What else its card says.
+    pub card: Card,
+}
+
+/// What a bundle's card says. Whoever made the bundle wrote it: text to show, never to interpret.
+#[derive(Debug, Clone, Serialize)]
+pub struct Card {
+    /// BCP 47 tags.
+    pub languages: Vec<String>,
+    /// What it was trained from.
+    pub base_model: String,
+    /// What it was trained on.
+    pub data: String,
+    /// What it is for.
+    pub intended_use: String,
+    /// What it is not for, and where it fails.
+    pub limits: String,
+    /// How well it does.
+    pub evaluations: Vec<Evaluation>,
+}
+
+/// One measured result.
+#[derive(Debug, Clone, Serialize)]
+pub struct Evaluation {
+    /// What was measured.
+    pub name: String,
+    /// The result.
+    pub value: f64,
+    /// How.
+    pub method: String,
 }
 
 /// The bundles and the memory of this host. What reads the disk blocks: it is called on threads that may.

@@ -173,6 +173,22 @@ fn shown(name: &str) -> String {
 }
 
 impl Pinned {
+    /// A pin on one version of a release, which whoever asks for it must have by its name. What is kept warm gets a tenure
+    /// for this request alone: the lease keeps the version loaded to the request's end.
+    pub(crate) fn exactly(releases: &Arc<Releases>, id: &ReleaseId, bundle: &str) -> Option<Self> {
+        let table = releases.current();
+        let release = table.get(id)?;
+        let serving = release.tenures().find(|tenure| &**tenure.bundle() == bundle).cloned();
+        let kept = || {
+            let warm = release.warm.as_ref().filter(|warm| &**warm.hold.version().bundle() == bundle)?;
+            Some(Tenure::new(id.clone(), warm.hold.clone()))
+        };
+        let tenure = serving.or_else(kept)?;
+        // Nobody who asked for this version wants another one's answer, and no shadow scores what people try out.
+        let held = Held { shadow: Weak::new(), returned: true, ..Held::of(release, &tenure) };
+        Some(Self(Arc::new(Pin { id: id.clone(), releases: Arc::clone(releases), held: Mutex::new(held) })))
+    }
+
     /// The graph's name in the component.
     #[must_use]
     pub fn name(&self) -> &Arc<str> {

@@ -5,7 +5,7 @@ use crate::error::ChangeError;
 use crate::events::{Hub, Subscription};
 use crate::live::{Urgency, Workshop};
 use crate::pending::Pending;
-use crate::pins::{Asker, Pins};
+use crate::pins::{Asker, Pinned, Pins};
 use crate::record::Record;
 use crate::shadow::Shadowing;
 use crate::spec::Spec;
@@ -180,6 +180,13 @@ impl Releases {
     #[must_use]
     pub fn pin_trigger(self: &Arc<Self>, trigger: &str, asker: &dyn Asker) -> Pins {
         Pins::decide(self, trigger, asker)
+    }
+
+    /// A pin on exactly this version of a release, where it is stable, the candidate, or the previous one that is kept
+    /// warm; `None` otherwise. It moves to no other version.
+    #[must_use]
+    pub fn pin_version(self: &Arc<Self>, id: &ReleaseId, bundle: &str) -> Option<Pinned> {
+        Pinned::exactly(self, id, bundle)
     }
 
     pub(crate) fn recorder(&self) -> &Arc<dyn Recorder> {

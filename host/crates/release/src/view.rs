@@ -2,6 +2,7 @@
 
 use crate::command::Action;
 use crate::events::timestamp;
+use crate::live::Card;
 use crate::record::Record;
 use crate::shadow::AgreementView;
 use crate::spec::{Candidate, Policy, Sticky, Weight};
@@ -189,6 +190,8 @@ pub struct BundleView {
     pub size: Option<u64>,
     /// An SPDX expression.
     pub licence: Option<String>,
+    /// What else its card says.
+    pub card: Option<Card>,
     /// Where it is.
     pub state: State,
     /// Since when, where that is known.

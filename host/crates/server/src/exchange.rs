@@ -141,7 +141,9 @@ impl Drop for Exchange {
         let (context, took) = (&self.context, self.started.elapsed());
         let (status, broken) = self.outcome();
         let bundle = context.bundles.header();
-        self.metrics.request(&context.trigger, bundle.as_deref(), status, took);
+        // A client that leaves is no failure of the version that was answering it.
+        let failed = status.is_server_error() || broken.is_some_and(|cause| cause != "client_gone");
+        self.metrics.answered(&context.trigger, bundle.as_deref(), status, failed, took);
         if let (Progress::Sending(_) | Progress::Broken(..), Some(cause)) = (self.progress, broken) {
             self.metrics.broken(&context.trigger, cause);
         }

@@ -33,6 +33,7 @@ mod problem;
 mod reach;
 mod release_metrics;
 mod routes;
+mod series;
 mod server;
 mod spin_headers;
 #[cfg(test)]

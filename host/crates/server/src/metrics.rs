@@ -4,6 +4,7 @@
 //! trigger's id or [`NO_ROUTE`]; a bundle is one that a release names; the bundle of a request is what its
 //! answer's header lists (those that it used, in order), or [`NO_BUNDLE`].
 
+use crate::series::Series;
 use bobbin_inference::{InferenceRecord, Recorder};
 use http::StatusCode;
 use prometheus_client::encoding::EncodeLabelSet;
@@ -23,6 +24,9 @@ pub(crate) const NO_ROUTE: &str = "none";
 
 /// The bundle label of requests that used no model.
 pub(crate) const NO_BUNDLE: &str = "none";
+
+/// Upper bounds of the buckets of the time to first token, in seconds.
+pub(crate) const FIRST_TOKEN_SECONDS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 type Histograms<L> = Family<L, Histogram, fn() -> Histogram>;
 
@@ -45,6 +49,7 @@ pub struct Metrics {
     cached_tokens: Family<GraphLabels, Counter>,
     first_token: Histograms<GraphLabels>,
     inter_token: Histograms<GraphLabels>,
+    series: Series,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -137,6 +142,7 @@ impl Metrics {
             cached_tokens: Family::default(),
             first_token: Histograms::new_with_constructor(first_token_seconds),
             inter_token: Histograms::new_with_constructor(inter_token_seconds),
+            series: Series::default(),
         };
         metrics.register();
         metrics
@@ -186,8 +192,26 @@ impl Metrics {
         &self.version
     }
 
+    /// The same numbers, cut into steps of time.
+    pub(crate) fn series(&self) -> &Series {
+        &self.series
+    }
+
     /// A request is over. `bundles` are those that it used.
     pub(crate) fn request(&self, route: &Arc<str>, bundles: Option<&str>, status: StatusCode, took: Duration) {
+        self.answered(route, bundles, status, status.is_server_error(), took);
+    }
+
+    /// The same, of an answer that broke off, or did not.
+    pub(crate) fn answered(
+        &self,
+        route: &Arc<str>,
+        bundles: Option<&str>,
+        status: StatusCode,
+        failed: bool,
+        took: Duration,
+    ) {
+        self.series.answered(bundles, failed);
         let labels = RouteLabels { route: Arc::clone(route), bundle: bundles.unwrap_or(NO_BUNDLE).into() };
         self.seconds.get_or_create(&labels).observe(took.as_secs_f64());
         let RouteLabels { route, bundle } = labels;
@@ -227,6 +251,7 @@ impl Metrics {
 
 impl Recorder for Metrics {
     fn record(&self, record: InferenceRecord) {
+        self.series.record(&record);
         let InferenceRecord { trigger: route, graph, bundle, usage, timings, finish, error, .. } = record;
         let outcome = match (error, finish) {
             (Some(reason), _) => reason.as_str(),
@@ -258,7 +283,7 @@ fn request_seconds() -> Histogram {
 }
 
 fn first_token_seconds() -> Histogram {
-    Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0])
+    Histogram::new(FIRST_TOKEN_SECONDS)
 }
 
 fn inter_token_seconds() -> Histogram {

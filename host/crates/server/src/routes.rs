@@ -4,6 +4,7 @@
 //! at either end do not count; the path is matched as it came, percent-encoding included.
 
 use crate::access::{Access, Door};
+use crate::admin::application::{self, RouteView};
 use crate::fixed::FixedAnswer;
 use crate::reach::{Node, reach};
 use bobbin_runtime::Calls;
@@ -115,6 +116,8 @@ pub(crate) struct RouteTable<H> {
     components: BTreeMap<Arc<str>, Arc<Component<H>>>,
     /// Every name by which a key's scope can mean a public route: paths, and ids of triggers.
     names: Vec<String>,
+    /// As the admin API shows them, in the manifest's order.
+    views: Vec<RouteView>,
 }
 
 /// A path that a route matched.
@@ -127,6 +130,22 @@ pub(crate) struct RouteMatch<'table, 'path, H> {
 }
 
 impl<H> RouteEntry<H> {
+    fn view(&self) -> RouteView {
+        RouteView {
+            trigger: Arc::clone(&self.trigger_id),
+            kind: "http",
+            path: match &self.route {
+                RoutePath::Public(path) => Some(path.clone()),
+                RoutePath::Private => None,
+            },
+            component: match &self.answerer {
+                Answerer::Component { id, .. } => Some(Arc::clone(id)),
+                Answerer::Fixed(_) => None,
+            },
+            keys: application::keys(self.access.keys),
+        }
+    }
+
     /// The component, as whoever may ask it finds it.
     pub(crate) fn node(&self) -> Option<Node<'_>> {
         match &self.answerer {
@@ -150,6 +169,7 @@ impl<H> RouteTable<H> {
         let mut components = BTreeMap::new();
         let mut seen: BTreeMap<String, Arc<str>> = BTreeMap::new();
         let mut names = Vec::new();
+        let views = entries.iter().map(RouteEntry::view).collect();
         let nodes: Vec<_> = entries.iter().filter_map(RouteEntry::node).collect();
         let reaches = |entry: &RouteEntry<H>| entry.node().map(|node| reach(&nodes, node.calls)).unwrap_or_default();
         let reaches: Vec<_> = entries.iter().map(reaches).collect();
@@ -182,12 +202,17 @@ impl<H> RouteTable<H> {
             // A parsed spec converts into itself.
             let Ok(()) = router.add(spec, Target { trigger_id, access, answers, raw, based, prefix });
         }
-        Ok(Self { router, components, names })
+        Ok(Self { router, components, names, views })
     }
 
     /// The names of the public routes.
     pub(crate) fn names(&self) -> &[String] {
         &self.names
+    }
+
+    /// Every trigger, as the admin API shows it.
+    pub(crate) fn views(&self) -> &[RouteView] {
+        &self.views
     }
 
     /// Whether there is nobody who could be asked.

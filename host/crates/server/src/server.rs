@@ -1,7 +1,8 @@
 //! The server: both listeners from start to a bounded stop.
 
 use crate::accept::accept;
-use crate::admin::{Admin, Live};
+use crate::admin::application::ApplicationView;
+use crate::admin::{Admin, Outside, playground, written};
 use crate::admission::Admission;
 use crate::app::App;
 use crate::connection::Ends;
@@ -13,14 +14,15 @@ use crate::limits::Limits;
 use crate::listen::Listeners;
 use crate::messages::{Brokers, Subscribed, Subscriber, keep_subscribed};
 use crate::routes::{RouteEntry, RouteError, RouteTable};
+use crate::series;
 use arc_swap::ArcSwap;
-use bobbin_inference::Cause;
+use bobbin_inference::{Cause, TraceParent};
 use bobbin_keys::Known;
 use bobbin_release::Releases;
 use serde::Serialize;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -178,13 +180,10 @@ impl<H: Handle> Server<H> {
             [&ends.stop, &ends.abort, &admin_ends.stop, &admin_ends.abort, &app.cancel].map(|t| t.clone().drop_guard());
         let admin_tasks = TaskTracker::new();
         let (tasks, closing) = (admin_tasks.clone(), admin_ends.stop.clone());
-        let (routes, releases) = (Arc::clone(&current), Arc::clone(&app.releases));
-        let known = move || known(&routes, &releases);
         let brokers = Arc::<Brokers>::default();
-        let (served, standing) = (Arc::clone(&current), Arc::clone(&brokers));
-        let unsubscribed = move || standing.unsubscribed(&served.load().subscribed);
-        let live = Live { known: Box::new(known), unsubscribed: Box::new(unsubscribed) };
-        let admin = Arc::new(Admin::new(&app, listeners.admin_token, live, tasks, stop.clone(), closing));
+        let outside = outside(&current, &brokers);
+        admin_tasks.spawn(series::keep(Arc::clone(&app.metrics), Arc::clone(&app.admission), closing.clone()));
+        let admin = Arc::new(Admin::new(&app, listeners.admin_token, outside, tasks, stop.clone(), closing));
         let answer = move |connection, request| Arc::clone(&admin).answer(connection, request);
         admin_tasks.spawn(accept(listeners.admin, answer, app.limits.clone(), admin_ends.clone(), admin_tasks.clone()));
         app.tasks.spawn(keep_subscribed(Arc::clone(&current), brokers, replaced, stop.clone()));
@@ -202,12 +201,42 @@ impl<H: Handle> Server<H> {
     }
 }
 
+/// What the admin listener asks of the application, as that is when it asks.
+fn outside<H: Handle>(current: &Current<H>, brokers: &Arc<Brokers>) -> Outside {
+    let [routes, shown, contexts, served] = [0; 4].map(|_| Arc::clone(current));
+    let since = written(SystemTime::now());
+    let application = move || {
+        let app = shown.load();
+        let subscribers = app.subscribed.iter().map(|one| one.view());
+        ApplicationView {
+            name: app.info.name.clone(),
+            version: app.info.version.clone(),
+            host_version: app.metrics.version().to_owned(),
+            since: since.clone(),
+            routes: app.table.views().iter().cloned().chain(subscribers).collect(),
+        }
+    };
+    let context = move |id| contexts.load().new_context(id, TraceParent::start(), playground::ROUTE.into(), None);
+    let known = move || {
+        let app = routes.load();
+        known(&app.table, &app.releases)
+    };
+    let standing = Arc::clone(brokers);
+    let unsubscribed = move || standing.unsubscribed(&served.load().subscribed);
+    Outside {
+        known: Box::new(known),
+        unsubscribed: Box::new(unsubscribed),
+        application: Box::new(application),
+        context: Box::new(context),
+    }
+}
+
 /// The routes and models that a key can be for, as they are now.
-fn known<H>(current: &Current<H>, releases: &Releases) -> Known {
+fn known<H>(table: &RouteTable<H>, releases: &Releases) -> Known {
     let mut models: Vec<String> = releases.views().iter().map(|view| view.graph.to_string()).collect();
     models.sort();
     models.dedup();
-    Known { routes: current.load().table.names().to_vec(), models }
+    Known { routes: table.names().to_vec(), models }
 }
 
 async fn drain(tasks: &TaskTracker, in_flight: &InFlight, bound: Duration, abort: &CancellationToken) -> Drained {

@@ -4,6 +4,7 @@ mod machine;
 mod packages;
 mod rust;
 
+use crate::browser;
 use crate::guests::{MODULE_TARGET, TARGET};
 use crate::process::{Failure, Progress};
 use crate::python;
@@ -56,7 +57,7 @@ fn system(progress: &Progress) -> Result<(), Failure> {
     ))
 }
 
-/// What some tests need: servers that they start, and Python. Without it those are skipped, so only what needs no question
+/// What some tests need: servers that they start, Python, and a browser with what drives it. Without it those are skipped, so only what needs no question
 /// is done.
 fn test_means(progress: &Progress) -> Result<(), Failure> {
     let missing = SERVERS.iter().filter(|server| !server.is_installed());
@@ -64,6 +65,7 @@ fn test_means(progress: &Progress) -> Result<(), Failure> {
     if !python::is_installed() {
         missing.push(python::PACKAGE);
     }
+    missing.extend(browser::missing_packages());
     let rights = Rights::here();
     if missing.is_empty() || Family::here()? != Family::Debian || !rights.suffice() {
         return Ok(());

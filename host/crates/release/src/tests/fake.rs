@@ -1,8 +1,8 @@
 //! A host without models: bundles that verify or do not, workers that answer one word at a time.
 
 use crate::{
-    Accepted, Asker, Candidate, Change, ChangeError, Command, Declared, Delivery, Described, Edit, Listing, Live, Pins,
-    Progress, ReleaseId, ReleaseView, Releases, Spec, State, Status, Store, Urgency, Verified, Vitals, Weight,
+    Accepted, Asker, Candidate, Card, Change, ChangeError, Command, Declared, Delivery, Described, Edit, Listing, Live,
+    Pins, Progress, ReleaseId, ReleaseView, Releases, Spec, State, Status, Store, Urgency, Verified, Vitals, Weight,
     Workshop,
 };
 use bobbin_inference::{
@@ -107,6 +107,14 @@ impl Workshop for FakeWorkshop {
                 kind: "generate".into(),
                 size: behaviour.need,
                 licence: "Apache-2.0".into(),
+                card: Card {
+                    languages: Vec::new(),
+                    base_model: "none".into(),
+                    data: "none".into(),
+                    intended_use: "tests".into(),
+                    limits: "tests only".into(),
+                    evaluations: Vec::new(),
+                },
             }),
         };
         Ok(self.bundles.lock().iter().map(listing).collect())

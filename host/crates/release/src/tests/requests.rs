@@ -147,3 +147,28 @@ async fn a_candidate_that_does_not_answer_gets_no_request() {
     assert_eq!(host.serves(), "s@1.0.0");
     assert_eq!(host.releases.find("story").unwrap(), story());
 }
+
+#[tokio::test]
+async fn a_pin_on_one_version_is_for_those_that_are_live_and_moves_to_no_other() {
+    let host = Host::start().await;
+    let pin = |bundle: &str| host.releases.pin_version(&story(), bundle);
+    assert!(pin("s@1.1.0").is_none(), "it has no role");
+    host.change(candidate("s@1.1.0", 0.0)).await.unwrap();
+    for bundle in ["s@1.0.0", "s@1.1.0"] {
+        assert_eq!(&*pin(bundle).unwrap().bundle(), bundle);
+    }
+    host.change(Command::Promote).await.unwrap();
+    let kept = pin("s@1.0.0").expect("the previous version is kept warm");
+    let context = context("admin:playground");
+    let (mut session, info) = kept.open(&context).unwrap();
+    assert_eq!(&*info.bundle, "s@1.0.0");
+    let (_, _, by) = text(&session.compute(tell_a_story(false)).await.unwrap());
+    assert_eq!(by, "s@1.0.0");
+    drop(session);
+    assert_eq!(
+        host.records.made.lock().last().map(|record| record.trigger.to_string()),
+        Some("admin:playground".into())
+    );
+    let unknown = ReleaseId { trigger: "r".into(), graph: "none".into() };
+    assert!(host.releases.pin_version(&unknown, "s@1.0.0").is_none());
+}

@@ -21,6 +21,15 @@ impl Gate {
         Self { token }
     }
 
+    /// The same for the console's pages: they are the same for everybody, and hold nothing of this host. A browser could not
+    /// send a token with the first of them.
+    pub(super) fn check_page(&self, head: &request::Parts) -> Result<(), Problem> {
+        match &self.token {
+            Some(_) => Ok(()),
+            None => self.check(head),
+        }
+    }
+
     /// Lets a request pass, or says why not.
     pub(super) fn check(&self, head: &request::Parts) -> Result<(), Problem> {
         match &self.token {
@@ -108,6 +117,16 @@ mod tests {
         ] {
             assert_eq!(refused(None, &head("PUT", "localhost:3001", &more)), None, "{more:?}");
         }
+    }
+
+    #[test]
+    fn the_consoles_pages_need_no_token_and_a_name_of_this_machine_without_one() {
+        let page = |token: Option<&str>, host| {
+            Gate::new(token.map(Arc::from)).check_page(&head("GET", host, &[])).err().map(|problem| problem.code)
+        };
+        assert_eq!(page(Some("secret"), "admin.example"), None);
+        assert_eq!(page(None, "localhost:3001"), None);
+        assert_eq!(page(None, "evil.test"), Some("unexpected_host"));
     }
 
     #[test]

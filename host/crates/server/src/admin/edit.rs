@@ -90,7 +90,7 @@ pub(super) fn step(body: &[u8]) -> Result<Said, Problem> {
     said(expected_generation, reason)
 }
 
-fn read<T: DeserializeOwned>(body: &[u8], example: &str) -> Result<T, Problem> {
+pub(super) fn read<T: DeserializeOwned>(body: &[u8], example: &str) -> Result<T, Problem> {
     let refused = |why: &dyn Display| Problem::invalid_body(&format!("{why}; send JSON such as {example}"));
     let read = serde_json::from_slice(body).map_err(|error| refused(&error))?;
     let value: Value = serde_json::from_slice(body).map_err(|error| refused(&error))?;
@@ -130,6 +130,27 @@ pub(super) fn ask<'a>(query: Option<&'a str>, key: &str) -> Result<Option<&'a st
         }
         if found.replace(value).is_some() {
             return Err(Problem::invalid_query(&format!("{key:?} stands there twice")));
+        }
+    }
+    Ok(found)
+}
+
+/// Two questions that a query may hold, in any order; any other is refused.
+pub(super) fn both<'a>(query: Option<&'a str>, keys: [&str; 2]) -> Result<[Option<&'a str>; 2], Problem> {
+    let [first, second] = keys;
+    let mut found = [None, None];
+    for (name, value) in pairs(query) {
+        let [one, other] = &mut found;
+        let slot = match name {
+            name if name == first => one,
+            name if name == second => other,
+            _ => {
+                let why = format!("{name:?} is not known here; {first:?} and {second:?} are");
+                return Err(Problem::invalid_query(&why));
+            }
+        };
+        if slot.replace(value).is_some() {
+            return Err(Problem::invalid_query(&format!("{name:?} stands there twice")));
         }
     }
     Ok(found)

@@ -20,6 +20,10 @@ pub(crate) enum Endpoint {
     Rollback,
     Pending,
     History,
+    Application,
+    Workers,
+    Series,
+    Playground,
     Keys,
     Key,
     Events,
@@ -27,7 +31,7 @@ pub(crate) enum Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 19] = [
         Self::Index,
         Self::Healthz,
         Self::Readyz,
@@ -39,6 +43,10 @@ impl Endpoint {
         Self::Rollback,
         Self::Pending,
         Self::History,
+        Self::Application,
+        Self::Workers,
+        Self::Series,
+        Self::Playground,
         Self::Keys,
         Self::Key,
         Self::Events,
@@ -59,6 +67,10 @@ impl Endpoint {
             Self::Rollback => "/admin/v1/releases/{id}/rollback",
             Self::Pending => "/admin/v1/releases/{id}/pending",
             Self::History => "/admin/v1/releases/{id}/history",
+            Self::Application => "/admin/v1/application",
+            Self::Workers => "/admin/v1/workers",
+            Self::Series => "/admin/v1/series",
+            Self::Playground => "/admin/v1/playground",
             Self::Keys => "/admin/v1/keys",
             Self::Key => "/admin/v1/keys/{id}",
             Self::Events => "/admin/v1/events",
@@ -69,7 +81,7 @@ impl Endpoint {
     /// What it does, in a line.
     pub(crate) fn summary(self) -> &'static str {
         match self {
-            Self::Index => "this list",
+            Self::Index => "this list; the console for a browser",
             Self::Healthz => "200 while the process lives",
             Self::Readyz => "200 when every declared release answers; else 503, with each that does not and why",
             Self::Metrics => "metrics in the OpenMetrics text format",
@@ -80,6 +92,10 @@ impl Endpoint {
             Self::Rollback => "the previous stable version becomes stable again",
             Self::Pending => "gives up a change that is under way",
             Self::History => "the generations of a release, newest first",
+            Self::Application => "the application and its routes",
+            Self::Workers => "the worker processes, and what they are doing",
+            Self::Series => "what each version did lately, step by step",
+            Self::Playground => "POST runs a prompt on one version, and streams the answer as server-sent events",
             Self::Keys => "the API keys, without their secrets; POST makes one",
             Self::Key => "DELETE revokes a key",
             Self::Events => "everything that happens, as server-sent events",
@@ -91,7 +107,7 @@ impl Endpoint {
     pub(crate) fn allowed(self) -> &'static str {
         match self {
             Self::Release => "GET, HEAD, PUT",
-            Self::Promote | Self::Rollback => "POST",
+            Self::Promote | Self::Rollback | Self::Playground => "POST",
             Self::Pending | Self::Key => "DELETE",
             Self::Keys => "GET, HEAD, POST",
             Self::Index
@@ -101,6 +117,9 @@ impl Endpoint {
             | Self::Bundles
             | Self::Releases
             | Self::History
+            | Self::Application
+            | Self::Workers
+            | Self::Series
             | Self::Events
             | Self::OpenApi => "GET, HEAD",
         }

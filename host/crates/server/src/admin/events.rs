@@ -24,7 +24,7 @@ pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// A subscriber that has taken nothing for so many times [`KEEP_ALIVE`] does not read.
 const PATIENCE: u32 = 4;
 
-const COMMENT: Bytes = Bytes::from_static(b":\n\n");
+pub(super) const COMMENT: Bytes = Bytes::from_static(b":\n\n");
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -59,6 +59,11 @@ pub(super) struct Subscriber {
 pub(crate) struct Stream(BoxStream<'static, Bytes>);
 
 impl Stream {
+    /// Any pieces, which tell the connection themselves by when they must be taken.
+    pub(super) fn of(pieces: BoxStream<'static, Bytes>) -> Self {
+        Self(pieces)
+    }
+
     pub(super) fn new(subscriber: Subscriber) -> Self {
         // A comment at once: the client learns that it follows, whenever the first event comes.
         let opening = futures::stream::iter([COMMENT]);

@@ -55,7 +55,7 @@ impl Admin {
         edit::nothing(asked.head.uri.query())?;
         let who = who(&asked.head.headers, asked.peer)?;
         let wanted = wanted(&self.read(body).await?)?;
-        let (keys, known) = (Arc::clone(&self.keys), (self.live.known)());
+        let (keys, known) = (Arc::clone(&self.keys), (self.outside.known)());
         let created = blocking(move || keys.create(wanted, Some(&known))).await?;
         let created = created.map_err(|error| Problem::of_keys(&error))?;
         tracing::info!(target: "bobbin::admin", request_id = %asked.id, key = %created.key.id, %who, "a key was made");

@@ -1,20 +1,25 @@
 //! The admin listener: health, readiness, metrics, and the API that changes releases and keys.
 //!
-//! `GET /` lists what it has, `openapi.json` beside this file is its contract. With a token, every request needs
+//! `GET /` lists what it has, and is the console for a browser; `openapi.json` beside this file is its contract. With a token, every request needs
 //! `Authorization: Bearer <token>`; who is answered without one is decided in `auth`. Errors are problem details
 //! (RFC 9457).
 
 mod answer;
+pub(crate) mod application;
 mod auth;
 mod bundles;
+mod console;
 mod edit;
 pub(crate) mod endpoints;
 mod events;
 mod keys;
 mod listing;
 mod openapi;
+pub(crate) mod playground;
 mod problems;
 mod releases;
+mod series;
+mod workers;
 
 use crate::admission::Admission;
 use crate::app::App;
@@ -24,8 +29,9 @@ use crate::messages::Unsubscribed;
 use crate::metrics::Metrics;
 use crate::problem::{Problem, REQUEST_ID};
 use answer::{AdminBody, Answer};
+use application::ApplicationView;
 use auth::Gate;
-use bobbin_inference::RequestId;
+use bobbin_inference::{RequestContext, RequestId};
 use bobbin_keys::{Keys, Known};
 use bobbin_release::Releases;
 use endpoints::Endpoint;
@@ -43,15 +49,24 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use workers::written;
+
 /// Bytes of a request's body: many times what any change takes.
 const BODY_BYTES: usize = 64 << 10;
 
-/// What is asked of the application as it is now.
-pub(crate) struct Live {
-    /// The routes and models that there are.
-    pub(crate) known: Box<dyn Fn() -> Known + Send + Sync>,
+/// Says which routes and models there are now.
+type Inventory = Box<dyn Fn() -> Known + Send + Sync>;
+
+/// What the listener knows of the application through others.
+pub(crate) struct Outside {
+    /// Which routes and models there are now.
+    pub(crate) known: Inventory,
     /// The triggers that no message comes to.
     pub(crate) unsubscribed: Box<dyn Fn() -> Vec<Unsubscribed> + Send + Sync>,
+    /// What is served now.
+    pub(crate) application: Box<dyn Fn() -> ApplicationView + Send + Sync>,
+    /// Makes the context of a prompt that somebody tries out.
+    pub(crate) context: Box<dyn Fn(RequestId) -> RequestContext + Send + Sync>,
 }
 
 /// What the admin listener serves.
@@ -60,10 +75,12 @@ pub(crate) struct Admin {
     metrics: Arc<Metrics>,
     admission: Arc<Admission>,
     keys: Arc<Keys>,
-    live: Live,
+    outside: Outside,
     gate: Gate,
     /// For clients that follow the events.
     places: Arc<Semaphore>,
+    /// For prompts that somebody tries out.
+    playground: Arc<Semaphore>,
     body_timeout: Duration,
     tasks: TaskTracker,
     /// Cancelled once the host stops.
@@ -85,7 +102,7 @@ impl Admin {
     pub(crate) fn new<H>(
         app: &App<H>,
         token: Option<Arc<str>>,
-        live: Live,
+        outside: Outside,
         tasks: TaskTracker,
         stop: CancellationToken,
         closing: CancellationToken,
@@ -95,9 +112,10 @@ impl Admin {
             metrics: Arc::clone(&app.metrics),
             admission: Arc::clone(&app.admission),
             keys: Arc::clone(app.keys.last()),
-            live,
+            outside,
             gate: Gate::new(token),
             places: Arc::new(Semaphore::new(SUBSCRIBERS)),
+            playground: Arc::new(Semaphore::new(playground::PLACES)),
             body_timeout: app.limits.header_timeout,
             tasks,
             stop,
@@ -130,6 +148,10 @@ impl Admin {
     }
 
     async fn route(&self, asked: Asked<'_>, body: &mut Incoming) -> Result<Answer, Problem> {
+        if let Some(page) = console::find(asked.head) {
+            self.gate.check_page(asked.head)?;
+            return Ok(page.answer());
+        }
         self.gate.check(asked.head)?;
         let (path, query, method) = (asked.head.uri.path(), asked.head.uri.query(), &asked.head.method);
         let (endpoint, id) = Endpoint::find(path).ok_or_else(|| Problem::no_endpoint(path))?;
@@ -140,7 +162,7 @@ impl Admin {
             Endpoint::Index => Ok(listing::index()),
             Endpoint::Healthz => Ok(listing::healthz()),
             Endpoint::Readyz => {
-                let (readiness, unsubscribed) = (self.releases.readiness(), (self.live.unsubscribed)());
+                let (readiness, unsubscribed) = (self.releases.readiness(), (self.outside.unsubscribed)());
                 Ok(listing::readyz(&readiness, &unsubscribed, self.stop.is_cancelled()))
             }
             Endpoint::Metrics => {
@@ -156,6 +178,10 @@ impl Admin {
             Endpoint::Releases => self.list_releases(query).await,
             Endpoint::Release => self.show_release(&id, query).await,
             Endpoint::Pending => self.give_up_pending(&asked, &id).await,
+            Endpoint::Application => application::show(&(self.outside.application)(), &self.admission, query),
+            Endpoint::Workers => workers::list(&self.releases, &self.metrics, query),
+            Endpoint::Series => series::show(&self.metrics, query),
+            Endpoint::Playground => self.play(asked, body).await,
             Endpoint::Keys if method == Method::POST => self.create_key(&asked, body).await,
             Endpoint::Keys => self.list_keys(query).await,
             Endpoint::Key => self.revoke_key(&asked, &id).await,

@@ -87,6 +87,28 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "too_many_subscribers", detail).retry(5)
     }
 
+    pub(super) fn playground_full(limit: usize) -> Self {
+        let detail = format!("{limit} prompts are being tried out, as many as may be; try again when one has ended");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "playground_full", detail).retry(1)
+    }
+
+    pub(super) fn invalid_prompt(why: &str) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_prompt", why)
+    }
+
+    /// The version has no role in which it could answer.
+    pub(super) fn not_live(release: &str, bundle: &str) -> Self {
+        let detail = format!(
+            "{bundle:?} is not live in {release}: what can be tried out is its stable version, its candidate, and the \
+             previous version while it is kept warm"
+        );
+        Self::new(StatusCode::CONFLICT, "version_not_live", detail)
+    }
+
+    pub(super) fn version_unavailable(why: &str) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "version_unavailable", why).retry(1)
+    }
+
     pub(super) fn stopping() -> Self {
         Self::of_change(&ChangeError::Stopping)
     }
@@ -149,6 +171,11 @@ mod tests {
             Problem::invalid_change("why"),
             Problem::slow_body(30),
             Problem::too_many_subscribers(64),
+            Problem::playground_full(8),
+            Problem::invalid_prompt("why"),
+            Problem::not_live("http:/story:tales:story", "s@1.0.0"),
+            Problem::version_unavailable("why"),
+            Problem::over_capacity(64),
             Problem::unreadable_repository("why"),
             Problem::internal("what"),
             Problem::no_key(),

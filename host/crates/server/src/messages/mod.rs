@@ -10,6 +10,7 @@ mod keep;
 mod outage;
 mod plan;
 
+use crate::admin::application::RouteView;
 use crate::reach::Node;
 use crate::reach::reach;
 use bobbin_databases::redis::Address;
@@ -71,6 +72,17 @@ impl Subscribed {
     pub(crate) fn new(subscriber: Subscriber, nodes: &[Node<'_>]) -> Arc<Self> {
         let reaches = reach(nodes, &subscriber.calls);
         Arc::new(Self { subscriber, reaches })
+    }
+
+    /// As the admin API shows it.
+    pub(crate) fn view(&self) -> RouteView {
+        RouteView {
+            trigger: Arc::clone(&self.subscriber.trigger_id),
+            kind: "redis",
+            path: Some(self.subscriber.channel.to_string()),
+            component: Some(Arc::clone(&self.subscriber.component)),
+            keys: "none",
+        }
     }
 
     /// Whether it is for this one that a message has come.

@@ -6,6 +6,7 @@ mod admin_releases;
 mod answers;
 mod bounds;
 mod calls;
+mod console;
 mod contract;
 mod fixed;
 mod host;

@@ -1,7 +1,9 @@
 //! Bundles and workers that exist in tests alone. What a bundle's name says is what becomes of it.
 
 use bobbin_inference::{Class, Graph, GraphInfo, GraphKind, OptionsPatch, Priority, RequestContext, Scope, Session};
-use bobbin_release::{Described, Listing, Live, Progress, State, Status, Urgency, Verified, Vitals, Workshop};
+use bobbin_release::{
+    Card, Described, Evaluation, Listing, Live, Progress, State, Status, Urgency, Verified, Vitals, Workshop,
+};
 use futures::future::{BoxFuture, FutureExt};
 use futures::stream::{BoxStream, StreamExt};
 use std::ops::ControlFlow;
@@ -43,6 +45,14 @@ impl Workshop for Bench {
             kind: "generate".to_owned(),
             size: 7,
             licence: "Apache-2.0".to_owned(),
+            card: Card {
+                languages: vec!["en".to_owned()],
+                base_model: "none".to_owned(),
+                data: "none".to_owned(),
+                intended_use: "tests".to_owned(),
+                limits: "<script>alert(1)</script>".to_owned(),
+                evaluations: vec![Evaluation { name: "loss".to_owned(), value: 1.5, method: "counted".to_owned() }],
+            },
         };
         let unreadable = Err("its bundle.toml is no TOML".to_owned());
         Ok(vec![

@@ -1,0 +1,158 @@
+// A chart, and the same numbers as a table for those who do not see it.
+
+import { useEffect, useRef } from "preact/hooks";
+import uPlot from "uplot";
+import { colour, place } from "../colours";
+import { NO_MODEL, type Figure } from "../figures";
+import { clock } from "../format";
+import { watch } from "../theme";
+
+interface Props {
+  title: string;
+  unit: string;
+  figure: Figure;
+  format: (value: number) => string;
+  /** Of the last step, for everybody. */
+  now: string;
+  span: string;
+}
+
+/** Rows of the table: more than these nobody reads. */
+const ROWS = 12;
+
+export function label(bundle: string): string {
+  return bundle === NO_MODEL ? "without a model" : bundle;
+}
+
+export function Chart({ title, unit, figure, format, now, span }: Props) {
+  const host = useRef<HTMLDivElement>(null);
+  const plot = useRef<uPlot | null>(null);
+  const shape = figure.lines.map((line) => `${line.bundle} ${line.label}`).join("\n");
+  const data = [figure.times, ...figure.lines.map((line) => line.values)] as uPlot.AlignedData;
+  const latest = useRef(data);
+  latest.current = data;
+
+  useEffect(() => {
+    const element = host.current;
+    if (element === null) return;
+    const draw = () => {
+      plot.current?.destroy();
+      plot.current = new uPlot(options(element, figure, format), latest.current, element);
+    };
+    draw();
+    const unwatch = watch(draw);
+    const observer = new ResizeObserver(() => {
+      const width = Math.floor(element.clientWidth);
+      if (width > 0 && plot.current?.width !== width) plot.current?.setSize({ width, height: HEIGHT });
+    });
+    observer.observe(element);
+    return () => {
+      observer.disconnect();
+      unwatch();
+      plot.current?.destroy();
+      plot.current = null;
+    };
+    // Another set of lines is another plot; new values alone are not.
+  }, [shape, span]);
+
+  useEffect(() => {
+    plot.current?.setData(latest.current);
+  }, [figure]);
+
+  const id = `chart-${title.toLowerCase().replace(/[^a-z]+/g, "-")}`;
+  return (
+    <figure class="chart" aria-labelledby={id}>
+      <figcaption>
+        <h3 id={id}>
+          {title} <span class="unit">{unit}</span>
+        </h3>
+        <span class="now">{now}</span>
+      </figcaption>
+      <div class="plot" ref={host} aria-hidden="true" />
+      <details>
+        <summary>
+          <span class="sr">{title}: </span>as a table
+        </summary>
+        <Table title={title} figure={figure} format={format} />
+      </details>
+    </figure>
+  );
+}
+
+const HEIGHT = 150;
+
+function options(element: HTMLElement, figure: Figure, format: Props["format"]): uPlot.Options {
+  const style = getComputedStyle(document.documentElement);
+  const read = (name: string) => style.getPropertyValue(name).trim();
+  const font = `11px ${read("--sans")}`;
+  const axis: uPlot.Axis = {
+    stroke: read("--muted"),
+    font,
+    grid: { stroke: read("--line"), width: 1 },
+    ticks: { show: false },
+  };
+  const time = (seconds: number) => clock(seconds * 1000).slice(0, 5);
+  return {
+    width: Math.max(200, Math.floor(element.clientWidth)),
+    height: HEIGHT,
+    legend: { show: false },
+    cursor: { y: false, points: { size: 6 } },
+    padding: [8, 8, 0, 0],
+    scales: { y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] } },
+    axes: [
+      { ...axis, grid: { show: false }, values: (_, splits) => splits.map(time), space: 70, size: 26 },
+      { ...axis, size: 52, space: 34, values: (_, splits) => splits.map((value) => format(value)) },
+    ],
+    series: [
+      {},
+      ...figure.lines.map((line): uPlot.Series => {
+        const stroke = line.bundle === NO_MODEL ? read("--muted") : colour(line.bundle);
+        return {
+          stroke,
+          width: 1.75,
+          spanGaps: true,
+          points: { show: figure.times.length < 3, size: 5 },
+          ...(line.dashed && { dash: [4, 4] }),
+          ...(!line.dashed && line.label === "" && { fill: `${stroke}1a` }),
+        };
+      }),
+    ],
+  };
+}
+
+function Table({ title, figure, format }: Pick<Props, "title" | "figure" | "format">) {
+  if (figure.lines.length === 0) return <p class="quiet">Nothing yet.</p>;
+  const every = Math.max(1, Math.ceil(figure.times.length / ROWS));
+  const rows = figure.times.map((time, index) => ({ time, index })).filter(({ index }) => (figure.times.length - 1 - index) % every === 0);
+  return (
+    <div class="scroll" tabIndex={0} role="region" aria-label={`${title}, as a table`}>
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">Time</th>
+            {figure.lines.map((line) => (
+              <th scope="col" class="figure">
+                {label(line.bundle)} {line.label}
+              </th>
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {rows.reverse().map(({ time, index }) => (
+            <tr key={time}>
+              <th scope="row">{clock(time * 1000)}</th>
+              {figure.lines.map((line) => {
+                const value = line.values[index];
+                return <td class="figure">{value == null ? "–" : format(value)}</td>;
+              })}
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+export function Swatch({ bundle }: { bundle: string }) {
+  return <span class={bundle === NO_MODEL ? "swatch" : `swatch v${place(bundle)}`} aria-hidden="true" />;
+}
