@@ -56,5 +56,6 @@ mod bindings {
         inline: "package bobbin:guest;
             world models { include wasi:nn/ml@0.2.0-rc-2024-10-28; import bobbin:models/catalog@0.1.0; }",
         world: "bobbin:guest/models",
+        generate_all,
     });
 }

@@ -1,8 +1,8 @@
 //! Server-sent events: how a streamed answer looks on the wire.
 //!
 //! Each piece is `data: {"text": ".."}`. The last event with text is followed by one with an empty text and
-//! `finish_reason`, `usage` and `bundle`, and `tool_calls` where the model made any, and by `data: [DONE]`. An answer that breaks off ends in
-//! `data: {"error": {"code", "message", "retryable"}}`, and never in `[DONE]`.
+//! `finish_reason`, `usage` and `bundle`, and `tool_calls` where the model made any, and by `data: [DONE]`. An answer that
+//! breaks off ends in `data: {"error": {"code", "message", "retryable"}}`, and never in `[DONE]`.
 
 use crate::{Error, Piece};
 use serde_json::{Value, json};
