@@ -5,6 +5,7 @@
 
 mod arguments;
 mod checks;
+mod clients;
 mod guests;
 mod host;
 mod means;
@@ -63,6 +64,7 @@ fn run() -> Result<(), Failure> {
             required.extend(mounts::required(&progress)?);
             required.push(plugin::REQUIRE);
             required.extend(python::build(&project, &progress)?);
+            required.extend(clients::install(&project, &progress)?);
             checks::all(&project, &progress)?;
             test(&project, &progress, Vec::new(), &required)
         }
@@ -104,6 +106,7 @@ fn test(
     guests::build_conformance(project, progress)?;
     guests::build_examples(project, progress)?;
     python::build(project, progress)?;
+    clients::install(project, progress)?;
     // Arguments choose among the host's tests; whoever gives some has those in mind.
     if arguments.is_empty() {
         guests::test(project, progress)?;

@@ -55,6 +55,11 @@ impl Project {
         self.conformance().join("python")
     }
 
+    /// The scripts that use clients which other people made, and what those are.
+    pub(crate) fn clients(&self) -> PathBuf {
+        self.root.join("tests/clients")
+    }
+
     /// The workspace of the applications that the documentation shows.
     pub(crate) fn examples(&self) -> PathBuf {
         self.root.join("docs/examples")

@@ -4,6 +4,7 @@ mod machine;
 mod packages;
 mod rust;
 
+use crate::clients;
 use crate::guests::{MODULE_TARGET, TARGET};
 use crate::process::{Failure, Progress};
 use crate::python;
@@ -56,13 +57,16 @@ fn system(progress: &Progress) -> Result<(), Failure> {
     ))
 }
 
-/// What some tests need: servers that they start, and Python. Without it those are skipped, so only what needs no question
+/// What some tests need: servers that they start, Python, and Node. Without it those are skipped, so only what needs no question
 /// is done.
 fn test_means(progress: &Progress) -> Result<(), Failure> {
     let missing = SERVERS.iter().filter(|server| !server.is_installed());
     let mut missing: Vec<&str> = missing.map(|server| server.package).collect();
     if !python::is_installed() {
         missing.push(python::PACKAGE);
+    }
+    if !clients::node_is_installed() {
+        missing.extend(clients::PACKAGES);
     }
     let rights = Rights::here();
     if missing.is_empty() || Family::here()? != Family::Debian || !rights.suffice() {
