@@ -24,6 +24,7 @@ mod locked;
 mod messages;
 mod middleware;
 mod newcomer;
+mod openai;
 mod outbound;
 mod outbound_mqtt;
 mod outbound_mysql;

@@ -30,7 +30,19 @@ pub struct Usage {
     pub cached_tokens: u32,
 }
 
-/// A whole answer. As JSON: `{"text", "finish_reason", "usage", "bundle"}`, with `logprobs` where asked for.
+/// A call of a tool that the model wants made, in the form of OpenAI's answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ToolCall {
+    /// Names the call: the message with its result says it as `tool_call_id`.
+    pub id: String,
+    /// The function.
+    pub name: String,
+    /// JSON text of an object that the function's `parameters` describe.
+    pub arguments: String,
+}
+
+/// A whole answer. As JSON: `{"text", "finish_reason", "usage", "bundle"}`, with `logprobs` where asked for, and
+/// `tool_calls` where there are any.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Answer {
     /// The generated text.
@@ -48,6 +60,9 @@ pub struct Answer {
     /// Log-probabilities token by token, as the host's JSON, where `logprobs` was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub logprobs: Option<Value>,
+    /// The calls of tools that the model wants made; `text` is what it said before them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tool_calls: Vec<ToolCall>,
 }
 
 /// A part of a streamed answer.
@@ -65,6 +80,8 @@ pub struct Piece {
     pub digest: String,
     /// Log-probabilities of this piece's tokens, as the host's JSON, where `logprobs` was asked for.
     pub logprobs: Option<Value>,
+    /// The calls of tools that the model wants made; they come whole, with the last piece.
+    pub tool_calls: Vec<ToolCall>,
 }
 
 /// Vectors, one for each text.
@@ -92,6 +109,8 @@ pub(crate) struct Metadata {
     digest: String,
     #[serde(default)]
     logprobs: Option<Value>,
+    #[serde(default)]
+    tool_calls: Vec<ToolCall>,
 }
 
 impl Metadata {
@@ -106,14 +125,14 @@ impl Metadata {
 
     pub(crate) fn into_piece(self, text: String) -> Piece {
         let usage = self.usage();
-        let Self { finish_reason: finish, bundle, digest, logprobs, .. } = self;
-        Piece { text, finish, usage, bundle, digest, logprobs }
+        let Self { finish_reason: finish, bundle, digest, logprobs, tool_calls, .. } = self;
+        Piece { text, finish, usage, bundle, digest, logprobs, tool_calls }
     }
 
     pub(crate) fn into_answer(self, text: String) -> Result<Answer, Error> {
-        let Piece { text, finish, usage, bundle, digest, logprobs } = self.into_piece(text);
+        let Piece { text, finish, usage, bundle, digest, logprobs, tool_calls } = self.into_piece(text);
         let finish = finish.ok_or_else(|| Error::unexpected("the host's answer has no finish reason".to_owned()))?;
-        Ok(Answer { text, finish, usage, bundle, digest, logprobs })
+        Ok(Answer { text, finish, usage, bundle, digest, logprobs, tool_calls })
     }
 
     pub(crate) fn into_embeddings(self, vectors: Vec<Vec<f32>>) -> Embeddings {
@@ -135,6 +154,18 @@ mod tests {
             serde_json::to_string(&answer).unwrap(),
             r#"{"text":"a story","finish_reason":"stop","usage":{"input_tokens":4,"output_tokens":2,"cached_tokens":1},"bundle":"storyteller@1.0.0"}"#
         );
+    }
+
+    #[test]
+    fn calls_of_tools_come_with_the_answer() {
+        let calls =
+            r#""tool_calls": [{"id": "call_1", "name": "weather", "arguments": "{\"city\":\"Prague\"}"}], "digest""#;
+        let metadata = METADATA.replace(r#""stop""#, r#""tool_calls""#).replace(r#""digest""#, calls);
+        let answer = Metadata::parse(metadata.as_bytes()).unwrap().into_answer(String::new()).unwrap();
+        assert_eq!(answer.finish, Finish::ToolCalls);
+        let arguments = r#"{"city":"Prague"}"#.to_owned();
+        assert_eq!(answer.tool_calls, [ToolCall { id: "call_1".into(), name: "weather".into(), arguments }]);
+        assert!(serde_json::to_string(&answer).unwrap().contains(r#""tool_calls":[{"id":"call_1","name":"weather""#));
     }
 
     #[test]

@@ -45,8 +45,16 @@ pub fn json(value: &impl Serialize) -> Result<Response> {
 /// # Errors
 /// Where the value cannot be serialised, or the host refuses the status.
 pub fn json_with_status(status: u16, value: &impl Serialize) -> Result<Response> {
+    json_with_headers(status, &[], value)
+}
+
+/// As [`json_with_status`], with further headers.
+///
+/// # Errors
+/// Where the value cannot be serialised, or the host refuses the status or a header.
+pub fn json_with_headers(status: u16, headers: &[(&str, &str)], value: &impl Serialize) -> Result<Response> {
     let body = serde_json::to_vec(value).map_err(|error| spin_sdk::http::Error::other(error.to_string()))?;
-    respond(status, "application/json", &[], body)
+    respond(status, "application/json", headers, body)
 }
 
 /// The answer to a method that is not among `allowed` (such as `"GET, POST"`): problem+json, status 405.

@@ -17,7 +17,7 @@
 //!
 //! Everything goes through the standard interface `wasi:nn@0.2.0-rc-2024-10-28`; [`raw`] is that interface as
 //! generated. Options are passed on as JSON and checked by the host, so a component needs no change when the
-//! host learns a new one. `compute` is a blocking import: while it runs, nothing else in this component does.
+//! host learns a new one. [`catalog::list`] says which models there are. `compute` is a blocking import: while it runs, nothing else in this component does.
 //!
 //! With the feature `http` (on by default) there are helpers for spin-sdk 7: [`http`] for requests, JSON
 //! answers and errors, and [`sse::respond`] for streamed ones. Without it the crate links beside spin-sdk 5.
@@ -29,6 +29,7 @@
 struct Contract;
 
 mod answer;
+pub mod catalog;
 mod error;
 mod graph;
 #[cfg(feature = "http")]
@@ -37,7 +38,7 @@ mod options;
 mod prompt;
 pub mod sse;
 
-pub use answer::{Answer, Embeddings, Finish, Piece, Usage};
+pub use answer::{Answer, Embeddings, Finish, Piece, ToolCall, Usage};
 pub use error::{Error, ErrorCode};
 pub use graph::{Graph, Pieces, Session};
 pub use options::Options;
@@ -51,7 +52,10 @@ pub mod raw {
 #[allow(missing_docs, unsafe_code, unreachable_pub, unused_qualifications, clippy::all)]
 mod bindings {
     wit_bindgen::generate!({
-        path: "../../host/wit/deps/wasi-nn@0.2.0-rc-2024-10-28",
-        world: "ml",
+        path: ["../../host/wit/deps/wasi-nn@0.2.0-rc-2024-10-28", "../../host/wit/bobbin-models@0.1.0"],
+        inline: "package bobbin:guest;
+            world models { include wasi:nn/ml@0.2.0-rc-2024-10-28; import bobbin:models/catalog@0.1.0; }",
+        world: "bobbin:guest/models",
+        generate_all,
     });
 }

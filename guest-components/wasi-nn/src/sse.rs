@@ -1,8 +1,8 @@
 //! Server-sent events: how a streamed answer looks on the wire.
 //!
 //! Each piece is `data: {"text": ".."}`. The last event with text is followed by one with an empty text and
-//! `finish_reason`, `usage` and `bundle`, and by `data: [DONE]`. An answer that breaks off ends in
-//! `data: {"error": {"code", "message", "retryable"}}`, and never in `[DONE]`.
+//! `finish_reason`, `usage` and `bundle`, and `tool_calls` where the model made any, and by `data: [DONE]`. An answer that
+//! breaks off ends in `data: {"error": {"code", "message", "retryable"}}`, and never in `[DONE]`.
 
 use crate::{Error, Piece};
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ pub fn encode(piece: Result<Piece, Error>) -> String {
 }
 
 fn encode_piece(piece: Piece) -> String {
-    let Piece { text, finish, usage, bundle, logprobs, .. } = piece;
+    let Piece { text, finish, usage, bundle, logprobs, tool_calls, .. } = piece;
     let mut events = String::new();
     if !text.is_empty() || logprobs.is_some() {
         let mut data = json!({ "text": text });
@@ -38,7 +38,11 @@ fn encode_piece(piece: Piece) -> String {
         events.push_str(&event(&data));
     }
     if let Some(finish) = finish {
-        events.push_str(&event(&json!({ "text": "", "finish_reason": finish, "usage": usage, "bundle": bundle })));
+        let mut data = json!({ "text": "", "finish_reason": finish, "usage": usage, "bundle": bundle });
+        if let (false, Some(object)) = (tool_calls.is_empty(), data.as_object_mut()) {
+            object.insert("tool_calls".to_owned(), json!(tool_calls));
+        }
+        events.push_str(&event(&data));
         events.push_str(DONE);
     }
     events
@@ -77,7 +81,7 @@ mod respond {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ErrorCode, Finish, Usage};
+    use crate::{ErrorCode, Finish, ToolCall, Usage};
 
     fn piece(text: &str, finish: Option<Finish>) -> Piece {
         Piece {
@@ -87,6 +91,7 @@ mod tests {
             bundle: "storyteller@1.0.0".to_owned(),
             digest: String::new(),
             logprobs: None,
+            tool_calls: Vec::new(),
         }
     }
 
@@ -108,6 +113,15 @@ mod tests {
         assert_eq!(last, expected);
         assert_eq!(*done, "data: [DONE]");
         assert_eq!(encode(Ok(piece("", Some(Finish::Stop)))).matches("data: ").count(), 2);
+    }
+
+    #[test]
+    fn calls_of_tools_are_in_the_event_that_says_why_the_answer_ended() {
+        let call = ToolCall { id: "call_1".to_owned(), name: "now".to_owned(), arguments: "{}".to_owned() };
+        let events = encode(Ok(Piece { tool_calls: vec![call], ..piece("", Some(Finish::ToolCalls)) }));
+        let last: Value = serde_json::from_str(events.lines().next().unwrap().strip_prefix("data: ").unwrap()).unwrap();
+        assert_eq!(last["finish_reason"], "tool_calls");
+        assert_eq!(last["tool_calls"], json!([{ "id": "call_1", "name": "now", "arguments": "{}" }]));
     }
 
     #[test]

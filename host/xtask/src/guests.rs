@@ -71,20 +71,22 @@ fn build_module(project: &Project) -> Result<(), Failure> {
         .run()
 }
 
-/// Runs the unit tests of the shared guest crate, which need no WebAssembly, and compiles the examples of
-/// docs/wasi-nn.md with it. Out of sight unless they fail: the last line of a test run belongs to the run of the host's
-/// tests.
+/// Runs the unit tests of the guests that have any, which need no WebAssembly, and compiles the examples of
+/// docs/wasi-nn.md with the shared crate. Out of sight unless they fail: the last line of a test run belongs to the run of
+/// the host's tests.
 pub(crate) fn test(project: &Project, progress: &Progress) -> Result<(), Failure> {
-    progress.stage("building and running the tests of the guest crate (guest-components/wasi-nn)");
-    for tests in [["nextest", "run"], ["test", "--doc"]] {
+    progress.stage("building and running the tests of the guests (guest-components)");
+    for (tests, package) in
+        [(["nextest", "run"], "bobbin-wasi-nn"), (["test", "--doc"], "bobbin-wasi-nn"), (["nextest", "run"], "openai")]
+    {
         Step::cargo()
             .within(&project.guests())
             .without_env(&HOST_ONLY)
             .args(tests)
-            .args(["--package", "bobbin-wasi-nn", "--target-dir"])
+            .args(["--package", package, "--target-dir"])
             .args([project.guests().join("target")])
             .or_else(format!(
-                "run `cargo {} --package bobbin-wasi-nn` in guest-components to see all of it",
+                "run `cargo {} --package {package}` in guest-components to see all of it",
                 tests.join(" ")
             ))
             .output()?;

@@ -6,10 +6,12 @@
 mod arguments;
 mod browser;
 mod checks;
+mod clients;
 mod guests;
 mod host;
 mod means;
 mod mounts;
+mod node;
 mod plugin;
 mod prerequisites;
 mod process;
@@ -65,6 +67,7 @@ fn run() -> Result<(), Failure> {
             required.push(plugin::REQUIRE);
             required.extend(python::build(&project, &progress)?);
             required.extend(browser::prepare(&project, &progress)?);
+            required.extend(clients::install(&project, &progress)?);
             checks::all(&project, &progress)?;
             test(&project, &progress, Vec::new(), &required)
         }
@@ -107,6 +110,7 @@ fn test(
     guests::build_examples(project, progress)?;
     python::build(project, progress)?;
     browser::prepare(project, progress)?;
+    clients::install(project, progress)?;
     // Arguments choose among the host's tests; whoever gives some has those in mind.
     if arguments.is_empty() {
         guests::test(project, progress)?;

@@ -65,6 +65,11 @@ impl Project {
         self.root.join("tests/ui")
     }
 
+    /// The scripts that use clients which other people made, and what those are.
+    pub(crate) fn clients(&self) -> PathBuf {
+        self.root.join("tests/clients")
+    }
+
     /// The workspace of the applications that the documentation shows.
     pub(crate) fn examples(&self) -> PathBuf {
         self.root.join("docs/examples")

@@ -57,7 +57,8 @@ fn system(progress: &Progress) -> Result<(), Failure> {
     ))
 }
 
-/// What some tests need: servers that they start, Python, and a browser with what drives it. Without it those are skipped, so only what needs no question
+/// What some tests need: servers that they start, Python, Node, and a browser with what drives it. Without it those are
+/// skipped, so only what needs no question
 /// is done.
 fn test_means(progress: &Progress) -> Result<(), Failure> {
     let missing = SERVERS.iter().filter(|server| !server.is_installed());

@@ -5,7 +5,7 @@
 
 use super::{Block, Kernel, NUMBERS, Place, ROWS, Scratch, wide};
 use std::arch::x86_64::{
-    _MM_HINT_T0, __m512, __m512i, _mm_add_ps, _mm_add_ss, _mm_cvtss_f32, _mm_movehdup_ps, _mm_movehl_ps, _mm_prefetch,
+    __m512, __m512i, _MM_HINT_T0, _mm_add_ps, _mm_add_ss, _mm_cvtss_f32, _mm_movehdup_ps, _mm_movehl_ps, _mm_prefetch,
     _mm_set1_epi16, _mm256_castps256_ps128, _mm256_cvtepi32_ps, _mm256_cvtph_ps, _mm256_dpbusd_epi32,
     _mm256_extractf128_ps, _mm256_fmadd_ps, _mm256_load_si256, _mm256_loadu_si256, _mm256_mul_ps, _mm256_set1_epi8,
     _mm256_set1_ps, _mm256_setzero_ps, _mm256_xor_si256, _mm512_castsi256_si512, _mm512_cvtepi32_ps, _mm512_cvtph_ps,

@@ -1,0 +1,81 @@
+//! Conversations: with a model's chat template, and without one.
+
+use super::{CHAT, COMPLETIONS, chat};
+use anyhow::Context;
+use bobbin_tests::{PublicApi, Result, TestApp, TestHost, shared_models};
+use serde_json::{Value, json};
+
+/// Writes what it gets, so that a test can ask for exactly that as a prompt.
+const TEMPLATE: &str =
+    "{% for m in messages %}{{ m.role }} says {{ m.content }}{% if m.name %} as {{ m.name }}{% endif %}\n{% endfor %}";
+
+#[tokio::test]
+async fn a_model_without_a_template_goes_on_from_the_texts_alone() -> Result {
+    // The bundles of the repository have templates.
+    let Some(models) = shared_models() else { return Ok(()) };
+    let app = TestApp::openai("")?;
+    app.add_bundle("plain", "1.0.0", &models.join("stories260K-q8_0.gguf"), 128)?;
+    app.release("plain@1.0.0")?;
+    let host = TestHost::of(&app.manifest()).start().await?;
+    let ask = json!({ "max_tokens": 12, "temperature": 0 });
+    let messages = json!([
+        { "role": "developer", "content": [{ "type": "text", "text": "Once" }, { "type": "text", "text": "upon" }] },
+        { "role": "assistant", "content": "" },
+        { "role": "user", "content": "a time" },
+    ]);
+    let talk = chat(&super::with(json!({ "messages": messages }), &ask));
+    let talked = host.post_json(CHAT, &talk).await?;
+    assert_eq!(talked.status(), 200, "{}", talked.text());
+    assert_eq!(talked.json()?["model"], "plain@1.0.0");
+    let plain = json!({ "model": "storyteller", "prompt": "Once\nupon\na time", "max_tokens": 12, "temperature": 0 });
+    let told = host.post_json(COMPLETIONS, &plain).await?.json()?;
+    assert_eq!(talked.json()?["choices"][0]["message"]["content"], told["choices"][0]["text"]);
+    let streamed = host.stream(CHAT, &super::with(talk, &json!({ "stream": true }))).await?;
+    let chunks = PublicApi::read()?.chunks("chat.completion.chunk", streamed).await?;
+    let text: String = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect();
+    assert_eq!(told["choices"][0]["text"], text);
+    // Nothing would tell such a model of the functions.
+    let tool = json!({ "type": "function", "function": { "name": "weather" } });
+    let refused = host.post_json(CHAT, &chat(&json!({ "tools": [tool] }))).await?;
+    PublicApi::read()?.check("error", &refused.json()?)?;
+    assert_eq!((refused.status(), &refused.json()?["error"]["param"]), (404, &json!("model")), "{}", refused.text());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_template_gets_every_message_as_text_with_its_role() -> Result {
+    let app = TestApp::openai("")?.with_template(TEMPLATE)?;
+    let host = TestHost::of(&app.manifest()).start().await?;
+    let messages = json!([
+        { "role": "developer", "content": "Be brief." },
+        { "role": "user", "name": "Anna", "content": [{ "type": "text", "text": "Hi" }, { "type": "text", "text": "there" }] },
+    ]);
+    let talked =
+        host.post_json(CHAT, &chat(&json!({ "messages": messages, "max_tokens": 12, "temperature": 0 }))).await?;
+    assert_eq!(talked.status(), 200, "{}", talked.text());
+    let talked = talked.json()?;
+    assert_eq!(talked["model"], "storyteller@1.2.0");
+    let rendered = "system says Be brief.\nuser says Hi\nthere as Anna\n";
+    let plain = json!({ "model": "storyteller", "prompt": rendered, "max_tokens": 12, "temperature": 0 });
+    let told = host.post_json(COMPLETIONS, &plain).await?.json()?;
+    assert_eq!(talked["usage"]["prompt_tokens"], told["usage"]["prompt_tokens"]);
+    assert_eq!(talked["choices"][0]["message"]["content"], told["choices"][0]["text"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_version_that_answers_is_the_releases() -> Result {
+    let host = TestHost::of(&TestApp::openai("")?.manifest()).start().await?;
+    let model = async || -> Result<Value> {
+        Ok(host.post_json(CHAT, &chat(&json!({ "max_tokens": 1 }))).await?.json()?["model"].clone())
+    };
+    assert_eq!(model().await?, "storyteller@1.0.0");
+    let mut events = host.stream(CHAT, &chat(&json!({ "stream": true, "max_tokens": 200 }))).await?;
+    events.next().await?.context("a chunk")?;
+    host.release("storyteller").swap_to("storyteller@1.1.0").await?;
+    assert_eq!(model().await?, "storyteller@1.1.0");
+    // What began with the old one goes on with it.
+    let chunks = PublicApi::read()?.chunks("chat.completion.chunk", events).await?;
+    assert!(chunks.iter().all(|chunk| chunk["model"] == "storyteller@1.0.0"));
+    Ok(())
+}

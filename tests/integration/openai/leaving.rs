@@ -1,0 +1,47 @@
+//! Clients that leave, and clients that stop reading.
+
+use super::{CHAT, chat, example};
+use bobbin_tests::{Metrics, Result};
+use serde_json::json;
+
+#[tokio::test]
+async fn a_client_that_leaves_mid_stream_ends_every_choice_of_its_answer() -> Result {
+    let host = example().await?;
+    // Without its end-of-text token the model tells as many tokens as it may.
+    let body = chat(&json!({ "n": 128, "max_tokens": 200, "logit_bias": { "2": -100 }, "stream": true }));
+    let mut events = host.stream(CHAT, &body).await?;
+    events.next_json().await?;
+    drop(events);
+    let metrics = host
+        .metrics_when("nothing is left of it", |m| {
+            m.sum("bobbin_worker_sequences", &[]) == 0.0 && m.sum("bobbin_http_requests_in_flight", &[]) == 0.0
+        })
+        .await?;
+    // Of 128 stories hardly any was begun.
+    assert!(metrics.sum("bobbin_inferences_total", &[]) < 20.0, "{metrics}");
+    assert_eq!(host.post_json(CHAT, &chat(&json!({ "max_tokens": 2 }))).await?.status(), 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_client_that_stops_reading_pauses_its_own_answer_and_no_other() -> Result {
+    let host = example().await?;
+    // Log-probabilities make much to read of few tokens.
+    let body = chat(&json!({
+        "n": 128, "max_tokens": 200, "logit_bias": { "2": -100 }, "stream": true, "logprobs": true, "top_logprobs": 20,
+    }));
+    let slow = host.read_slowly(CHAT, &body).await?;
+    let paused = |m: &Metrics| m.sum("bobbin_worker_paused", &[]);
+    host.metrics_when("its sequence is paused", |m| paused(m) == 1.0).await?;
+    let before = host.metrics().await?.sum("bobbin_inferences_total", &[]);
+    for _ in 0..10 {
+        let other = host.post_json(CHAT, &chat(&json!({ "max_tokens": 20 }))).await?;
+        assert_eq!(other.status(), 200, "{}", other.text());
+    }
+    let metrics =
+        host.metrics_when("the others are counted", |m| m.sum("bobbin_inferences_total", &[]) >= before + 10.0).await?;
+    assert_eq!((paused(&metrics), metrics.sum("bobbin_inferences_total", &[])), (1.0, before + 10.0), "it went on");
+    drop(slow);
+    host.metrics_when("nothing is left of it", |m| m.sum("bobbin_worker_sequences", &[]) == 0.0).await?;
+    Ok(())
+}
