@@ -32,8 +32,7 @@ async fn a_model_without_a_template_goes_on_from_the_texts_alone() -> Result {
     assert_eq!(talked.json()?["choices"][0]["message"]["content"], told["choices"][0]["text"]);
     let streamed = host.stream(CHAT, &super::with(talk, &json!({ "stream": true }))).await?;
     let chunks = PublicApi::read()?.chunks("chat.completion.chunk", streamed).await?;
-    let text: String =
-        chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect();
+    let text: String = chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect();
     assert_eq!(told["choices"][0]["text"], text);
     // Nothing would tell such a model of the functions.
     let tool = json!({ "type": "function", "function": { "name": "weather" } });
@@ -78,5 +77,18 @@ async fn the_version_that_answers_is_the_releases() -> Result {
     // What began with the old one goes on with it.
     let chunks = PublicApi::read()?.chunks("chat.completion.chunk", events).await?;
     assert!(chunks.iter().all(|chunk| chunk["model"] == "storyteller@1.0.0"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_api_may_be_mounted_on_any_route() -> Result {
+    let app = TestApp::openai("\n[[trigger.http]]\nroute = \"/teams/:team/v1/...\"\ncomponent = \"openai\"\n")?;
+    let host = TestHost::of(&app.manifest()).start().await?;
+    for base in ["/v1", "/teams/tales/v1"] {
+        assert_eq!(host.get(&format!("{base}/models/storyteller")).await?.status(), 200, "{base}");
+        let path = format!("{base}/chat/completions");
+        let answer = host.post_json(&path, &chat(&json!({ "max_tokens": 2 }))).await?;
+        assert_eq!(answer.status(), 200, "{path}: {}", answer.text());
+    }
     Ok(())
 }
