@@ -85,6 +85,8 @@ fn spec(release: &DeclaredRelease) -> Result<Spec> {
         spec.sticky = sticky.to_string().parse()?;
     }
     spec.version_header = release.version_header.unwrap_or(spec.version_header);
+    spec.exact_versions = release.exact_versions.unwrap_or(spec.exact_versions);
+    spec.retires = release.retires.map(|moment| moment.0);
     Ok(spec)
 }
 

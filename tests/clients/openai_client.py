@@ -30,7 +30,7 @@ def whole() -> None:
         model="storyteller", messages=USER, max_completion_tokens=12, n=2, seed=1, logprobs=True, top_logprobs=2,
         stop=["\u0001"], metadata={"team": "tales"}, user="anna",
     )
-    assert answer.model == "storyteller@1.0.0", answer
+    assert answer.model == "storyteller@1.0.0" and answer._request_id, answer
     assert [choice.index for choice in answer.choices] == [0, 1]
     assert all(choice.message.role == "assistant" and choice.message.content for choice in answer.choices)
     assert answer.usage.completion_tokens <= 24 and answer.usage.prompt_tokens > 1

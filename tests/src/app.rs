@@ -3,6 +3,7 @@
 use crate::Result;
 use crate::bundle::{BundleText, manifest, write_bundle};
 use crate::paths::repository_root;
+use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 use tempfile::TempDir;
@@ -108,6 +109,25 @@ impl TestApp {
         fs::write(hidden.join("bundle.toml"), manifest)?;
         fs::rename(&hidden, &target)?;
         Ok(target)
+    }
+
+    /// Publishes a copy of `storyteller@<of>` that has this chat template under another version. Returns its folder.
+    ///
+    /// # Errors
+    /// When files cannot be read or written.
+    pub fn publish_chat(&self, version: &str, of: &str, template: &str) -> Result<PathBuf> {
+        let (sha256, size) = (hex::encode(Sha256::digest(template)), template.len());
+        let entry = format!(
+            "[[files]]\npath = \"chat.jinja\"\nrole = \"template\"\nsha256 = \"{sha256}\"\nsize = {size}\n\n\
+             [prompt]\ntemplate = \"chat.jinja\"\n\n[limits]"
+        );
+        let mut written = Ok(());
+        let folder = self.publish(version, of, |folder, manifest| {
+            written = fs::write(folder.join("chat.jinja"), template);
+            manifest.replacen("[limits]", &entry, 1)
+        })?;
+        written?;
+        Ok(folder)
     }
 
     /// Has the manifest's release name another bundle version than `storyteller@1.0.0`.

@@ -46,17 +46,9 @@ impl Chat {
         let tools = Tools::read(&mut body)?;
         let schema = body.take("response_format").map(format::schema).transpose()?.flatten();
         if let Some(tools) = &tools {
-            if schema.is_some() && tools.are_callable() {
-                let why = "an answer obeys one grammar, and that of 'tools' is another; set 'tool_choice' to 'none' or leave one out";
-                return Err(Refusal::unsupported_value("response_format", why));
-            }
             sampling.options = tools.options(sampling.options);
         }
-        let grammar = match (&schema, &tools) {
-            (Some(_), _) => Some("response_format"),
-            (None, Some(_)) => Some("tools"),
-            (None, None) => None,
-        };
+        let fields = Fields { format: schema.is_some(), tools: tools.is_some(), ..Fields::plain("messages") };
         if let Some(schema) = schema {
             sampling.options = sampling.options.with("json_schema", schema);
         }
@@ -65,7 +57,6 @@ impl Chat {
         }
         others(&mut body)?;
         body.end()?;
-        let fields = Fields { input: "messages", grammar };
         Ok(Self { model, messages, tools, sampling, logprobs, fields })
     }
 }
@@ -208,8 +199,6 @@ mod tests {
 
     #[test]
     fn what_could_change_an_answer_is_refused_by_its_name() {
-        let tool = json!({ "type": "function", "function": { "name": "a" } });
-        let json_object = json!({ "type": "json_object" });
         for (more, code, param) in [
             (json!({ "audio": { "voice": "x" } }), "unsupported_parameter", "audio"),
             (json!({ "functions": [] }), "unsupported_parameter", "functions"),
@@ -225,7 +214,6 @@ mod tests {
             (json!({ "logprobs": true, "top_logprobs": 21 }), "integer_above_max_value", "top_logprobs"),
             (json!({ "metadata": { "a": 1 } }), "invalid_type", "metadata.a"),
             (json!({ "metadata": { "a": "x".repeat(513) } }), "string_above_max_length", "metadata.a"),
-            (json!({ "tools": [tool], "response_format": json_object }), "unsupported_value", "response_format"),
         ] {
             let refusal = read(&more).unwrap_err();
             assert_eq!((refusal.code.as_str(), refusal.param.as_deref()), (code, Some(param)), "{more}");
@@ -243,11 +231,11 @@ mod tests {
     }
 
     #[test]
-    fn a_grammar_that_the_host_refuses_is_told_by_the_field_it_was_made_of() {
+    fn a_schema_beside_tools_is_for_the_host_to_hold_both() {
         let tool = json!({ "type": "function", "function": { "name": "a" } });
-        assert_eq!(read(&json!({})).unwrap().fields.grammar, None);
-        assert_eq!(read(&json!({ "tools": [tool] })).unwrap().fields.grammar, Some("tools"));
-        let both = json!({ "tools": [tool], "tool_choice": "none", "response_format": { "type": "json_object" } });
-        assert_eq!(read(&both).unwrap().fields.grammar, Some("response_format"));
+        let both = json!({ "tools": [tool], "response_format": { "type": "json_object" }, "tool_choice": "auto" });
+        let fields = read(&both).unwrap().fields;
+        assert!(fields.tools && fields.format);
+        assert_eq!(options(&both), json!({ "tool_choice": "auto", "json_schema": { "type": "object" } }));
     }
 }

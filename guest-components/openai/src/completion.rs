@@ -30,7 +30,7 @@ pub(crate) struct Completion {
 
 impl Completion {
     /// Which field is told where the host refuses what.
-    pub(crate) const FIELDS: Fields = Fields { input: "prompt", grammar: None };
+    pub(crate) const FIELDS: Fields = Fields::plain("prompt");
 
     /// Reads a body.
     pub(crate) fn read(body: &[u8]) -> Checked<Self> {

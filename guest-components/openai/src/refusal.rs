@@ -31,8 +31,27 @@ pub(crate) struct Refusal {
 pub(crate) struct Fields {
     /// What the model reads: `messages`, `prompt` or `input`.
     pub(crate) input: &'static str,
-    /// What a grammar was made of, if the request had any: `response_format` or `tools`.
-    pub(crate) grammar: Option<&'static str>,
+    /// Whether a grammar was made of `response_format`.
+    pub(crate) format: bool,
+    /// Whether one was made of `tools`.
+    pub(crate) tools: bool,
+}
+
+impl Fields {
+    /// Those of a request without grammars.
+    pub(crate) const fn plain(input: &'static str) -> Self {
+        Self { input, format: false, tools: false }
+    }
+
+    /// The field that a grammar was made of which the host refuses. Of a tool's it says which tool it is.
+    fn grammar(self, message: &str) -> Option<&'static str> {
+        match (self.format, self.tools) {
+            (true, true) if message.contains("tool") => Some("tools"),
+            (true, _) => Some("response_format"),
+            (false, true) => Some("tools"),
+            (false, false) => None,
+        }
+    }
 }
 
 impl Refusal {
@@ -103,7 +122,11 @@ impl Refusal {
             (ErrorCode::TooLarge, "context_exceeded") => {
                 return Self::bad("context_length_exceeded", fields.input, message.as_str());
             }
-            (ErrorCode::InvalidArgument, "invalid_grammar") => (400, fields.grammar),
+            (ErrorCode::InvalidArgument, "invalid_grammar") => (400, fields.grammar(message)),
+            // Tools are an input of their own, and the host names it where it refuses that one.
+            (ErrorCode::InvalidArgument, "invalid_input" | "invalid_tensor") if message.contains("\"tools\"") => {
+                (400, Some("tools"))
+            }
             (ErrorCode::InvalidArgument, "invalid_input" | "invalid_tensor") => (400, Some(fields.input)),
             (ErrorCode::InvalidArgument, _) => (400, option_in(message)),
             (ErrorCode::UnsupportedOperation, _) => (404, Some("model")),
@@ -128,8 +151,18 @@ impl Refusal {
 
 /// The option that a message of the host's quotes, by OpenAI's name for it.
 fn option_in(message: &str) -> Option<&'static str> {
-    let known = ["dimensions", "logit_bias", "max_tokens", "metadata", "seed", "stop", "temperature", "top_p", "user"];
-    known.into_iter().find(|name| message.contains(&format!("\"{name}\"")))
+    let known = [
+        ("json_schema", "response_format"),
+        ("tool_choice", "tool_choice"),
+        ("parallel_tool_calls", "parallel_tool_calls"),
+        ("dimensions", "dimensions"),
+        ("logit_bias", "logit_bias"),
+        ("max_tokens", "max_tokens"),
+        ("metadata", "metadata"),
+        ("stop", "stop"),
+        ("user", "user"),
+    ];
+    known.into_iter().find(|(option, _)| message.contains(&format!("\"{option}\""))).map(|(_, field)| field)
 }
 
 /// A text of a client's, in quotes and cut to what a message has room for.
@@ -160,7 +193,7 @@ fn type_name(value: &Value) -> &'static str {
 mod tests {
     use super::*;
 
-    const CHAT: Fields = Fields { input: "messages", grammar: Some("tools") };
+    const CHAT: Fields = Fields { tools: true, ..Fields::plain("messages") };
 
     fn host(code: ErrorCode, reason: &str, message: &str, retryable: bool) -> Refusal {
         let error = Error { code, reason: reason.to_owned(), message: message.to_owned(), retryable };
@@ -184,7 +217,7 @@ mod tests {
             (TooLarge, "limit_exceeded", "large", false, 413, "limit_exceeded", None, None),
             (InvalidArgument, "invalid_grammar", "no", false, 400, "invalid_grammar", Some("tools"), None),
             (InvalidArgument, "invalid_input", "no", false, 400, "invalid_input", Some("messages"), None),
-            (InvalidArgument, "invalid_option", "\"top_p\" is no", false, 400, "invalid_option", Some("top_p"), None),
+            (InvalidArgument, "invalid_option", "\"stop\" is no", false, 400, "invalid_option", Some("stop"), None),
             (
                 UnsupportedOperation,
                 "unsupported_by_model",
@@ -205,6 +238,15 @@ mod tests {
             assert_eq!(got, (status, told, param, retry), "{reason}");
             assert_eq!(refusal.kind == "server_error", status >= 500, "{reason}");
         }
+    }
+
+    #[test]
+    fn a_grammar_that_cannot_be_held_is_told_by_what_it_was_made_of() {
+        let both = Fields { format: true, tools: true, ..Fields::plain("messages") };
+        assert_eq!(both.grammar("the JSON schema of the tool \"a\""), Some("tools"));
+        assert_eq!(both.grammar("the JSON schema cannot be obeyed"), Some("response_format"));
+        assert_eq!(CHAT.grammar("the JSON schema cannot be obeyed"), Some("tools"));
+        assert_eq!(Fields::plain("prompt").grammar("no"), None);
     }
 
     #[test]

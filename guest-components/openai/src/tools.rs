@@ -50,11 +50,6 @@ impl Tools {
         }
         options
     }
-
-    /// Whether the model may call any.
-    pub(crate) fn are_callable(&self) -> bool {
-        self.choice.as_ref().is_none_or(|choice| choice != "none")
-    }
 }
 
 fn function(tool: Field, names: &mut BTreeSet<String>) -> Checked<Value> {
@@ -147,7 +142,6 @@ mod tests {
         {
             let tools = read(&json!({ "tools": [tool("a")], "tool_choice": choice })).unwrap().unwrap();
             assert_eq!(serde_json::to_value(tools.options(Options::new())).unwrap()["tool_choice"], choice);
-            assert_eq!(tools.are_callable(), callable);
         }
     }
 

@@ -25,6 +25,10 @@ pub(crate) struct Release {
     pub(crate) policy: String,
     pub(crate) sticky: String,
     pub(crate) version_header: bool,
+    #[serde(default)]
+    pub(crate) exact_versions: bool,
+    /// When the release stops answering.
+    pub(crate) retires: Option<String>,
     pub(crate) changed: Option<Changed>,
     pub(crate) pending: Option<Pending>,
     pub(crate) failure: Option<Failure>,

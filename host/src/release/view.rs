@@ -72,14 +72,18 @@ fn answering(version: &Version) -> String {
 
 fn facts(release: &Release, now: SystemTime) -> Vec<[String; 2]> {
     let settings = format!(
-        "drain {}, keep warm {}, policy {}, sticky {}, version header {}",
+        "drain {}, keep warm {}, policy {}, sticky {}, version header {}{}",
         exact(release.drain_seconds),
         exact(release.keep_warm_seconds),
         plain(&release.policy),
         plain(&release.sticky),
         if release.version_header { "allowed" } else { "ignored" },
+        if release.exact_versions { ", exact versions allowed" } else { "" },
     );
     let mut facts = vec![["settings".into(), settings]];
+    if let Some(retires) = &release.retires {
+        facts.push(["retires".into(), plain(retires)]);
+    }
     if let Some(changed) = &release.changed {
         let by = by(changed.who.as_deref(), changed.why.as_deref());
         facts.push(["changed".into(), format!("{}, {}{by}", ago(changed.at.as_deref(), now), plain(&changed.action))]);
@@ -155,6 +159,7 @@ fn notes(release: &Release, now: SystemTime) -> String {
         notes.push(format!("{} draining", release.draining.len()));
     }
     notes.extend(release.failure.as_ref().map(|failed| format!("failed: {}", plain(&failed.code))));
+    notes.extend(release.retires.as_ref().map(|retires| format!("retires {}", plain(retires))));
     notes.join("; ")
 }
 

@@ -14,6 +14,7 @@ async fn whole(api: &PublicApi, host: &TestHost, path: &str, body: &Value) -> Re
     let name = if path == CHAT { "chat.completion" } else { "text_completion" };
     api.check(name, &json)?;
     assert_eq!(answer.header("bobbin-bundle"), json["model"].as_str());
+    assert!(answer.header("x-request-id").is_some_and(|id| answer.header("bobbin-request-id") == Some(id)));
     Ok(json)
 }
 
@@ -170,7 +171,9 @@ async fn what_shapes_an_answer_does() -> Result {
         json!({ "type": "json_schema", "schema": schema }),
         json!({ "type": "json_object", "schema": schema }),
     ] {
-        let answer: Value = serde_json::from_str(&one(json!({ "response_format": format, "max_tokens": 100 })).await?)?;
+        let text = one(json!({ "response_format": format, "max_tokens": 100 })).await?;
+        assert!(text.find("mood") < text.find("age"), "properties come in the schema's order: {text}");
+        let answer: Value = serde_json::from_str(&text)?;
         let (mood, age) = (answer["mood"].as_str().context("mood")?, answer["age"].as_u64().context("age")?);
         assert!(["good", "bad"].contains(&mood) && (1..=9).contains(&age), "{answer}");
     }

@@ -4,6 +4,7 @@ use super::{CHAT, COMPLETIONS, chat};
 use anyhow::Context;
 use bobbin_tests::{PublicApi, Result, TestApp, TestHost, shared_models};
 use serde_json::{Value, json};
+use std::fs;
 
 /// Writes what it gets, so that a test can ask for exactly that as a prompt.
 const TEMPLATE: &str =
@@ -77,5 +78,55 @@ async fn the_version_that_answers_is_the_releases() -> Result {
     // What began with the old one goes on with it.
     let chunks = PublicApi::read()?.chunks("chat.completion.chunk", events).await?;
     assert!(chunks.iter().all(|chunk| chunk["model"] == "storyteller@1.0.0"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_api_may_be_mounted_on_any_route() -> Result {
+    let app = TestApp::openai("\n[[trigger.http]]\nroute = \"/teams/:team/v1/...\"\ncomponent = \"openai\"\n")?;
+    let host = TestHost::of(&app.manifest()).start().await?;
+    for base in ["/v1", "/teams/tales/v1"] {
+        assert_eq!(host.get(&format!("{base}/models/storyteller")).await?.status(), 200, "{base}");
+        let path = format!("{base}/chat/completions");
+        let answer = host.post_json(&path, &chat(&json!({ "max_tokens": 2 }))).await?;
+        assert_eq!(answer.status(), 200, "{path}: {}", answer.text());
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_exact_version_may_be_asked_for_where_the_release_allows_it_and_its_last_day_is_told() -> Result {
+    let (api, app) = (PublicApi::read()?, TestApp::openai("")?);
+    let declared = "[application.trigger.bobbin.releases.storyteller]\nstable = \"storyteller@1.0.0\"\n\
+                    exact_versions = true\nretires = \"2099-01-31\"\n";
+    let manifest = fs::read_to_string(app.manifest())?;
+    let plain = "[application.trigger.bobbin.releases]\nstoryteller = \"storyteller@1.0.0\"\n";
+    anyhow::ensure!(manifest.contains(plain), "{manifest}");
+    fs::write(app.manifest(), manifest.replace(plain, declared))?;
+    let host = TestHost::of(&app.manifest()).start().await?;
+    let list = host.get("/v1/models").await?.json()?;
+    api.check("models", &list)?;
+    let told: Vec<_> =
+        list["data"].as_array().context("data")?.iter().map(|model| (&model["id"], &model["shutdown_date"])).collect();
+    let day = json!("2099-01-31");
+    assert_eq!(told, [(&json!("storyteller"), &day), (&json!("storyteller@1.0.0"), &day)]);
+    let answered_by = async |model: &str| -> Result<Value> {
+        let answer = host.post_json(CHAT, &chat(&json!({ "model": model, "max_tokens": 2 }))).await?;
+        Ok(if answer.status() == 200 {
+            answer.json()?["model"].clone()
+        } else {
+            answer.json()?["error"]["code"].clone()
+        })
+    };
+    assert_eq!(answered_by("storyteller@1.0.0").await?, "storyteller@1.0.0");
+    assert_eq!(answered_by("storyteller@1.1.0").await?, "model_not_found");
+    host.release("storyteller").swap_to("storyteller@1.1.0").await?;
+    for (asked, answered) in [
+        ("storyteller", "storyteller@1.1.0"),
+        ("storyteller@1.1.0", "storyteller@1.1.0"),
+        ("storyteller@1.0.0", "storyteller@1.0.0"),
+    ] {
+        assert_eq!(answered_by(asked).await?, answered);
+    }
     Ok(())
 }

@@ -1,8 +1,10 @@
-//! Clients that leave, and clients that stop reading.
+//! Clients that leave, clients that stop reading, and answers that break off.
 
 use super::{CHAT, chat, example};
-use bobbin_tests::{Metrics, Result};
-use serde_json::json;
+use anyhow::Context;
+use bobbin_tests::{Metrics, PublicApi, Result, TestApp, TestHost};
+use rustix::process::Signal;
+use serde_json::{Value, json};
 
 #[tokio::test]
 async fn a_client_that_leaves_mid_stream_ends_every_choice_of_its_answer() -> Result {
@@ -43,5 +45,31 @@ async fn a_client_that_stops_reading_pauses_its_own_answer_and_no_other() -> Res
     assert_eq!((paused(&metrics), metrics.sum("bobbin_inferences_total", &[])), (1.0, before + 10.0), "it went on");
     drop(slow);
     host.metrics_when("nothing is left of it", |m| m.sum("bobbin_worker_sequences", &[]) == 0.0).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_ends_with_an_error_and_never_with_done() -> Result {
+    let (api, app) = (PublicApi::read()?, TestApp::openai("")?);
+    let host = TestHost::of(&app.manifest()).start().await?;
+    let body = chat(&json!({ "n": 128, "max_tokens": 200, "logit_bias": { "2": -100 }, "stream": true }));
+    let mut events = host.stream(CHAT, &body).await?;
+    events.next_json().await?;
+    for worker in host.workers()? {
+        host.signal(worker, Signal::KILL)?;
+    }
+    let rest = events.rest().await?;
+    let (last, before) = rest.split_last().context("an event")?;
+    let error: Value = serde_json::from_str(last)?;
+    api.check("error", &error)?;
+    assert_eq!((&error["error"]["type"], &error["error"]["code"]), (&json!("server_error"), &json!("worker_lost")));
+    for chunk in before {
+        api.check("chat.completion.chunk", &serde_json::from_str(chunk)?)?;
+    }
+    // The next one is answered by the worker that takes its place.
+    let again = async || {
+        Ok(Some(host.post_json(CHAT, &chat(&json!({ "max_tokens": 2 }))).await?).filter(|again| again.status() == 200))
+    };
+    bobbin_tests::eventually(again).await?;
     Ok(())
 }

@@ -7,6 +7,7 @@ mod clients;
 mod document;
 mod keys;
 mod leaving;
+mod tools;
 mod wrong_fields;
 
 use bobbin_tests::{Result, TestHost};

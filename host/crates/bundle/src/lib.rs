@@ -9,6 +9,7 @@
 mod blobs;
 mod bundle;
 mod checks;
+mod day;
 mod digest;
 mod error;
 pub mod gguf;
@@ -22,6 +23,7 @@ mod watch;
 
 pub use blobs::{BlobStore, Collected};
 pub use bundle::Bundle;
+pub use day::{Day, NoDay};
 pub use digest::{Digest, ParseDigestError};
 pub use error::{BundleError, VerifyError};
 pub use hashing::{Pace, Progress};

@@ -16,7 +16,7 @@ pub enum GraphKind {
 }
 
 /// What is known of a graph without asking its worker.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct GraphInfo {
     /// `name@version`, as answers name it.
     pub bundle: Arc<str>,
@@ -26,6 +26,10 @@ pub struct GraphInfo {
     pub kind: GraphKind,
     /// The most tokens that one session holds.
     pub context: u32,
+    /// Numbers of a vector, where the model makes vectors.
+    pub dimensions: Option<u32>,
+    /// When the bundle was made, where it says so: seconds since 1970.
+    pub created: Option<u64>,
     /// The bundle's default options, under those of a request.
     pub defaults: OptionsPatch,
 }

@@ -273,7 +273,8 @@ mod tests {
 
     fn part(tokens: u32, finish_reason: Option<FinishReason>) -> Result<Output, InferenceError> {
         let (bundle, digest) = ("storyteller@1.0.0".into(), "sha256:00".into());
-        let metadata = Metadata { usage: usage(4, tokens), finish_reason, bundle, digest, logprobs: None };
+        let metadata =
+            Metadata { usage: usage(4, tokens), finish_reason, bundle, digest, logprobs: None, tool_calls: Vec::new() };
         Ok(Output::Generated(Generated { text: "x".into(), metadata }))
     }
 

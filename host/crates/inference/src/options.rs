@@ -3,6 +3,7 @@
 //! An [`OptionsPatch`] is what somebody wrote: a bundle's defaults or a request's JSON. [`Options`] is what
 //! the worker gets: every value present and in its range. Load-time parameters and paths are not among them.
 
+use crate::tools::{ToolChoice, ToolUse, tool_use};
 use crate::{InferenceError, Reason};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -48,6 +49,10 @@ pub struct OptionsPatch {
     pub grammar: Option<String>,
     /// A JSON schema that the answer obeys.
     pub json_schema: Option<serde_json::Value>,
+    /// Whether the model calls tools.
+    pub tool_choice: Option<ToolChoice>,
+    /// Whether it may call several in one answer.
+    pub parallel_tool_calls: Option<bool>,
     /// Report the log-probability of each token.
     pub logprobs: Option<bool>,
     /// Report so many alternatives per token; implies `logprobs`.
@@ -106,6 +111,8 @@ pub enum Constraint {
     Grammar(String),
     /// A JSON schema, serialised.
     JsonSchema(String),
+    /// Calls of tools.
+    Tools(ToolUse),
 }
 
 /// Options as the worker gets them: complete and in range.
@@ -166,6 +173,14 @@ impl OptionsPatch {
     /// # Errors
     /// `invalid_option` naming the option and its range.
     pub fn resolve(self, defaults: &Self) -> Result<Options, InferenceError> {
+        self.resolve_with_tools(defaults, None)
+    }
+
+    /// The same, for an answer that may call these tools: a JSON array.
+    ///
+    /// # Errors
+    /// As [`OptionsPatch::resolve`]; `limit_exceeded` for too many bytes of tools.
+    pub fn resolve_with_tools(self, defaults: &Self, tools: Option<&str>) -> Result<Options, InferenceError> {
         let sampling = self.sampling(defaults)?;
         let max_tokens = self.max_tokens.or(defaults.max_tokens).unwrap_or(DEFAULT_MAX_TOKENS);
         in_range("max_tokens", max_tokens, 1..=u32::MAX)?;
@@ -174,7 +189,8 @@ impl OptionsPatch {
         let top_logprobs = self.top_logprobs.unwrap_or(0);
         in_range("top_logprobs", top_logprobs, 0..=MAX_TOP_LOGPROBS)?;
         let logprobs = (self.logprobs == Some(true) || top_logprobs > 0).then_some(top_logprobs);
-        let constraint = constraint(self.grammar, self.json_schema)?;
+        let tools = tool_use(tools, self.tool_choice, self.parallel_tool_calls)?;
+        let constraint = constraint(self.grammar, self.json_schema, tools)?;
         let stream = self.stream.unwrap_or(false);
         Ok(Options { max_tokens, sampling, stop, constraint, logprobs, stream })
     }
@@ -225,6 +241,8 @@ const KNOWN: &[&str] = &[
     "stop",
     "grammar",
     "json_schema",
+    "tool_choice",
+    "parallel_tool_calls",
     "logprobs",
     "top_logprobs",
     "stream",
@@ -296,23 +314,31 @@ fn logit_bias(biases: Option<&BTreeMap<String, f32>>) -> Result<Vec<(i32, f32)>,
 fn constraint(
     grammar: Option<String>,
     schema: Option<serde_json::Value>,
+    tools: Option<ToolUse>,
 ) -> Result<Option<Constraint>, InferenceError> {
     let constraint = match (grammar, schema) {
+        (Some(_), None) if tools.is_some() => {
+            return Err(invalid("option \"grammar\" and the input \"tools\" exclude each other; pass one".into()));
+        }
         (Some(_), Some(_)) => {
             return Err(invalid("options \"grammar\" and \"json_schema\" exclude each other; pass one".into()));
         }
         (Some(grammar), None) => Constraint::Grammar(grammar),
         (None, Some(schema)) => Constraint::JsonSchema(schema.to_string()),
-        (None, None) => return Ok(None),
+        (None, None) => return Ok(tools.map(Constraint::Tools)),
     };
-    let (Constraint::Grammar(text) | Constraint::JsonSchema(text)) = &constraint;
+    let (Constraint::Grammar(text) | Constraint::JsonSchema(text)) = &constraint else { return Ok(Some(constraint)) };
     if text.len() > MAX_CONSTRAINT_BYTES {
         return Err(InferenceError::new(
             Reason::InvalidGrammar,
             format!("the grammar has {} bytes; at most {MAX_CONSTRAINT_BYTES} are allowed", text.len()),
         ));
     }
-    Ok(Some(constraint))
+    Ok(Some(match (constraint, tools) {
+        // The schema is for what the model answers where it calls nothing.
+        (Constraint::JsonSchema(schema), Some(tools)) => Constraint::Tools(ToolUse { response: Some(schema), ..tools }),
+        (constraint, _) => constraint,
+    }))
 }
 
 #[cfg(test)]
@@ -353,6 +379,9 @@ mod tests {
             r#"{"stop": ""}"#,
             r#"{"top_logprobs": 21}"#,
             r#"{"grammar": "root ::= \"a\"", "json_schema": {}}"#,
+            r#"{"tool_choice": "any"}"#,
+            r#"{"tool_choice": "auto"}"#,
+            r#"{"parallel_tool_calls": 1}"#,
         ] {
             let error = resolve(json).unwrap_err();
             assert_eq!(error.reason, Reason::InvalidOption, "{json}: {}", error.message);
@@ -386,6 +415,20 @@ mod tests {
         assert_eq!(resolve(r#"{"top_logprobs": 2}"#).unwrap().logprobs, Some(2));
         assert_eq!(resolve(r#"{"logprobs": true}"#).unwrap().logprobs, Some(0));
         assert_eq!(resolve(r#"{"logprobs": false}"#).unwrap().logprobs, None);
+    }
+
+    #[test]
+    fn tools_and_a_schema_make_one_constraint_and_a_grammar_is_none_of_theirs() {
+        let resolve =
+            |json: &[u8]| OptionsPatch::from_json(json)?.resolve_with_tools(&OptionsPatch::default(), Some("[{}]"));
+        let Some(Constraint::Tools(both)) = resolve(br#"{"json_schema": {"type": "object"}}"#).unwrap().constraint
+        else {
+            panic!("tools are no constraint")
+        };
+        assert_eq!((both.tools.as_str(), both.response.as_deref()), ("[{}]", Some(r#"{"type":"object"}"#)));
+        let none = resolve(br#"{"tool_choice": "none", "json_schema": {}}"#).unwrap().constraint;
+        assert_eq!(none, Some(Constraint::JsonSchema("{}".into())));
+        assert_eq!(resolve(br#"{"grammar": "root ::= \"a\""}"#).unwrap_err().reason, Reason::InvalidOption);
     }
 
     #[test]

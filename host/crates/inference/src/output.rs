@@ -1,5 +1,6 @@
 //! What a compute answers.
 
+use crate::ToolCall;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -73,6 +74,8 @@ pub struct Metadata {
     pub digest: Arc<str>,
     /// Log-probabilities of the tokens of this part, when asked for.
     pub logprobs: Option<Vec<TokenLogprob>>,
+    /// Calls of tools, with the last part.
+    pub tool_calls: Vec<ToolCall>,
 }
 
 /// Vectors, row by row.
@@ -122,6 +125,9 @@ impl Metadata {
         });
         if let (Some(logprobs), Some(object)) = (&self.logprobs, json.as_object_mut()) {
             object.insert("logprobs".into(), logprobs.iter().map(TokenLogprob::to_json).collect());
+        }
+        if let (false, Some(object)) = (self.tool_calls.is_empty(), json.as_object_mut()) {
+            object.insert("tool_calls".into(), self.tool_calls.iter().map(ToolCall::to_json).collect());
         }
         json
     }

@@ -60,7 +60,7 @@ pub use names::{ComponentId, GraphName, NameError, TriggerId, VariableName};
 pub use network::{Network, NetworkError};
 pub use place::{At, Place};
 pub use redis::Channel;
-pub use releases::{BundleRef, BundleRefError, DEFAULT_DRAIN, DeclarationDigest, DeclaredRelease};
+pub use releases::{BundleRef, BundleRefError, DEFAULT_DRAIN, DeclarationDigest, DeclaredRelease, Moment};
 pub use routes::Route;
 pub use runtime_config::{
     ClientIdentity, ClientTls, KeyValueBackend, OutboundHttp, OutboundNetworking, RuntimeConfigFile, SqliteBackend,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use semver::Version;
 use sha2::{Digest, Sha256};
@@ -99,14 +99,31 @@ pub struct DeclaredRelease {
     pub sticky: Option<Sticky>,
     /// Whether a request may choose its version by the header `bobbin-version`, where the declaration says.
     pub version_header: Option<bool>,
+    /// Whether a request may load each live version by its exact name, where the declaration says.
+    pub exact_versions: Option<bool>,
+    /// When the release stops answering, where that is decided.
+    pub retires: Option<Moment>,
     /// Where it is declared.
     pub place: Place,
+}
+
+/// A moment, in seconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Moment(pub u64);
+
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // It was read from such a text, so it can be written as one.
+        humantime::format_rfc3339_seconds(UNIX_EPOCH + Duration::from_secs(self.0)).fmt(f)
+    }
 }
 
 impl DeclaredRelease {
     /// A declaration of a version and of nothing else.
     fn of(stable: BundleRef, place: Place) -> Self {
-        Self { stable, drain: None, keep_warm: None, policy: None, sticky: None, version_header: None, place }
+        let (drain, keep_warm, policy, sticky) = (None, None, None, None);
+        let (version_header, exact_versions, retires) = (None, None, None);
+        Self { stable, drain, keep_warm, policy, sticky, version_header, exact_versions, retires, place }
     }
 
     /// How long a replaced version may finish its requests.
@@ -129,6 +146,8 @@ impl DeclaredRelease {
         add("policy", self.policy.map(|policy| policy.to_string()));
         add("sticky", self.sticky.as_ref().map(ToString::to_string));
         add("version_header", self.version_header.map(|allowed| allowed.to_string()));
+        add("exact_versions", self.exact_versions.map(|allowed| allowed.to_string()));
+        add("retires", self.retires.map(|moment| moment.to_string()));
         DeclarationDigest(Sha256::digest(canonical.as_bytes()).into())
     }
 }
@@ -188,6 +207,8 @@ fn declared(node: &Node<'_>) -> Option<DeclaredRelease> {
     let policy = table.get("policy").map(|node| settings::read(&node));
     let sticky = table.get("sticky").map(|node| settings::read(&node));
     let version_header = table.get("version_header").map(|node| node.boolean().map(|allowed| allowed.value));
+    let exact_versions = table.get("exact_versions").map(|node| node.boolean().map(|allowed| allowed.value));
+    let retires = table.get("retires").map(|node| moment(&node));
     table.finish();
     Some(DeclaredRelease {
         stable: stable?,
@@ -196,6 +217,8 @@ fn declared(node: &Node<'_>) -> Option<DeclaredRelease> {
         policy: written(policy)?,
         sticky: written(sticky)?,
         version_header: written(version_header)?,
+        exact_versions: written(exact_versions)?,
+        retires: written(retires)?,
         place,
     })
 }
@@ -217,6 +240,25 @@ fn bundle(node: &Node<'_>) -> Option<BundleRef> {
             let what = format!("{:?} is no bundle reference", text.value);
             let help = "write `name@version` with a full version, such as \"storyteller@1.0.0\"";
             node.found.error(text.place, Problem::new(ProblemKind::Release, what, help).caused_by(cause));
+            None
+        }
+    }
+}
+
+/// A day, which begins at midnight, or a moment; both in UTC.
+fn moment(node: &Node<'_>) -> Option<Moment> {
+    let text = node.string()?;
+    let midnight = format!("{}T00:00:00Z", text.value);
+    let read = humantime::parse_rfc3339(&text.value).or_else(|_no_moment| humantime::parse_rfc3339(&midnight));
+    match read.ok().and_then(|moment| moment.duration_since(UNIX_EPOCH).ok()) {
+        Some(since) => Some(Moment(since.as_secs())),
+        None => {
+            let what = format!("`{}` is {:?}, which is no day", node.name, text.value);
+            node.found.schema(
+                text.place,
+                what,
+                "write a day such as \"2027-01-31\", or a moment such as \"2027-01-31T12:00:00Z\"",
+            );
             None
         }
     }
@@ -272,10 +314,12 @@ mod tests {
             policy: Some(Policy::Auto),
             sticky: Some(Sticky::Header("x-user".into())),
             version_header: Some(false),
+            exact_versions: Some(true),
+            retires: Some(Moment(1_801_353_600)),
             ..plain
         };
         let canonical = b"bobbin-release 1\nstable storyteller@1.0.0\ndrain_seconds 30\nkeep_warm_seconds 600\n\
-            policy auto\nsticky header:x-user\nversion_header false\n";
+            policy auto\nsticky header:x-user\nversion_header false\nexact_versions true\nretires 2027-01-31T00:00:00Z\n";
         assert_eq!(all.digest().to_string(), format!("sha256:{}", hex::encode(Sha256::digest(canonical))));
     }
 

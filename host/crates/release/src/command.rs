@@ -1,6 +1,6 @@
 //! What people ask of a release, and what becomes of it: pure transitions from one spec to the next.
 
-use crate::spec::{Candidate, LONGEST_DRAIN, LONGEST_WARM, Policy, Spec, Sticky};
+use crate::spec::{Candidate, LATEST_RETIREMENT, LONGEST_DRAIN, LONGEST_WARM, Policy, Spec, Sticky};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
@@ -169,6 +169,7 @@ impl Spec {
         let times = [
             ("drain_seconds", self.drain_seconds, LONGEST_DRAIN),
             ("keep_warm_seconds", self.keep_warm_seconds, LONGEST_WARM),
+            ("retires", self.retires.unwrap_or(0), LATEST_RETIREMENT),
         ];
         if let Some((key, value, most)) = times.into_iter().find(|(_, value, most)| value > most) {
             return Err(Refusal::OutOfRange { key, value, most });

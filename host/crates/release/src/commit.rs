@@ -126,7 +126,13 @@ impl Releases {
         let table = self.table();
         let Some(release) = table.get(id) else { return };
         if release.warm.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, warm)) {
-            self.swap(writer, Arc::new(table.with(Release { warm: None, ..Release::clone(release) })));
+            let exact = release.exact.clone();
+            let cooled = Release { warm: None, exact: None, ..Release::clone(release) };
+            self.swap(writer, Arc::new(table.with(cooled)));
+            // Whoever asked for it by its name keeps it until that request is over, and nobody else comes.
+            if let Some(exact) = exact {
+                exact.end();
+            }
         }
     }
 

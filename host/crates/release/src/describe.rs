@@ -9,7 +9,7 @@ use crate::version::Version;
 use crate::view::{CandidateView, ChangedView, PreviousView, ReleaseView, VersionView};
 use bobbin_inference::Class;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 impl Releases {
     /// One release.
@@ -41,6 +41,8 @@ impl Releases {
             policy: spec.policy,
             sticky: spec.sticky,
             version_header: spec.version_header,
+            exact_versions: spec.exact_versions,
+            retires: spec.retires.map(|at| timestamp(UNIX_EPOCH + Duration::from_secs(at))),
             changed: ChangedView::of(&release.record),
             pending: book.pending.as_ref().map(|pending| pending.view()),
             failure: book.failure.clone(),

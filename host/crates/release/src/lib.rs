@@ -50,7 +50,7 @@ pub use error::ChangeError;
 pub use events::{Delivery, Event, Subscription};
 pub use live::{Card, Described, Evaluation, Listing, Live, Progress, Urgency, Verified, Vitals, Workshop};
 pub use open::Opened;
-pub use pins::{Asker, Pinned, Pins};
+pub use pins::{Asker, Listed, Pinned, Pins};
 pub use record::Record;
 pub use releases::{Declared, Readiness, Releases, Unready};
 pub use repository::Sighting;

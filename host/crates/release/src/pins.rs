@@ -62,6 +62,12 @@ pub struct Pinned(Arc<Pin>);
 
 /// A pin, shared by everything in a request that uses the graph.
 pub(crate) struct Pin {
+    /// What loads it: the graph's name, or the version's own.
+    pub(crate) name: Arc<str>,
+    /// It was asked for by its exact name, and is never another version.
+    pub(crate) exact: bool,
+    /// When its version stops answering, in seconds since 1970.
+    pub(crate) retires: Option<u64>,
     pub(crate) id: ReleaseId,
     pub(crate) releases: Arc<Releases>,
     pub(crate) held: Mutex<Held>,
@@ -89,14 +95,33 @@ impl Pins {
     /// Decides the version of every release of the trigger, and takes a lease on each.
     pub(crate) fn decide(releases: &Arc<Releases>, trigger: &str, asker: &dyn Asker) -> Self {
         let table = releases.current();
-        let pin = |release: &Arc<Release>| {
-            let held = Mutex::new(Held::of(release, choose(release, asker)));
-            Pinned(Arc::new(Pin { id: release.id.clone(), releases: Arc::clone(releases), held }))
-        };
         // What may not be used takes no lease, and looks like what there is not.
         let may_use = |release: &&Arc<Release>| asker.may_use(&release.id.graph);
-        let pinned = table.of_trigger(trigger).filter(may_use).map(pin).collect();
-        Self { pinned, restricted: asker.is_restricted(), releases: Some(Arc::clone(releases)) }
+        let pin = |release| Pinned::of_graph(releases, release, choose(release, asker));
+        let mut pinned: Vec<Pinned> = table.of_trigger(trigger).filter(may_use).map(pin).collect();
+        for release in table.of_trigger(trigger).filter(may_use).filter(|release| release.record.spec.exact_versions) {
+            for tenure in release.tenures() {
+                // The same version may answer for several graphs; what loads it is one name.
+                if pinned.iter().all(|known| known.name() != tenure.bundle()) {
+                    pinned.extend(Pinned::of_version(releases, release, tenure));
+                }
+            }
+        }
+        Self { pinned: pinned.into(), restricted: asker.is_restricted(), releases: Some(Arc::clone(releases)) }
+    }
+
+    /// The models that the request may use, by name: those that are loaded, or being loaded.
+    #[must_use]
+    pub fn catalog(&self) -> Vec<Listed> {
+        let mut listed: Vec<Listed> = self.pinned.iter().filter_map(Pinned::listed).collect();
+        listed.sort_by(|a, b| a.name.cmp(&b.name));
+        listed
+    }
+
+    /// The versions of which it is decided when they stop answering, with that second since 1970.
+    #[must_use]
+    pub fn retirements(&self) -> Vec<(Arc<str>, u64)> {
+        self.pinned.iter().filter_map(|pin| Some((pin.bundle(), pin.0.retires?))).collect()
     }
 
     /// The pin of a graph name; `None` where the name is unknown or not granted, which look the same.
@@ -172,6 +197,17 @@ fn shown(name: &str) -> String {
     shown
 }
 
+/// A model that a request may use.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listed {
+    /// What loads it.
+    pub name: Arc<str>,
+    /// What is known of it.
+    pub info: GraphInfo,
+    /// When its version stops answering, where that is decided: seconds since 1970.
+    pub retires: Option<u64>,
+}
+
 impl Pinned {
     /// A pin on one version of a release, which whoever asks for it must have by its name. What is kept warm gets a tenure
     /// for this request alone: the lease keeps the version loaded to the request's end.
@@ -183,16 +219,50 @@ impl Pinned {
             let warm = release.warm.as_ref().filter(|warm| &**warm.hold.version().bundle() == bundle)?;
             Some(Tenure::new(id.clone(), warm.hold.clone()))
         };
-        let tenure = serving.or_else(kept)?;
-        // Nobody who asked for this version wants another one's answer, and no shadow scores what people try out.
-        let held = Held { shadow: Weak::new(), returned: true, ..Held::of(release, &tenure) };
-        Some(Self(Arc::new(Pin { id: id.clone(), releases: Arc::clone(releases), held: Mutex::new(held) })))
+        Self::of_version(releases, release, &serving.or_else(kept)?)
     }
 
-    /// The graph's name in the component.
+    /// A graph, and the version that was chosen for it.
+    fn of_graph(releases: &Arc<Releases>, release: &Arc<Release>, tenure: &Arc<Tenure>) -> Self {
+        let held = Mutex::new(Held::of(release, tenure));
+        Self(Arc::new(Pin {
+            name: Arc::clone(&release.id.graph),
+            exact: false,
+            retires: release.retires(tenure),
+            id: release.id.clone(),
+            releases: Arc::clone(releases),
+            held,
+        }))
+    }
+
+    /// A version by its exact name; `None` where it takes on no request any more.
+    fn of_version(releases: &Arc<Releases>, release: &Arc<Release>, tenure: &Arc<Tenure>) -> Option<Self> {
+        // A shadow compares itself with what the release answers, and nobody asked the release.
+        let held = Held { shadow: Weak::new(), ..Held::of(release, tenure) };
+        held.lease.counts().then(|| {
+            Self(Arc::new(Pin {
+                name: Arc::clone(tenure.bundle()),
+                exact: true,
+                retires: release.retires(tenure),
+                id: release.id.clone(),
+                releases: Arc::clone(releases),
+                held: Mutex::new(held),
+            }))
+        })
+    }
+
+    /// Its entry in the catalog; `None` where nothing is known of its version, which has failed or is not loaded.
+    fn listed(&self) -> Option<Listed> {
+        let version = self.0.held.lock().lease.tenure().version()?;
+        let live = version.live().filter(|_| !version.has_failed())?;
+        let info = live.graph().info().clone();
+        Some(Listed { name: Arc::clone(&self.0.name), info, retires: self.0.retires })
+    }
+
+    /// What loads it: the graph's name in the component, or `name@version`.
     #[must_use]
     pub fn name(&self) -> &Arc<str> {
-        &self.0.id.graph
+        &self.0.name
     }
 
     /// `name@version`.
@@ -252,7 +322,7 @@ impl Pin {
     /// Decides again: for the stable version as it is now.
     fn remake(&self, held: &mut Held) -> Result<Arc<Version>, InferenceError> {
         let bundle = held.lease.tenure().bundle();
-        if held.returned {
+        if held.returned || self.exact {
             return Err(retired(bundle));
         }
         let fresh = self.releases.current().get(&self.id).map(|release| Held::of(release, &release.stable));

@@ -139,6 +139,8 @@ fn bytes(version: &Version) -> u64 {
 struct Kept {
     version: Arc<Version>,
     by: Vec<(ReleaseId, Arc<Warm>)>,
+    /// Roles that it has because it is kept warm.
+    holds: usize,
 }
 
 impl Kept {
@@ -159,14 +161,19 @@ impl Releases {
     fn only_warm(&self) -> Vec<Kept> {
         let mut kept: Vec<Kept> = Vec::new();
         let table = self.current();
-        for (id, warm) in table.iter().filter_map(|release| Some((release.id.clone(), release.warm.as_ref()?))) {
-            let (version, by) = (warm.hold.version(), (id, Arc::clone(warm)));
+        for (release, warm) in table.iter().filter_map(|release| Some((release, release.warm.as_ref()?))) {
+            let (version, by) = (warm.hold.version(), (release.id.clone(), Arc::clone(warm)));
+            // Who may ask for it by its exact name is one role more.
+            let holds = 1 + usize::from(release.exact.is_some());
             match kept.iter_mut().find(|kept| Arc::ptr_eq(&kept.version, version)) {
-                Some(known) => known.by.push(by),
-                None => kept.push(Kept { version: Arc::clone(version), by: vec![by] }),
+                Some(known) => {
+                    known.by.push(by);
+                    known.holds += holds;
+                }
+                None => kept.push(Kept { version: Arc::clone(version), by: vec![by], holds }),
             }
         }
-        kept.retain(|kept| kept.version.holds() == kept.by.len());
+        kept.retain(|kept| kept.version.holds() == kept.holds);
         kept.sort_by_key(Kept::since);
         kept
     }

@@ -330,12 +330,15 @@ impl Releases {
             let old = old.and_then(|old| old.shadow.as_ref()).filter(same).cloned();
             old.unwrap_or_else(|| Shadowing::new(hold.clone(), id))
         });
+        let warm = self.warm(&record.spec, old);
+        let exact = warm.as_ref().filter(|_| record.spec.exact_versions).map(|warm| tenure(warm.hold.clone()));
         Release {
             id: id.clone(),
             stable: tenure(roles.stable),
             candidate: roles.candidate.map(tenure).zip(weight),
             shadow,
-            warm: self.warm(&record.spec, old),
+            warm,
+            exact,
             tickets: old.map(|old| Arc::clone(&old.tickets)).unwrap_or_default(),
             record,
         }

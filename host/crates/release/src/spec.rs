@@ -41,7 +41,16 @@ pub struct Spec {
     /// Whether a request may name its version in the header `bobbin-version`.
     #[serde(default)]
     pub version_header: bool,
+    /// Whether a request may load each version that is live by its exact name, `name@version`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub exact_versions: bool,
+    /// When the release stops answering, where that is decided: seconds since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retires: Option<u64>,
 }
+
+/// The last second that a release may retire in: the end of the year 9999, after which times have no form.
+pub const LATEST_RETIREMENT: u64 = 253_402_300_799;
 
 impl Spec {
     /// A release that serves one version, with defaults for the rest.
@@ -57,6 +66,8 @@ impl Spec {
             policy: Policy::default(),
             sticky: Sticky::default(),
             version_header: false,
+            exact_versions: false,
+            retires: None,
         }
     }
 }
@@ -280,6 +291,10 @@ mod tests {
         };
         assert_eq!(spec, expected);
         assert_eq!(serde_json::to_value(&spec).unwrap(), serde_json::from_str::<serde_json::Value>(written).unwrap());
+        let more = written.replace("true}", r#"true,"exact_versions":true,"retires":1801353600}"#);
+        let spec: Spec = serde_json::from_str(&more).unwrap();
+        assert_eq!((spec.exact_versions, spec.retires), (true, Some(1_801_353_600)));
+        assert_eq!(serde_json::to_value(&spec).unwrap(), serde_json::from_str::<serde_json::Value>(&more).unwrap());
         let least = r#"{"stable":"s@1.0.0","drain_seconds":30,"keep_warm_seconds":600}"#;
         assert_eq!(serde_json::from_str::<Spec>(least).unwrap(), Spec::of("s@1.0.0".into()));
     }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// Names a release: a trigger's id and a graph's name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,6 +46,8 @@ pub struct Release {
     pub candidate: Option<(Arc<Tenure>, Weight)>,
     pub(crate) shadow: Option<Arc<Shadowing>>,
     pub(crate) warm: Option<Arc<Warm>>,
+    /// The version that is kept warm, in the service of those who ask for it by its exact name.
+    pub(crate) exact: Option<Arc<Tenure>>,
     /// Counts requests, for splits that nothing sticks to.
     pub(crate) tickets: Arc<AtomicU64>,
 }
@@ -59,9 +61,19 @@ pub(crate) struct Warm {
 }
 
 impl Release {
-    /// What answers requests: stable, and the candidate where there is one.
+    /// What answers requests: stable, the candidate where there is one, and what may be asked for by its exact name.
     pub(crate) fn tenures(&self) -> impl Iterator<Item = &Arc<Tenure>> {
-        std::iter::once(&self.stable).chain(self.candidate.as_ref().map(|(tenure, _)| tenure))
+        let candidate = self.candidate.as_ref().map(|(tenure, _)| tenure);
+        std::iter::once(&self.stable).chain(candidate).chain(&self.exact)
+    }
+
+    /// When the version of a tenure stops answering, where that is decided: with the release, or when nobody keeps it
+    /// warm any more. Seconds since 1970.
+    pub(crate) fn retires(&self, tenure: &Arc<Tenure>) -> Option<u64> {
+        let exact = self.exact.as_ref().is_some_and(|exact| Arc::ptr_eq(exact, tenure));
+        let cools = self.warm.as_ref().filter(|_| exact).map(|warm| warm.until);
+        let cools = cools.and_then(|until| until.duration_since(UNIX_EPOCH).ok()).map(|since| since.as_secs());
+        self.record.spec.retires.into_iter().chain(cools).min()
     }
 
     /// Every version with a role in it, the kept one included.

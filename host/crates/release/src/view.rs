@@ -44,6 +44,10 @@ pub struct ReleaseView {
     pub sticky: Sticky,
     /// Whether a request may name its version.
     pub version_header: bool,
+    /// Whether a request may load each live version by its exact name.
+    pub exact_versions: bool,
+    /// When the release stops answering, where that is decided.
+    pub retires: Option<String>,
     /// How this generation came to be.
     pub changed: ChangedView,
     /// A change that is under way.

@@ -17,6 +17,7 @@ use http_body_util::BodyExt;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
 use tokio::sync::oneshot;
 use wasmtime::AsContextMut;
 use wasmtime_wasi_http::handler::{Prepared, ProxyPre, Request, Response};
@@ -24,6 +25,8 @@ use wasmtime_wasi_http::{Error as HttpError, WasiHttpView};
 
 /// The versions that made an answer, in the order of first use.
 const BUNDLE_HEADER: &str = "bobbin-bundle";
+/// When what was asked will answer no more (RFC 8594).
+const SUNSET: &str = "sunset";
 
 /// A linked component that answers requests. Cheap to clone.
 #[derive(Clone)]
@@ -98,7 +101,7 @@ impl Handler {
     /// # Errors
     /// [`Failure`] when no answer came. An answer that breaks off later is an error of its body.
     pub async fn handle(&self, call: Call) -> Result<http::Response<AnswerBody>, Failure> {
-        let context = Arc::clone(&call.context);
+        let (context, retirements) = (Arc::clone(&call.context), call.pins.retirements());
         let (ended_tx, ended) = oneshot::channel();
         let (answer_tx, answer) = futures::channel::oneshot::channel();
         let call = call.map(|request| Asked { proxy: Arc::clone(&self.1), request, answer: answer_tx });
@@ -111,7 +114,7 @@ impl Handler {
         let mut task = Brief::new(AssertUnwindSafe(run).catch_unwind());
         let background = Arc::clone(&self.0.background);
         // Made after the task, so gone before it: where this future is dropped, the cause is noted while the store lives.
-        let answer = pin!(self.answer(&context, answer, ended));
+        let answer = pin!(self.answer(&context, &retirements, answer, ended));
         // The answer is made right here until its first part is there, and to its end where that comes soon: a task of its
         // own costs a small one as much as its making.
         let (answer, end) = match select(answer, &mut task).await {
@@ -147,6 +150,7 @@ impl Handler {
     async fn answer(
         &self,
         context: &Arc<RequestContext>,
+        retirements: &[(Arc<str>, u64)],
         answer: futures::channel::oneshot::Receiver<wasmtime::Result<Response>>,
         mut ended: oneshot::Receiver<Ended>,
     ) -> Result<http::Response<AnswerBody>, Failure> {
@@ -168,7 +172,12 @@ impl Handler {
         };
         // Only the host says which versions answered.
         head.headers.remove(BUNDLE_HEADER);
-        if let Some(bundles) = context.bundles.tell().and_then(|names| HeaderValue::try_from(names).ok()) {
+        let bundles = context.bundles.tell();
+        if let Some(sunset) = bundles.as_deref().and_then(|bundles| sunset(retirements, bundles)) {
+            // A component may know more of its own end.
+            head.headers.entry(SUNSET).or_insert(sunset);
+        }
+        if let Some(bundles) = bundles.and_then(|names| HeaderValue::try_from(names).ok()) {
             head.headers.insert(BUNDLE_HEADER, bundles);
         }
         let length = head.headers.get(http::header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
@@ -197,5 +206,26 @@ impl Handler {
                 Failure::NoAnswer { component, cause: Cause::GuestFailed("it returned without an answer".into()) }
             }
         }
+    }
+}
+
+/// When the first of the versions that answered stops answering, where that is decided.
+fn sunset(retirements: &[(Arc<str>, u64)], bundles: &str) -> Option<HeaderValue> {
+    let used = |(bundle, _): &&(Arc<str>, u64)| bundles.split(", ").any(|used| *used == **bundle);
+    let first = retirements.iter().filter(used).map(|(_, at)| *at).min()?;
+    HeaderValue::try_from(httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(first))).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_says_when_the_first_of_its_versions_will_be_gone() {
+        let retirements = [("s@1.0.0".into(), 1_801_353_600), ("s@1.1.0".into(), 1_801_353_601), ("t@1.0.0".into(), 0)];
+        let sunset = |bundles: &str| sunset(&retirements, bundles).map(|value| value.to_str().unwrap().to_owned());
+        assert_eq!(sunset("s@1.1.0, s@1.0.0").as_deref(), Some("Sun, 31 Jan 2027 00:00:00 GMT"));
+        assert_eq!(sunset("s@1.1.0").as_deref(), Some("Sun, 31 Jan 2027 00:00:01 GMT"));
+        assert_eq!(sunset("s@1.0.00"), None);
     }
 }

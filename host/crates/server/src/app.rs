@@ -13,7 +13,7 @@ use crate::inside::Inside;
 use crate::limits::Limits;
 use crate::messages::Subscribed;
 use crate::metrics::{Metrics, NO_ROUTE};
-use crate::problem::{Problem, REQUEST_ID};
+use crate::problem::{Problem, REQUEST_ID, X_REQUEST_ID};
 use crate::routes::{Answers, Component, RouteTable, WELL_KNOWN};
 use crate::server::AppInfo;
 use crate::spin_headers;
@@ -117,6 +117,9 @@ impl<H: Handle> App<H> {
             }
         };
         if let Ok(id) = HeaderValue::from_str(arrived.id.as_str()) {
+            if arrived.errors == ErrorStyle::OpenAi {
+                response.headers_mut().insert(X_REQUEST_ID, id.clone());
+            }
             response.headers_mut().insert(REQUEST_ID, id);
         }
         access::tell(&arrived.levels, response.headers_mut());

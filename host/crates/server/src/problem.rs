@@ -18,6 +18,9 @@ use std::time::Duration;
 /// Names the request in every answer.
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("bobbin-request-id");
 
+/// Names it once more where OpenAI's clients look for it.
+pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
 /// The same as `retry-after`, more exactly; OpenAI's clients look at it first.
 const RETRY_AFTER_MS: HeaderName = HeaderName::from_static("retry-after-ms");
 

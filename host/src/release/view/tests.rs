@@ -99,6 +99,18 @@ http:/story:storyteller:story  generation 12
 }
 
 #[test]
+fn a_release_that_will_be_over_says_when() {
+    let mut document = plain_release();
+    document["exact_versions"] = json!(true);
+    document["retires"] = json!("2027-01-31T00:00:00.000Z");
+    let shown = shown(document.clone());
+    assert!(shown.contains("version header ignored, exact versions allowed\n"), "{shown}");
+    assert!(shown.contains("\n  retires   2027-01-31T00:00:00.000Z\n"), "{shown}");
+    let listed = list(&[serde_json::from_value(document).unwrap()], now());
+    assert!(listed.contains("retires 2027-01-31T00:00:00.000Z"), "{listed}");
+}
+
+#[test]
 fn a_list_has_a_line_for_each_release() {
     let mut busy = plain_release();
     busy["id"] = json!("named:tale");

@@ -1,6 +1,6 @@
 //! The messages of the protocol.
 
-use crate::{FinishReason, GraphKind, InferenceError, Priority, Scope, TokenLogprob, Usage, Work};
+use crate::{FinishReason, GraphKind, InferenceError, Priority, Scope, TokenLogprob, ToolCall, Usage, Work};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -252,6 +252,8 @@ pub enum FromWorker {
         usage: Usage,
         /// Of the tokens in this piece, when asked for.
         logprobs: Vec<TokenLogprob>,
+        /// The calls of tools that the answer has; in the last piece.
+        tool_calls: Vec<ToolCall>,
         /// Present in the last piece.
         finish: Option<FinishReason>,
     },

@@ -14,7 +14,7 @@ pub use message::{
 };
 
 /// Raised when the meaning of a frame changes.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// The same for all executables built from the same sources.
 pub const BUILD_ID: &str = env!("BOBBIN_BUILD_ID");

@@ -5,7 +5,7 @@ use bobbin_inference::wire::{
 };
 use bobbin_inference::{
     Constraint, FinishReason, GraphKind, InferenceError, Options, Priority, Prompt, Reason, Sampling, Scope,
-    TokenLogprob, Usage, Work,
+    TokenLogprob, ToolCall, Usage, Work,
 };
 
 pub(crate) fn to_worker() -> Vec<ToWorker> {
@@ -49,7 +49,7 @@ pub(crate) fn to_worker() -> Vec<ToWorker> {
 
 /// Not this build's own, so that the cases are the same for every build.
 fn greeting() -> Greeting {
-    Greeting { protocol: 2, build: "0.1.0-0123456789abcdef".into() }
+    Greeting { protocol: 3, build: "0.1.0-0123456789abcdef".into() }
 }
 
 fn context() -> CallContext {
@@ -101,7 +101,8 @@ pub(crate) fn from_worker() -> Vec<FromWorker> {
             text: "Füchse".into(),
             usage,
             logprobs: vec![logprob.clone(), logprob],
-            finish: Some(FinishReason::Stop),
+            tool_calls: vec![ToolCall { id: "call_1".into(), name: "f".into(), arguments: "{}".into() }],
+            finish: Some(FinishReason::ToolCalls),
         },
         FromWorker::Values { call: 2, values: vec![0.5, f32::NEG_INFINITY, -1.5], usage },
         FromWorker::Embeddings { call: 2, values: vec![0.0, 1.0, 0.5, 0.25], dimensions: 2, usage },

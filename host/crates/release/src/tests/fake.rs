@@ -187,6 +187,8 @@ impl Verified for FakeVerified {
                     digest: self.behaviour.digest.as_str().into(),
                     kind: GraphKind::Generate,
                     context: 256,
+                    dimensions: None,
+                    created: None,
                     defaults: OptionsPatch::default(),
                 },
                 answers: Arc::clone(&self.behaviour.answers),
@@ -315,6 +317,7 @@ impl FakeSession {
                 bundle: Arc::clone(&self.info.bundle),
                 digest: Arc::clone(&self.info.digest),
                 logprobs: Some((0..words as i32).map(logprob).collect()),
+                tool_calls: Vec::new(),
             },
         })
     }

@@ -2,6 +2,7 @@
 
 mod changes;
 mod drains;
+mod exact;
 mod fake;
 mod requests;
 mod restarts;

@@ -120,7 +120,8 @@ mod tests {
     fn graph(kind: GraphKind) -> GraphInfo {
         let defaults =
             OptionsPatch { temperature: Some(0.1), stop: Some(StopList::One("END".into())), ..OptionsPatch::default() };
-        GraphInfo { bundle: "s@1.0.0".into(), digest: "sha256:0".into(), kind, context: 256, defaults }
+        let (bundle, digest) = ("s@1.0.0".into(), "sha256:0".into());
+        GraphInfo { bundle, digest, kind, context: 256, dimensions: None, created: None, defaults }
     }
 
     #[test]
@@ -187,6 +188,7 @@ mod tests {
             bundle: "e@1.0.0".into(),
             digest: "sha256:0".into(),
             logprobs: None,
+            tool_calls: Vec::new(),
         };
         let embeddings = Embeddings { values: vec![1.0, 2.0, 3.0, 4.0], dimensions: 2, metadata };
         assert_eq!(rows(&embeddings), [[1.0, 2.0], [3.0, 4.0]]);

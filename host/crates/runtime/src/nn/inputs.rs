@@ -2,7 +2,7 @@
 
 use super::bindings::wasi::nn::tensor::TensorType;
 use super::tensor::width;
-use bobbin_inference::{GraphInfo, GraphKind, InferenceError, OptionsPatch, Prompt, Reason, Work};
+use bobbin_inference::{GraphInfo, GraphKind, InferenceError, OptionsPatch, Prompt, Reason, ToolChoice, Work};
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;
 
@@ -107,7 +107,9 @@ fn generate(fields: Fields, options: OptionsPatch, graph: &GraphInfo) -> Result<
     let prompt = match (fields.prompt, fields.messages, fields.tokens) {
         (Some(prompt), None, None) => Prompt::Text(prompt.text()?),
         (None, Some(messages), None) => {
+            // Tools that must not be called are not shown to the model either.
             let tools = fields.tools.map(Input::json_array).transpose()?;
+            let tools = tools.filter(|_| options.tool_choice != Some(ToolChoice::None));
             Prompt::Chat { messages: messages.json_array()?, tools }
         }
         (None, None, Some(tokens)) => Prompt::Tokens(tokens.ids(graph.context)?),
@@ -122,7 +124,11 @@ fn generate(fields: Fields, options: OptionsPatch, graph: &GraphInfo) -> Result<
             Reason::InvalidOption,
             "option \"logits\" needs the input tokens (I32 [n]); text has no place for them",
         )),
-        (false, prompt) => Ok(Work::Generate { prompt, options: options.resolve(&graph.defaults)? }),
+        (false, prompt) => {
+            let tools = if let Prompt::Chat { tools, .. } = &prompt { tools.as_deref() } else { None };
+            let options = options.resolve_with_tools(&graph.defaults, tools)?;
+            Ok(Work::Generate { prompt, options })
+        }
     }
 }
 
@@ -249,6 +255,7 @@ fn tensor_error(message: String) -> InferenceError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use bobbin_inference::{Calls, Constraint};
 
     fn graph(kind: GraphKind) -> GraphInfo {
         GraphInfo {
@@ -256,6 +263,8 @@ mod tests {
             digest: "sha256:0".into(),
             kind,
             context: 256,
+            dimensions: None,
+            created: None,
             defaults: OptionsPatch::default(),
         }
     }
@@ -340,6 +349,40 @@ mod tests {
         assert_eq!(reason(vec![u8s("prompt", b"a"), u8s("options", b"nope")]), Reason::InvalidInput);
         assert_eq!(reason(vec![u8s("prompt", b"a"), u8s("options", br#"{"n_ctx": 1}"#)]), Reason::UnknownOption);
         assert_eq!(reason(vec![u8s("text", b"a")]), Reason::UnsupportedByModel);
+    }
+
+    #[test]
+    fn tools_constrain_the_answer_and_are_hidden_where_none_may_be_called() {
+        let tools = u8s("tools", br#"[{"type": "function", "function": {"name": "f"}}]"#);
+        let read = |options: &str| {
+            let inputs = vec![
+                u8s("messages", b"[]"),
+                Input {
+                    name: "tools".into(),
+                    dimensions: tools.dimensions.clone(),
+                    ty: tools.ty,
+                    data: tools.data.clone(),
+                },
+                u8s("options", options.as_bytes()),
+            ];
+            match read_generate(inputs).unwrap() {
+                Request::Start(work) => match *work {
+                    Work::Generate { prompt: Prompt::Chat { tools, .. }, options } => (tools, options.constraint),
+                    other => panic!("{other:?}"),
+                },
+                Request::Next => panic!("nothing was started"),
+            }
+        };
+        let (shown, constraint) = read(r#"{"tool_choice": "required", "parallel_tool_calls": false}"#);
+        let Some(Constraint::Tools(tools)) = constraint else { panic!("{constraint:?}") };
+        assert_eq!((shown.as_ref(), &tools.calls, tools.parallel), (Some(&tools.tools), &Calls::Some, false));
+        assert_eq!(read(r#"{"tool_choice": "none"}"#), (None, None));
+    }
+
+    #[test]
+    fn a_choice_among_tools_needs_tools() {
+        let inputs = vec![u8s("messages", b"[]"), u8s("options", br#"{"tool_choice": "required"}"#)];
+        assert_eq!(reason(inputs), Reason::InvalidOption);
     }
 
     #[test]

@@ -2,11 +2,13 @@
 //!
 //! `bindings` are generated from the vendored WIT, with `compute` async on the host so that a waiting guest
 //! holds no thread and can be cancelled. `inputs` and `outputs` translate between tensors and the inference
-//! crate's vocabulary and are pure. Everything a guest makes the host hold is charged to its account.
+//! crate's vocabulary and are pure; `catalog` lists what wasi-nn
+//! cannot list. Everything a guest makes the host hold is charged to its account.
 
 #![allow(unreachable_pub, reason = "the generated bindings re-export the types of resources")]
 
 mod bindings;
+mod catalog;
 mod error;
 mod inputs;
 mod outputs;
@@ -83,7 +85,8 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     wit::tensor::add_to_linker::<State, HasNn>(linker, view)?;
     wit::graph::add_to_linker::<State, HasNn>(linker, view)?;
     wit::inference::add_to_linker::<State, HasNn>(linker, view)?;
-    wit::errors::add_to_linker::<State, HasNn>(linker, view)
+    wit::errors::add_to_linker::<State, HasNn>(linker, view)?;
+    catalog::add_to_linker(linker)
 }
 
 impl NnView<'_> {

@@ -58,6 +58,7 @@ mod tests {
             bundle: "e@1.0.0".into(),
             digest: "sha256:0".into(),
             logprobs: None,
+            tool_calls: Vec::new(),
         };
         let output = Output::Embeddings(Embeddings { values: vec![0.5; 6], dimensions: 3, metadata });
         let named = write(output);

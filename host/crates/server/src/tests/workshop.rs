@@ -105,6 +105,8 @@ impl Verified for Checked {
             digest: self.digest().into(),
             kind: GraphKind::Generate,
             context: 512,
+            dimensions: None,
+            created: None,
             defaults: OptionsPatch::default(),
         };
         let gate = self.bundle.starts_with("slow@").then(|| self.gate.clone());

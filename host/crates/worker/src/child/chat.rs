@@ -9,15 +9,18 @@ mod clock;
 mod families;
 mod input;
 mod json;
+mod plain;
 mod python;
 #[cfg(test)]
 mod tests;
 
 use super::specials::{Part, Specials};
+use super::tools::Form;
 use bobbin_inference::{InferenceError, Reason};
 use input::Input;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::{Environment, Error, ErrorKind};
+use std::borrow::Cow;
 use std::time::SystemTime;
 
 /// Instructions of one rendering; bounds its time and memory.
@@ -28,6 +31,10 @@ pub(super) struct ChatTemplate {
     environment: Environment<'static>,
     bos: String,
     eos: String,
+    /// How calls of tools are written.
+    form: Form,
+    /// Whether it says tools to the model.
+    knows_tools: bool,
 }
 
 impl ChatTemplate {
@@ -48,7 +55,13 @@ impl ChatTemplate {
             let detail = error.detail().map_or_else(|| error.to_string(), str::to_owned);
             format!("the chat template does not compile: {detail} in line {}", error.line().unwrap_or(1))
         })?;
-        Ok(Self { environment, bos, eos })
+        let (form, knows_tools) = (Form::of(source), source.contains("tools"));
+        Ok(Self { environment, bos, eos, form, knows_tools })
+    }
+
+    /// How the model writes calls of tools.
+    pub(super) fn form(&self) -> Form {
+        self.form
     }
 
     /// Renders a conversation, ready for the assistant's answer.
@@ -61,7 +74,13 @@ impl ChatTemplate {
         tools: Option<&str>,
         specials: &Specials,
     ) -> Result<Vec<Part>, InferenceError> {
-        let input = Input::new(messages, tools, specials)?;
+        // Calls and their results may be part of a conversation to which no tools are offered any more.
+        let about_tools = tools.is_some() || messages.contains("\"tool");
+        let (messages, tools) = match self.knows_tools || !about_tools {
+            true => (Cow::Borrowed(messages), tools),
+            false => (Cow::Owned(plain::conversation(messages, tools)?), None),
+        };
+        let input = Input::new(&messages, tools, specials)?;
         let failed = |error: Error| {
             let detail = error.detail().map_or_else(|| error.to_string(), str::to_owned);
             InferenceError::new(Reason::InvalidInput, format!("the chat template refuses these messages: {detail}"))

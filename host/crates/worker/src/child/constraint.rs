@@ -21,9 +21,10 @@ use super::event::Event;
 use super::process;
 use super::sampler::{self, Sampler, Scratch};
 use super::schedule::Token;
+use super::tools::{Writing, grammar, offer};
 use bobbin_inference::wire::CallId;
-use bobbin_inference::{Constraint, InferenceError, Reason};
-use json::{Json, Schemas};
+use bobbin_inference::{Constraint, InferenceError, Reason, ToolUse};
+use json::{Json, Part, Schemas};
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::LlamaToken;
@@ -38,7 +39,7 @@ const MOST: usize = 16;
 /// The C++ recurses over nesting and over rules.
 const STACK: usize = 16 << 20;
 /// Nested groups of a grammar, nested values of a schema.
-const MOST_NESTED: usize = 64;
+pub(super) const MOST_NESTED: usize = 64;
 /// Processor time that one choice may take. The ways to go on can also multiply from token to token: then each choice
 /// takes longer than the last, and this ends it before memory does.
 const MOST_TIME: Duration = Duration::from_millis(500);
@@ -49,6 +50,8 @@ pub(super) struct Constraints {
     events: SyncSender<Event>,
     alive: Arc<AtomicUsize>,
     schemas: Arc<Schemas>,
+    /// How the model writes calls of tools.
+    writing: Writing,
 }
 
 /// The engine's end of one constrained sampler. Dropping it ends the sampler after the step that it is at.
@@ -78,8 +81,13 @@ impl Drop for Alive {
 
 impl Constraints {
     /// For a loaded model.
-    pub(super) fn new(model: &'static LlamaModel, events: SyncSender<Event>) -> Self {
-        Self { model, events, alive: Arc::default(), schemas: Arc::default() }
+    pub(super) fn new(model: &'static LlamaModel, writing: Writing, events: SyncSender<Event>) -> Self {
+        Self { model, events, alive: Arc::default(), schemas: Arc::default(), writing }
+    }
+
+    /// How the model writes calls of tools.
+    pub(super) fn writing(&self) -> Writing {
+        self.writing
     }
 
     /// Starts compiling; [`Event::Compiled`] says how it went, and then logits may be sent.
@@ -102,12 +110,13 @@ impl Constraints {
         }
         let alive = Alive(Arc::clone(&self.alive));
         let (requests, inbox) = channel();
-        let (model, events, schemas) = (self.model, self.events.clone(), Arc::clone(&self.schemas));
+        let (model, events, writing) = (self.model, self.events.clone(), self.writing);
+        let schemas = Arc::clone(&self.schemas);
         let constrained = Constrained { requests, over: Arc::default() };
         let over = Arc::clone(&constrained.over);
         let run = move || {
             let _alive = alive;
-            match compile(model, &schemas, constraint, &over) {
+            match compile(model, &schemas, writing, constraint, &over) {
                 Ok(grammar) => {
                     let guided = Guided { model, grammar, sampler, scratch: sampler::scratch() };
                     run(guided, call, &inbox, &events, &over);
@@ -154,6 +163,16 @@ fn run(mut guided: Guided<'_>, call: CallId, inbox: &Receiver<Request>, events: 
 enum Grammar {
     Gbnf(LlamaSampler),
     Json(Box<Json>),
+    Gated(Gated),
+}
+
+/// Calls of tools that begin with a control token: what comes before it is the model's own.
+struct Gated {
+    opener: Token,
+    /// The calls begin at once.
+    at_once: bool,
+    begun: bool,
+    calls: Box<Json>,
 }
 
 struct Guided<'a> {
@@ -168,6 +187,11 @@ impl Guided<'_> {
     fn choose(&mut self, logits: &[f32]) -> Result<Option<Token>, InferenceError> {
         if self.grammar.is_over() {
             return Ok(None);
+        }
+        if let Some(token) = self.grammar.forced() {
+            self.grammar.accept(token)?;
+            self.sampler.accept(token);
+            return Ok(Some(token));
         }
         let mut token = self.sampler.choose(logits, &mut self.scratch)?;
         if !self.grammar.allows(token)? {
@@ -196,6 +220,15 @@ impl Grammar {
         match self {
             Self::Gbnf(_) => false,
             Self::Json(json) => json.is_over(),
+            Self::Gated(gated) => gated.begun && gated.calls.is_over(),
+        }
+    }
+
+    /// The only token that may come, where that is known without a look at the model.
+    fn forced(&self) -> Option<Token> {
+        match self {
+            Self::Gated(gated) => (gated.at_once && !gated.begun).then_some(gated.opener),
+            Self::Gbnf(_) | Self::Json(_) => None,
         }
     }
 
@@ -208,6 +241,7 @@ impl Grammar {
                 Ok(alone.data.first().is_some_and(|candidate| candidate.logit().is_finite()))
             }
             Self::Json(json) => json.allows(token).map_err(failed),
+            Self::Gated(gated) => Ok(!gated.begun || gated.calls.allows(token).map_err(failed)?),
         }
     }
 
@@ -218,6 +252,7 @@ impl Grammar {
                 Ok(())
             }
             Self::Json(json) => json.restrict(candidates).map_err(failed),
+            Self::Gated(gated) => gated.calls.restrict(candidates).map_err(failed),
         }
     }
 
@@ -227,6 +262,11 @@ impl Grammar {
                 grammar.try_accept(LlamaToken::new(token)).map_err(|error| failed(error.to_string()))
             }
             Self::Json(json) => json.accept(token).map_err(failed),
+            Self::Gated(gated) if gated.begun => gated.calls.accept(token).map_err(failed),
+            Self::Gated(gated) => {
+                gated.begun = token == gated.opener;
+                Ok(())
+            }
         }
     }
 }
@@ -250,11 +290,13 @@ fn too_slow() -> InferenceError {
 fn compile(
     model: &LlamaModel,
     schemas: &Schemas,
+    writing: Writing,
     constraint: Constraint,
     over: &AtomicBool,
 ) -> Result<Grammar, InferenceError> {
     let grammar = match constraint {
         Constraint::Grammar(grammar) => grammar,
+        Constraint::Tools(used) => return compile_tools(model, schemas, writing, &used),
         Constraint::JsonSchema(schema) => {
             let json = schemas.compile(model, parse_schema(&schema)?);
             let json = json.map_err(|error| {
@@ -275,6 +317,36 @@ fn compile(
     grammar.map(Grammar::Gbnf)
 }
 
+/// An answer that may, or must, call tools.
+fn compile_tools(
+    model: &LlamaModel,
+    schemas: &Schemas,
+    writing: Writing,
+    used: &ToolUse,
+) -> Result<Grammar, InferenceError> {
+    let tools = offer::read(used)?;
+    let answer = grammar::answer(writing, used, &tools)
+        .map_err(|error| InferenceError::new(Reason::InvalidOption, error.to_string()))?;
+    let mut parts: Vec<Part> = Vec::with_capacity(tools.len() + 1);
+    for (at, tool) in tools.into_iter().enumerate() {
+        let what = format!("the parameters of the tool \"{}\"", tool.name);
+        parts.push(Part { name: grammar::arguments(at), what, schema: tool.schema });
+    }
+    if let Some(response) = used.response.as_deref().filter(|_| answer.free) {
+        check_nesting("JSON schema", schema_depth(response)?)?;
+        let what = "the JSON schema".to_owned();
+        parts.push(Part { name: grammar::RESPONSE.to_owned(), what, schema: parse_schema(response)? });
+    }
+    let calls = schemas
+        .compile_parts(model, answer.lark, parts)
+        .map_err(|error| invalid(format!("{error}; docs/wasi-nn.md says what is supported")))?;
+    let calls = Box::new(calls);
+    Ok(match answer.after {
+        None => Grammar::Json(calls),
+        Some(opener) => Grammar::Gated(Gated { opener, at_once: !answer.free, begun: false, calls }),
+    })
+}
+
 fn invalid(message: String) -> InferenceError {
     InferenceError::new(Reason::InvalidGrammar, message)
 }
@@ -283,7 +355,13 @@ fn check_depth(constraint: &Constraint) -> Result<(), InferenceError> {
     let (what, depth) = match constraint {
         Constraint::Grammar(text) => ("grammar", grammar_depth(text)),
         Constraint::JsonSchema(text) => ("JSON schema", schema_depth(text)?),
+        // Looked at where they are read.
+        Constraint::Tools(_) => return Ok(()),
     };
+    check_nesting(what, depth)
+}
+
+fn check_nesting(what: &str, depth: usize) -> Result<(), InferenceError> {
     if depth <= MOST_NESTED {
         return Ok(());
     }
@@ -308,18 +386,20 @@ fn grammar_depth(text: &str) -> usize {
 }
 
 fn schema_depth(text: &str) -> Result<usize, InferenceError> {
-    fn depth(value: &serde_json::Value) -> usize {
-        match value {
-            serde_json::Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
-            serde_json::Value::Object(fields) => {
-                // A pattern is a regular expression, which nests by its parentheses.
-                let pattern = fields.get("pattern").and_then(serde_json::Value::as_str).map_or(0, grammar_depth);
-                1 + pattern + fields.values().map(depth).max().unwrap_or(0)
-            }
-            _ => 0,
-        }
-    }
     Ok(depth(&parse_schema(text)?))
+}
+
+/// Values within values.
+pub(super) fn depth(value: &serde_json::Value) -> usize {
+    match value {
+        serde_json::Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        serde_json::Value::Object(fields) => {
+            // A pattern is a regular expression, which nests by its parentheses.
+            let pattern = fields.get("pattern").and_then(serde_json::Value::as_str).map_or(0, grammar_depth);
+            1 + pattern + fields.values().map(depth).max().unwrap_or(0)
+        }
+        _ => 0,
+    }
 }
 
 fn parse_schema(text: &str) -> Result<serde_json::Value, InferenceError> {

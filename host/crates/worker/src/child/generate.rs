@@ -1,8 +1,10 @@
 //! One answer being generated: tokens in, pieces out.
 
 use super::schedule::Token;
+use super::tools::Writing;
+use super::tools::written::{MOST_BYTES, Written};
 use bobbin_inference::wire::{CallId, FromWorker};
-use bobbin_inference::{FinishReason, Options, StopFilter, TokenLogprob, Usage, Utf8Assembler};
+use bobbin_inference::{Constraint, FinishReason, Options, StopFilter, TokenLogprob, Usage, Utf8Assembler};
 
 /// What a token did to the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,6 +20,10 @@ pub(super) enum Verdict {
 pub(super) struct Generation {
     characters: Utf8Assembler,
     stops: StopFilter,
+    /// Parts text from calls, where tools may be called.
+    written: Option<Written>,
+    /// The token that begins the calls, which has no text.
+    opener: Option<Token>,
     most: u32,
     logprobs: Option<u8>,
     usage: Usage,
@@ -30,11 +36,14 @@ pub(super) struct Generation {
 }
 
 impl Generation {
-    /// An answer to a prompt of so many tokens.
-    pub(super) fn new(options: &Options, input_tokens: u32) -> Self {
+    /// An answer to a prompt of so many tokens, by a model that writes calls of tools so.
+    pub(super) fn new(options: &Options, input_tokens: u32, writing: Writing) -> Self {
+        let tools = matches!(options.constraint, Some(Constraint::Tools(_)));
         Self {
             characters: Utf8Assembler::default(),
             stops: StopFilter::new(options.stop.clone()),
+            written: tools.then(|| Written::new(writing)),
+            opener: writing.opener.filter(|_| tools),
             most: options.max_tokens,
             logprobs: options.logprobs,
             usage: Usage { input_tokens, ..Usage::default() },
@@ -60,20 +69,37 @@ impl Generation {
         self.usage.cached_tokens = tokens.min(self.usage.input_tokens);
     }
 
+    /// Whether it has more calls than anybody can want, in bytes.
+    pub(super) fn calls_too_much(&self) -> bool {
+        self.written.as_ref().is_some_and(|written| written.bytes() > MOST_BYTES)
+    }
+
     /// A token of the answer, its bytes, and its log-probability where that was asked for.
-    pub(super) fn push(&mut self, bytes: &[u8], logprob: Option<TokenLogprob>) -> Verdict {
+    pub(super) fn push(&mut self, token: Token, bytes: &[u8], logprob: Option<TokenLogprob>) -> Verdict {
         self.usage.output_tokens += 1;
         self.unsent += 1;
         self.bytes += u64::try_from(bytes.len()).unwrap_or(0);
         self.reported.extend(logprob);
         let characters = self.characters.push(bytes);
-        self.text.push_str(&self.stops.push(&characters));
+        let mut text = self.before_calls(characters);
+        if let (true, Some(written)) = (self.opener == Some(token), &mut self.written) {
+            text.push_str(&written.begin());
+        }
+        self.text.push_str(&self.stops.push(&text));
         if self.stops.stopped() {
             Verdict::Finish(FinishReason::Stop)
         } else if self.usage.output_tokens >= self.most {
             Verdict::Finish(FinishReason::Length)
         } else {
             Verdict::Continue
+        }
+    }
+
+    /// Of new text, what is certain to come before any call. Stop strings end text; within a call they are its own.
+    fn before_calls(&mut self, text: String) -> String {
+        match &mut self.written {
+            Some(written) => written.push(&text),
+            None => text,
         }
     }
 
@@ -85,19 +111,31 @@ impl Generation {
 
     /// What is ready. The last piece also holds what was held back.
     pub(super) fn piece(&mut self, call: CallId, finish: Option<FinishReason>) -> FromWorker {
+        let mut tool_calls = Vec::new();
         if finish.is_some() && !self.stops.stopped() {
             let rest = self.characters.finish();
+            let mut rest = self.before_calls(rest);
+            if let Some(written) = &mut self.written {
+                let (text, calls) = written.finish();
+                rest.push_str(&text);
+                tool_calls = calls;
+            }
             self.text.push_str(&self.stops.push(&rest));
             if !self.stops.stopped() {
                 self.text.push_str(&self.stops.finish());
             }
         }
+        let finish = match finish {
+            Some(FinishReason::Stop) if !tool_calls.is_empty() => Some(FinishReason::ToolCalls),
+            finish => finish,
+        };
         self.unsent = 0;
         FromWorker::Piece {
             call,
             text: std::mem::take(&mut self.text),
             usage: self.usage,
             logprobs: std::mem::take(&mut self.reported),
+            tool_calls,
             finish,
         }
     }
@@ -110,8 +148,11 @@ pub(super) fn usage_of(tokens: &[Token]) -> Usage {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tools::Form;
     use super::*;
-    use bobbin_inference::Sampling;
+    use bobbin_inference::{Calls, Sampling, ToolUse};
+
+    const WRITING: Writing = Writing { form: Form::Tagged, opener: None };
 
     fn options(most: u32, stop: &[&str]) -> Options {
         Options {
@@ -136,11 +177,11 @@ mod tests {
     }
 
     fn run(options: &Options, tokens: &[&[u8]]) -> (Vec<String>, Option<FinishReason>, u32) {
-        let mut generation = Generation::new(options, 1);
+        let mut generation = Generation::new(options, 1, WRITING);
         let mut texts = Vec::new();
         let mut finish = None;
         for token in tokens {
-            if let Verdict::Finish(reason) = generation.push(token, None) {
+            if let Verdict::Finish(reason) = generation.push(0, token, None) {
                 finish = Some(reason);
                 break;
             }
@@ -180,10 +221,65 @@ mod tests {
         assert_eq!(texts.concat(), "x\u{fffd}");
     }
 
+    fn with_tools(most: u32, stop: &[&str]) -> Options {
+        let used = ToolUse { tools: String::new(), calls: Calls::Free, parallel: true, response: None };
+        Options { constraint: Some(Constraint::Tools(used)), ..options(most, stop) }
+    }
+
+    /// Text, calls and finish of an answer of these tokens; the last of which ends it for this reason.
+    fn answer(
+        options: &Options,
+        writing: Writing,
+        tokens: &[(Token, &str)],
+        end: FinishReason,
+    ) -> (String, usize, FinishReason) {
+        let mut generation = Generation::new(options, 1, writing);
+        let mut text = String::new();
+        for (id, token) in tokens {
+            if let Verdict::Finish(reason) = generation.push(*id, token.as_bytes(), None) {
+                assert_eq!(reason, end);
+            }
+            if generation.has_piece(false) {
+                let FromWorker::Piece { text: more, tool_calls, .. } = generation.piece(1, None) else {
+                    unreachable!()
+                };
+                assert!(tool_calls.is_empty(), "calls come with the end");
+                text.push_str(&more);
+            }
+        }
+        let FromWorker::Piece { text: rest, tool_calls, finish, .. } = generation.piece(1, Some(end)) else {
+            unreachable!()
+        };
+        (text + &rest, tool_calls.len(), finish.unwrap())
+    }
+
+    #[test]
+    fn calls_come_with_the_end_and_stop_strings_are_for_the_text_before_them() {
+        let tokens =
+            [(0, "Well, <tool"), (0, "_call>\n{\"name\": \"f\", \"argu"), (0, "ments\": {\"STOP\": 1}}\n</tool_call>")];
+        let whole = answer(&with_tools(9, &["STOP"]), WRITING, &tokens, FinishReason::Stop);
+        assert_eq!(whole, ("Well, ".into(), 1, FinishReason::ToolCalls));
+        let cut = answer(&with_tools(2, &[]), WRITING, &tokens[..2], FinishReason::Length);
+        assert_eq!(cut, ("Well, ".into(), 0, FinishReason::Length));
+        let stopped = answer(&with_tools(9, &["ll, "]), WRITING, &tokens[..1], FinishReason::Stop);
+        assert_eq!(stopped, ("We".into(), 0, FinishReason::Stop));
+    }
+
+    #[test]
+    fn a_token_without_text_may_begin_the_calls() {
+        let writing = Writing { form: Form::Listed, opener: Some(5) };
+        let tokens = [(0, "Well, ["), (5, ""), (0, "[{\"name\": \"f\", \"arguments\": {}}]")];
+        let whole = answer(&with_tools(9, &[]), writing, &tokens, FinishReason::Stop);
+        assert_eq!(whole, ("Well, [".into(), 1, FinishReason::ToolCalls));
+        // Where no tools were offered, it is nothing but a token without text.
+        let plain = answer(&options(9, &[]), writing, &tokens, FinishReason::Stop);
+        assert_eq!(plain.1, 0);
+    }
+
     #[test]
     fn tokens_without_text_are_told_of_only_when_the_reader_must_know() {
-        let mut generation = Generation::new(&options(9, &["ab"]), 1);
-        generation.push(b"a", None);
+        let mut generation = Generation::new(&options(9, &["ab"]), 1, WRITING);
+        generation.push(0, b"a", None);
         assert!(!generation.has_piece(false));
         assert!(generation.has_piece(true));
         let FromWorker::Piece { text, usage, .. } = generation.piece(1, None) else { unreachable!() };

@@ -254,7 +254,14 @@ mod tests {
         let mut sent = Vec::new();
         for (call, length) in (0..).zip(lengths) {
             let text = "a".repeat(length);
-            let piece = FromWorker::Piece { call, text, usage: Usage::default(), logprobs: Vec::new(), finish: None };
+            let piece = FromWorker::Piece {
+                call,
+                text,
+                usage: Usage::default(),
+                logprobs: Vec::new(),
+                tool_calls: Vec::new(),
+                finish: None,
+            };
             out.push(&piece).unwrap();
             out.flush();
             sent.push((call, length));

@@ -31,6 +31,7 @@ mod schedule;
 mod shortlist;
 mod specials;
 mod tokenizer;
+mod tools;
 mod vocabulary;
 
 use bobbin_inference::GraphKind;

@@ -64,6 +64,11 @@ impl Specials {
         Self { all, by_first, longest }
     }
 
+    /// The token of this text.
+    pub(super) fn token(&self, text: &str) -> Option<Token> {
+        self.all.iter().find(|special| special.text == text).map(|special| special.token)
+    }
+
     fn starting(&self, text: &str) -> Option<&Special> {
         let candidates = self.by_first.get(&text.chars().next()?)?;
         candidates.iter().filter_map(|at| self.all.get(*at)).find(|special| text.starts_with(&special.text))

@@ -6,7 +6,7 @@
 use bobbin_inference::wire::{CallId, FromWorker};
 use bobbin_inference::{
     Account, Charge, Embeddings, FinishReason, Generated, GraphInfo, InferenceError, Metadata, Output, OverAccount,
-    Reason, TokenLogprob, Usage, Values, Work,
+    Reason, TokenLogprob, ToolCall, Usage, Values, Work,
 };
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -67,6 +67,7 @@ pub(super) struct Call {
 struct Inbox {
     text: String,
     logprobs: Vec<TokenLogprob>,
+    tool_calls: Vec<ToolCall>,
     values: Vec<f32>,
     dimensions: u32,
     usage: Usage,
@@ -113,12 +114,12 @@ impl Call {
     pub(super) fn receive(&self, message: FromWorker) -> Result<Progress, String> {
         let mut inbox = self.inbox.lock();
         let progress = match (message, self.expected) {
-            (FromWorker::Piece { text, usage, logprobs, finish, .. }, Expected::Text { .. }) => {
+            (FromWorker::Piece { text, usage, logprobs, tool_calls, finish, .. }, Expected::Text { .. }) => {
                 if usage.output_tokens > inbox.allowed {
                     let (sent, allowed) = (usage.output_tokens, inbox.allowed);
                     return Err(format!("it sent {sent} tokens of call {} on a credit of {allowed}", self.id));
                 }
-                let piece = Piece { text, usage, logprobs, finish };
+                let piece = Piece { text, usage, logprobs, tool_calls, finish };
                 inbox.hold(&self.account, piece.bytes()).map(|()| inbox.add(piece))
             }
             (FromWorker::Values { values, usage, .. }, Expected::Logits | Expected::Scores) => {
@@ -182,13 +183,15 @@ struct Piece {
     text: String,
     usage: Usage,
     logprobs: Vec<TokenLogprob>,
+    tool_calls: Vec<ToolCall>,
     finish: Option<FinishReason>,
 }
 
 impl Piece {
     fn bytes(&self) -> usize {
         let logprobs: usize = self.logprobs.iter().map(held).sum();
-        self.text.len() + logprobs
+        let calls: usize = self.tool_calls.iter().map(ToolCall::bytes).sum();
+        self.text.len() + logprobs + calls
     }
 }
 
@@ -214,6 +217,7 @@ impl Inbox {
         self.untaken += piece.usage.output_tokens.saturating_sub(self.usage.output_tokens);
         self.text.push_str(&piece.text);
         self.logprobs.extend(piece.logprobs);
+        self.tool_calls.extend(piece.tool_calls);
         self.usage = piece.usage;
         self.finish = piece.finish;
         if piece.finish.is_some() { Progress::Over } else { Progress::Open }
@@ -245,10 +249,9 @@ impl Inbox {
         }
         self.charge = None;
         let taken = std::mem::take(&mut self.logprobs);
-        let output = Output::Generated(Generated {
-            text: std::mem::take(&mut self.text),
-            metadata: metadata(info, self.usage, self.finish, logprobs.then_some(taken)),
-        });
+        let mut metadata = metadata(info, self.usage, self.finish, logprobs.then_some(taken));
+        metadata.tool_calls = std::mem::take(&mut self.tool_calls);
+        let output = Output::Generated(Generated { text: std::mem::take(&mut self.text), metadata });
         if self.finish.is_some() { Taken::Last(output) } else { Taken::Part { output, credit } }
     }
 
@@ -264,5 +267,6 @@ fn metadata(
     finish_reason: Option<FinishReason>,
     logprobs: Option<Vec<TokenLogprob>>,
 ) -> Metadata {
-    Metadata { usage, finish_reason, bundle: Arc::clone(&info.bundle), digest: Arc::clone(&info.digest), logprobs }
+    let (bundle, digest) = (Arc::clone(&info.bundle), Arc::clone(&info.digest));
+    Metadata { usage, finish_reason, bundle, digest, logprobs, tool_calls: Vec::new() }
 }

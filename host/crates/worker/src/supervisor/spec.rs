@@ -2,7 +2,7 @@
 
 use crate::size::Shape;
 use bobbin_bundle::gguf::GgufSummary;
-use bobbin_bundle::{Digest, Kind, Manifest, Role, VerifiedBundle};
+use bobbin_bundle::{Day, Digest, Kind, Manifest, Role, VerifiedBundle};
 use bobbin_inference::wire::{LoadSpec, Offload, Reference};
 use bobbin_inference::{GraphInfo, GraphKind, InferenceError, OptionsPatch};
 use std::num::TryFromIntError;
@@ -74,7 +74,9 @@ impl WorkerSpec {
         let spec = Self::of_verified(bundle.manifest(), bundle.digest(), &files)?;
         let Some(shape) = bundle.model().map(|model| spec.shape(model)) else { return Ok(spec) };
         let gpu = Some(Offload { layers: None, cells: shape.cells() });
-        Ok(Self { need_bytes: shape.need(), load: LoadSpec { gpu, ..spec.load }, ..spec })
+        let dimensions = (spec.info.kind == GraphKind::Embed).then_some(shape.width);
+        let info = GraphInfo { dimensions, ..spec.info };
+        Ok(Self { info, need_bytes: shape.need(), load: LoadSpec { gpu, ..spec.load }, ..spec })
     }
 
     /// Bytes of memory that the worker may come to hold: weights, key-value cells, and what it computes with. An
@@ -120,6 +122,8 @@ impl WorkerSpec {
             digest: digest.to_string().into(),
             kind,
             context: limits.context,
+            dimensions: None,
+            created: manifest.card.created.as_ref().map(Day::seconds),
             defaults: defaults(manifest)?,
         };
         let load = LoadSpec {

@@ -243,6 +243,8 @@ mod tests {
             digest: "sha256:00".into(),
             kind: GraphKind::Generate,
             context: 256,
+            dimensions: None,
+            created: None,
             defaults: OptionsPatch::default(),
         });
         let loading = WorkerState::Starting { phase: StartPhase::Loading };

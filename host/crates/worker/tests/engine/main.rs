@@ -22,4 +22,6 @@ mod size;
 #[cfg(test)]
 mod tokenizer;
 #[cfg(test)]
+mod tools;
+#[cfg(test)]
 mod worker;

@@ -6,7 +6,7 @@ use bobbin_inference::wire::{
 };
 use bobbin_inference::{
     Constraint, FinishReason, GraphKind, InferenceError, Options, OptionsPatch, Priority, Prompt, Scope, TokenLogprob,
-    Usage, Work,
+    ToolCall, Usage, Work,
 };
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
@@ -118,6 +118,7 @@ pub(crate) struct Answer {
     pub(crate) usage: Usage,
     pub(crate) logprobs: Vec<TokenLogprob>,
     pub(crate) finish: Option<FinishReason>,
+    pub(crate) tool_calls: Vec<ToolCall>,
     pub(crate) values: Vec<f32>,
     pub(crate) pieces: usize,
     pub(crate) error: Option<InferenceError>,
@@ -259,13 +260,14 @@ impl Worker {
     /// Takes one frame into account.
     pub(crate) fn turn(&mut self) {
         match self.hear().expect("the worker is alive") {
-            FromWorker::Piece { call, text, usage, logprobs, finish } => {
+            FromWorker::Piece { call, text, usage, logprobs, tool_calls, finish } => {
                 let answer = self.answers.get_mut(&call).unwrap();
                 assert!(!answer.done, "a piece after the end");
                 answer.pieces += 1;
                 answer.text.push_str(&text);
                 answer.usage = usage;
                 answer.logprobs.extend(logprobs);
+                answer.tool_calls.extend(tool_calls);
                 answer.finish = finish;
                 answer.done = finish.is_some();
             }

@@ -101,10 +101,36 @@ fn collect(value: &Value, texts: &mut Vec<Value>) {
 
 /// Leaves the role, which was checked, as it is.
 fn defuse_message(message: &Value, specials: &Specials, fuse: &mut Fuse) -> Result<Value, InferenceError> {
-    let field = |(key, item): (Value, Value)| {
-        if key.as_str() == Some("role") { Ok((key, item)) } else { defuse_field(&key, &item, specials, fuse) }
+    let field = |(key, item): (Value, Value)| match key.as_str() {
+        Some("role") => Ok((key, item)),
+        Some("tool_calls") => defuse_field(&key, &with_objects(&item), specials, fuse),
+        _ => defuse_field(&key, &item, specials, fuse),
     };
     Ok(Value::from_pairs(fields(message).map(field).collect::<Result<Vec<_>, InferenceError>>()?))
+}
+
+/// Calls whose arguments are objects, as templates were written for; OpenAI's clients send JSON text. What is none stays.
+fn with_objects(calls: &Value) -> Value {
+    let object = |arguments: &Value| {
+        let object: Value = serde_json::from_str(arguments.as_str()?).ok()?;
+        (object.kind() == ValueKind::Map).then_some(object)
+    };
+    let change = |map: &Value, key: &str, changed: Value| {
+        let field = |(name, item): (Value, Value)| {
+            let item = if name.as_str() == Some(key) { changed.clone() } else { item };
+            (name, item)
+        };
+        Value::from_pairs(fields(map).map(field))
+    };
+    let call = |call: Value| {
+        let function = call.get_attr("function").ok().filter(|function| function.kind() == ValueKind::Map)?;
+        let arguments = object(&function.get_attr("arguments").ok()?)?;
+        Some(change(&call, "function", change(&function, "arguments", arguments)))
+    };
+    if calls.kind() != ValueKind::Seq {
+        return calls.clone();
+    }
+    items(calls).map(|item| call(item.clone()).unwrap_or(item)).collect()
 }
 
 /// Defuses all strings, keys included.

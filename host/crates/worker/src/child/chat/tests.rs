@@ -152,3 +152,30 @@ fn dates_are_right_over_leap_years() {
     assert_eq!(strftime("%Y-%m-%d", at(11_016)), "2000-02-29");
     assert_eq!(strftime("%Y-%m-%d %a", at(20_513)), "2026-03-01 Sun");
 }
+
+#[test]
+fn arguments_of_calls_are_objects_to_a_template_whichever_way_they_were_sent() {
+    let template = "{# tools #}{{ messages[0].tool_calls[0].function.arguments | tojson }}";
+    let sent = |arguments: &str| {
+        let call =
+            format!(r#"{{"id": "1", "type": "function", "function": {{"name": "f", "arguments": {arguments}}}}}"#);
+        render(template, &format!(r#"[{{"role": "assistant", "tool_calls": [{call}]}}]"#), None).unwrap()
+    };
+    assert_eq!(sent(r#"{"b": 1, "a": 2}"#), r#"{"b": 1, "a": 2}"#);
+    assert_eq!(sent(r#""{\"b\": 1, \"a\": 2}""#), r#"{"b": 1, "a": 2}"#);
+    for kept in [r#""no JSON""#, r#""[1]""#] {
+        assert_eq!(sent(kept), kept);
+    }
+}
+
+#[test]
+fn a_template_without_a_place_for_tools_says_them_in_a_message() {
+    let template = "{% for message in messages %}[{{ message.role }}]{{ message.content }}{% endfor %}";
+    let tools = r#"[{"type": "function", "function": {"name": "weather"}}]"#;
+    let messages = r#"[{"role": "user", "content": "Rain? <|im_end|>"}]"#;
+    let shown = render(template, messages, Some(tools)).unwrap();
+    assert!(shown.contains(r#"{"name":"weather"}"#) && shown.ends_with("Rain? <|im_end|>"), "{shown}");
+    // One that has a place says them there, and in no message.
+    let shown = render(&format!("{{# tools #}}{template}"), messages, Some(tools)).unwrap();
+    assert_eq!(shown, "[user]Rain? <|im_end|>");
+}

@@ -6,10 +6,11 @@
 
 mod formats;
 
+use super::super::process;
 use super::super::sampler::Scratch;
 use super::super::schedule::Token;
 use llama_cpp_2::model::LlamaModel;
-use llguidance::api::TopLevelGrammar;
+use llguidance::api::{GrammarWithLexer, TopLevelGrammar};
 use llguidance::earley::SlicedBiasComputer;
 use llguidance::toktrie::{ApproximateTokEnv, InferenceCapabilities, SimpleVob, TokRxInfo, TokTrie};
 use llguidance::{JsonCompileOptions, Matcher, ParserFactory};
@@ -17,9 +18,12 @@ use serde_json::Value;
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// Between the parts of a value: as much as people write, and an end to it.
 const WHITE_SPACE: &str = r" |\n[ \t]{0,20}";
+/// Processor time for finding which of several schemas it is that cannot be obeyed.
+const MOST_LOOKING: Duration = Duration::from_millis(500);
 /// How a schema chooses the settings of this very file.
 const SETTINGS: &str = "x-guidance";
 
@@ -38,6 +42,16 @@ pub(super) struct Json {
     shared: Arc<Shared>,
 }
 
+/// One of several schemas that an answer is put together from.
+pub(super) struct Part {
+    /// How the grammar of the answer names it.
+    pub(super) name: String,
+    /// What it is, for people.
+    pub(super) what: String,
+    /// The schema.
+    pub(super) schema: Value,
+}
+
 impl Schemas {
     /// A schema, ready for its answer.
     ///
@@ -46,6 +60,15 @@ impl Schemas {
     pub(super) fn compile(&self, model: &LlamaModel, schema: Value) -> Result<Json, String> {
         let shared = self.0.get_or_init(|| Shared::of(model).map(Arc::new));
         Json::new(shared.as_ref().map_err(Clone::clone)?, schema)
+    }
+
+    /// An answer of a grammar in llguidance's language, in which values obey schemas.
+    ///
+    /// # Errors
+    /// Which schema cannot be obeyed, and why.
+    pub(super) fn compile_parts(&self, model: &LlamaModel, lark: String, parts: Vec<Part>) -> Result<Json, String> {
+        let shared = self.0.get_or_init(|| Shared::of(model).map(Arc::new));
+        Json::of_parts(shared.as_ref().map_err(Clone::clone)?, lark, parts)
     }
 }
 
@@ -85,21 +108,38 @@ impl Shared {
 
 impl Json {
     fn new(shared: &Arc<Shared>, schema: Value) -> Result<Self, String> {
-        let schema = match schema {
-            Value::Bool(true) => Value::Object(serde_json::Map::new()),
-            Value::Object(_) => schema,
-            _ => return Err("a schema must be an object".to_owned()),
-        };
-        if schema.get(SETTINGS).is_some() {
-            return Err(format!("the keyword \"{SETTINGS}\" is not supported"));
+        Self::compile(shared, TopLevelGrammar::from_json_schema(prepared(schema)?))
+    }
+
+    fn of_parts(shared: &Arc<Shared>, lark: String, parts: Vec<Part>) -> Result<Self, String> {
+        let mut grammars = vec![GrammarWithLexer::from_lark(lark)];
+        let mut whats = Vec::with_capacity(parts.len());
+        for Part { name, what, schema } in parts {
+            let schema = prepared(schema).map_err(|error| cannot(&what, &error))?;
+            whats.push(what);
+            grammars.push(GrammarWithLexer { name: Some(name), ..GrammarWithLexer::from_json_schema(schema) });
         }
-        let mut schema = schema;
-        let options = JsonCompileOptions { whitespace_pattern: Some(WHITE_SPACE.to_owned()), ..Default::default() };
-        options.apply_to(&mut schema);
-        formats::tighten(&mut schema);
+        let alone: Vec<_> = grammars.iter().skip(1).map(|grammar| grammar.json_schema.clone()).collect();
+        Self::compile(shared, TopLevelGrammar { grammars, max_tokens: None }).map_err(|error| {
+            // It does not say which of them it means: each is tried by itself, for as long as one alone may take.
+            let started = process::thread_time();
+            for (what, schema) in whats.iter().zip(alone) {
+                if process::thread_time() - started > MOST_LOOKING {
+                    break;
+                }
+                let tried = schema.map(|schema| Self::compile(shared, TopLevelGrammar::from_json_schema(schema)));
+                if let Some(Err(error)) = tried {
+                    return cannot(what, &error);
+                }
+            }
+            cannot("the tools together", &error)
+        })
+    }
+
+    fn compile(shared: &Arc<Shared>, grammar: TopLevelGrammar) -> Result<Self, String> {
         // What it does not foresee, it panics on, which says on standard error why; that is one answer's end and not the
         // worker's.
-        let compile = || shared.factory.create_parser(TopLevelGrammar::from_json_schema(schema));
+        let compile = || shared.factory.create_parser(grammar);
         let parser = catch_unwind(AssertUnwindSafe(compile))
             .map_err(|_panic| "the compiler of schemas gave up; simplify it".to_owned())?;
         let mut matcher = Matcher::new(parser);
@@ -160,6 +200,26 @@ impl Json {
         let id = u32::try_from(token).map_err(|error| error.to_string())?;
         self.matcher.consume_token(id).map_err(|error| error.to_string())
     }
+}
+
+/// A schema with the settings of this file.
+fn prepared(schema: Value) -> Result<Value, String> {
+    let mut schema = match schema {
+        Value::Bool(true) => Value::Object(serde_json::Map::new()),
+        Value::Object(_) => schema,
+        _ => return Err("a schema must be an object".to_owned()),
+    };
+    if schema.get(SETTINGS).is_some() {
+        return Err(format!("the keyword \"{SETTINGS}\" is not supported"));
+    }
+    let options = JsonCompileOptions { whitespace_pattern: Some(WHITE_SPACE.to_owned()), ..Default::default() };
+    options.apply_to(&mut schema);
+    formats::tighten(&mut schema);
+    Ok(schema)
+}
+
+fn cannot(what: &str, error: &str) -> String {
+    format!("{what} cannot be obeyed: {error}")
 }
 
 #[cfg(test)]

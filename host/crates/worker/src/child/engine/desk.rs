@@ -156,7 +156,7 @@ impl Desk {
         };
         seen.extend_from_slice(&tokens);
         let input = u32::try_from(tokens.len()).unwrap_or(u32::MAX);
-        let generation = Generation::new(options, input);
+        let generation = Generation::new(options, input, self.constraints.writing());
         let sampler = Sampler::new(&options.sampling, self.vocabulary.size(), self.context, &seen);
         let compiling = options.constraint.is_some();
         let chooser = sampler.and_then(|sampler| match options.constraint.clone() {
@@ -314,12 +314,19 @@ impl Desk {
             };
             sampler::logprob(logits, token, top, bytes)
         });
-        let verdict = generation.push(&self.bytes, logprob);
+        let verdict = generation.push(token, &self.bytes, logprob);
         let held = generation.bytes();
         if held > *account {
             let error = InferenceError::new(
                 Reason::LimitExceeded,
                 format!("the answer has {held} bytes so far, more than the request may hold; ask for fewer tokens"),
+            );
+            return self.fail(id, error, out);
+        }
+        if generation.calls_too_much() {
+            let error = InferenceError::new(
+                Reason::LimitExceeded,
+                "the calls of tools in the answer have more than 1 MiB; set \"max_tokens\", or bound the schemas",
             );
             return self.fail(id, error, out);
         }

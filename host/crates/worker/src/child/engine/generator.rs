@@ -11,6 +11,7 @@ use super::super::model::{Decoder, Model, StepError};
 use super::super::prepare::{Preparer, Text};
 use super::super::sampler;
 use super::super::schedule::{Key, Limits, Op, Placement, Row, Schedule, Token};
+use super::super::tools::{Form, Writing};
 use super::desk::{Call, Desk, Stage};
 use super::pace::Pace;
 use super::score::Scoring;
@@ -68,11 +69,13 @@ impl Generator {
             queue: QUEUE,
             sessions: SESSIONS,
         };
+        let form = template.as_ref().map_or(Form::Tagged, ChatTemplate::form);
+        let writing = Writing::of(form, vocabulary.specials());
         let preparer = Preparer::start(Arc::clone(&vocabulary), template, spec.context, events.clone())?;
         let desk = Desk {
             schedule: Schedule::new(limits, prefix),
             vocabulary,
-            constraints: Constraints::new(model.model, events),
+            constraints: Constraints::new(model.model, writing, events),
             context: spec.context,
             calls: HashMap::new(),
             cancelled: 0,

@@ -101,6 +101,8 @@ fn spec() -> WorkerSpec {
         digest: "sha256:00".into(),
         kind: GraphKind::Generate,
         context: 256,
+        dimensions: None,
+        created: None,
         defaults: OptionsPatch::default(),
     };
     let load = LoadSpec {
@@ -279,7 +281,15 @@ impl Fake {
     /// Sends text that brings its call to so many tokens.
     async fn piece(&mut self, call: CallId, text: &str, tokens: u32, finish: Option<FinishReason>) {
         let usage = Usage { input_tokens: 3, output_tokens: tokens, cached_tokens: 0 };
-        self.send(FromWorker::Piece { call, text: text.into(), usage, logprobs: Vec::new(), finish }).await;
+        self.send(FromWorker::Piece {
+            call,
+            text: text.into(),
+            usage,
+            logprobs: Vec::new(),
+            tool_calls: Vec::new(),
+            finish,
+        })
+        .await;
     }
 
     /// Returns when the host has read everything that was sent before.

@@ -1,7 +1,8 @@
 //! Streamed answers: pieces, credit, and readers that stop reading.
 
 use super::*;
-use bobbin_inference::{Reason, TokenLogprob};
+use bobbin_inference::wire::CallId;
+use bobbin_inference::{Reason, TokenLogprob, ToolCall};
 
 #[tokio::test]
 async fn all_that_is_ready_comes_as_one_part_and_gives_its_credit_back() {
@@ -83,13 +84,7 @@ async fn logprobs_come_with_their_part_and_are_charged() {
     let (part, call) = tokio::join!(session.compute(generate(r#"{"stream": true, "logprobs": true}"#)), async {
         let call = fake.asked().await.call;
         // A token whose text is held back, then one that brings it.
-        let message = |id, text: &str| FromWorker::Piece {
-            call,
-            text: text.into(),
-            usage: usage(id as u32),
-            logprobs: vec![logprob(id)],
-            finish: None,
-        };
+        let message = |id, text: &str| message_of(call, text, usage(id as u32), vec![logprob(id)]);
         fake.send(message(1, "")).await;
         fake.send(message(2, "é")).await;
         call
@@ -101,8 +96,7 @@ async fn logprobs_come_with_their_part_and_are_charged() {
         let Some(ToWorker::Credit { tokens, .. }) = fake.receive().await else { panic!("expected credit") };
         credit += tokens;
     }
-    let more = FromWorker::Piece { call, text: "z".into(), usage: usage(3), logprobs: vec![logprob(3)], finish: None };
-    fake.send(more).await;
+    fake.send(message_of(call, "z", usage(3), vec![logprob(3)])).await;
     fake.read_by(&worker).await;
     assert!(context.account.held() > size_of::<TokenLogprob>() as u64, "{}", context.account.held());
 }
@@ -247,4 +241,33 @@ async fn a_compute_that_goes_on_from_an_earlier_one_is_not_replayed() {
         fake.die("ended by SIGKILL");
     });
     assert_eq!(answer.unwrap_err().reason, Reason::WorkerLost);
+}
+
+#[tokio::test]
+async fn calls_of_tools_come_with_the_part_that_ends_the_answer_and_are_charged_until_then() {
+    let mut bench = Bench::new();
+    let (worker, mut fake) = bench.started().await;
+    let context = context();
+    let mut session = open(&worker, &context);
+    let Asked { call, .. } = streaming(&mut fake, session.as_mut()).await;
+    let made = ToolCall { id: "call_1".into(), name: "f".into(), arguments: "{}".into() };
+    let last = FromWorker::Piece {
+        call,
+        text: String::new(),
+        usage: Usage { output_tokens: 2, ..Usage::default() },
+        logprobs: Vec::new(),
+        tool_calls: vec![made.clone()],
+        finish: Some(FinishReason::ToolCalls),
+    };
+    fake.send(last).await;
+    fake.read_by(&worker).await;
+    assert_eq!(context.account.held(), made.bytes() as u64);
+    let part = text(soon(session.next()).await);
+    assert_eq!((part.metadata.finish_reason, part.metadata.tool_calls), (Some(FinishReason::ToolCalls), vec![made]));
+    assert_eq!(context.account.held(), 0);
+}
+
+/// A piece in the middle of an answer.
+fn message_of(call: CallId, text: &str, usage: Usage, logprobs: Vec<TokenLogprob>) -> FromWorker {
+    FromWorker::Piece { call, text: text.into(), usage, logprobs, tool_calls: Vec::new(), finish: None }
 }

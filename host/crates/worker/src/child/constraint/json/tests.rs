@@ -1,5 +1,7 @@
 //! Whatever the schema and whatever the model would say: an answer is JSON of its schema.
 
+mod calls;
+
 use super::*;
 use proptest::prelude::*;
 use serde_json::json;
@@ -21,14 +23,40 @@ fn compile(schema: &Value) -> Result<Json, String> {
     Json::new(&shared(), schema.clone())
 }
 
-/// Chooses at random among what is allowed, with some preference for what ends a value, and looks at the text each time
-/// that an answer could end. Returns how often that was, and whether the end was reached.
+/// Wanders through what a schema allows, and looks at the value each time that an answer could end. Returns how often that
+/// was, and whether the end was reached.
 fn wander(schema: &Value, seed: u64) -> (usize, bool) {
     let mut json = compile(schema).unwrap_or_else(|error| panic!("{schema}: {error}"));
     let validator = jsonschema::options().should_validate_formats(true).build(schema).unwrap();
+    walk(&mut json, seed, "", |text| match serde_json::from_slice::<Value>(text) {
+        Ok(value) => {
+            assert!(validator.is_valid(&value), "{schema} allows {value}");
+            true
+        }
+        // JSON has no largest number, and this reader does.
+        Err(error) if error.to_string().contains("number out of range") => false,
+        Err(error) => panic!("{schema} allows {:?}, which is no JSON: {error}", String::from_utf8_lossy(text)),
+    })
+}
+
+/// Begins with a text, then chooses at random among what is allowed, with some preference for what ends a value, and has
+/// the whole looked at each time that an answer could end; a look that says so ends it. Returns how often that was, and
+/// whether the end was reached.
+fn walk(json: &mut Json, seed: u64, begin: &str, mut look: impl FnMut(&[u8]) -> bool) -> (usize, bool) {
     let trie = json.shared.factory.tok_env().tok_trie().clone();
     let end = *json.shared.ends.iter().next().unwrap();
     let (mut text, mut ends, mut state) = (Vec::new(), 0, seed | 1);
+    for byte in begin.bytes() {
+        let token = Token::from(byte);
+        assert!(
+            json.allows(token).unwrap(),
+            "{:?} is not allowed after {:?}",
+            byte as char,
+            String::from_utf8_lossy(&text)
+        );
+        json.accept(token).unwrap();
+        text.push(byte);
+    }
     let mut random = |below: usize| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         usize::try_from(state >> 33).unwrap() % below
@@ -36,13 +64,8 @@ fn wander(schema: &Value, seed: u64) -> (usize, bool) {
     for _ in 0..400 {
         let whole = json.is_over() || json.allows(end).unwrap();
         if whole {
-            match serde_json::from_slice::<Value>(&text) {
-                Ok(value) => assert!(validator.is_valid(&value), "{schema} allows {value}"),
-                // JSON has no largest number, and this reader does.
-                Err(error) if error.to_string().contains("number out of range") => return (ends, false),
-                Err(error) => {
-                    panic!("{schema} allows {:?}, which is no JSON: {error}", String::from_utf8_lossy(&text))
-                }
+            if !look(&text) {
+                return (ends, false);
             }
             ends += 1;
         }
@@ -54,7 +77,7 @@ fn wander(schema: &Value, seed: u64) -> (usize, bool) {
         mask.iter_set_entries(|id| allowed.push(u32::try_from(id).unwrap()));
         allowed.retain(|id| *id != u32::try_from(end).unwrap());
         if allowed.is_empty() {
-            assert!(whole, "{schema} allows nothing after {:?}", String::from_utf8_lossy(&text));
+            assert!(whole, "nothing is allowed after {:?}", String::from_utf8_lossy(&text));
             return (ends, true);
         }
         let closing: Vec<u32> =
@@ -65,11 +88,7 @@ fn wander(schema: &Value, seed: u64) -> (usize, bool) {
             allowed[random(allowed.len())]
         };
         let token = Token::try_from(id).unwrap();
-        assert!(
-            json.allows(token).unwrap(),
-            "{schema}: the mask and the single look differ on {:?}",
-            trie.token_str(id)
-        );
+        assert!(json.allows(token).unwrap(), "the mask and the single look differ on {:?}", trie.token_str(id));
         json.accept(token).unwrap();
         text.extend_from_slice(trie.token(id));
     }
