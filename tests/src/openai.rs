@@ -33,7 +33,7 @@ impl PublicApi {
     /// # Errors
     /// When there is none of that name.
     pub fn request(&self, name: &str) -> Result<&Value> {
-        self.requests["$defs"].get(name).with_context(|| format!("no request {name}"))
+        self.requests.get("$defs").and_then(|all| all.get(name)).with_context(|| format!("no request {name}"))
     }
 
     /// Holds an answer against the schema of this name.
@@ -41,7 +41,7 @@ impl PublicApi {
     /// # Errors
     /// When it is not what the public API describes; with everything that is not.
     pub fn check(&self, name: &str, answer: &Value) -> Result {
-        let definitions = &self.answers["$defs"];
+        let definitions = self.answers.get("$defs").context("the schema has no definitions")?;
         ensure!(definitions.get(name).is_some(), "no answer {name}");
         let schema = json!({ "$ref": format!("#/$defs/{name}"), "$defs": definitions });
         let errors: Vec<String> = jsonschema::validator_for(&schema)?
