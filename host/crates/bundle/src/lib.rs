@@ -10,9 +10,11 @@ mod blobs;
 mod bundle;
 mod checks;
 mod digest;
+mod draft;
 mod error;
 pub mod gguf;
 mod hashing;
+mod import;
 mod manifest;
 mod parse;
 mod repository;
@@ -23,8 +25,10 @@ mod watch;
 pub use blobs::{BlobStore, Collected};
 pub use bundle::Bundle;
 pub use digest::{Digest, ParseDigestError};
+pub use draft::{Draft, DraftError};
 pub use error::{BundleError, VerifyError};
 pub use hashing::{Pace, Progress};
+pub use import::{ImportError, import};
 pub use manifest::{
     Card, Defaults, Encoding, Evaluation, FORMAT, FileEntry, Fingerprint, Kind, Limits, Manifest, Prompt, Role,
     Sequence, WarmUp,
