@@ -7,6 +7,7 @@ mod bundles;
 mod chaining;
 mod client_tls;
 mod clients_leave;
+mod command_line;
 mod contract;
 mod core_modules;
 mod dependencies;
