@@ -1,16 +1,21 @@
 //! `bobbin bundle ..`: looks at bundles on disk, without a host.
 
+mod find;
+mod new;
 mod show;
 
+pub(crate) use find::{Wanted, find, unknown};
+pub(crate) use new::{Import, New, import, new};
+
 use crate::cli::{List, One};
-use crate::release::{Exit, bytes_style};
+use crate::failure::told;
+use crate::terminal::Bar;
 use anyhow::Result;
 use bobbin_bundle::{Bundle, BundleError, Pace, Progress, Report, Repository, WeightsSummary, verify_in_place};
 use bobbin_manifest::{BundleRef, BundleRefError};
-use indicatif::ProgressBar;
 use serde_json::{Value, json};
 use std::error::Error;
-use std::io::{IsTerminal, Write as _};
+use std::io::Write as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -43,9 +48,9 @@ fn in_folder(one: &One, act: impl FnOnce(&Path) -> Result<ExitCode>) -> Result<E
     };
     match Repository::open(&one.repository)?.find(name, version) {
         Ok(bundle) => act(bundle.folder()),
-        Err(error @ BundleError::NotFound { .. }) => {
-            eprintln!("error: {error}");
-            Ok(Exit::Unknown.into())
+        Err(BundleError::NotFound { .. }) => {
+            let unknown = unknown(&Repository::open(&one.repository)?, name, Some(&version.to_string()))?;
+            Ok(told(one.json, Err(unknown)))
         }
         Err(error) => Err(error.into()),
     }
@@ -79,11 +84,14 @@ pub(crate) fn verify(args: &One) -> Result<ExitCode> {
 }
 
 fn verify_folder(folder: &Path, json: bool) -> Result<ExitCode> {
-    let report = if json || !std::io::stderr().is_terminal() {
-        verify_in_place(folder, &mut Pace::full())?
-    } else {
-        verify_with_bar(folder)?
+    let mut bar = Bar::new(!json, "verifying");
+    bar.count(Bundle::open(folder)?.manifest().size());
+    let mut show = |progress: Progress<'_>| {
+        bar.at(progress.path, progress.done);
+        ControlFlow::Continue(())
     };
+    let report = verify_in_place(folder, &mut Pace::full().with_progress(&mut show))?;
+    drop(bar);
     if json {
         say!("{:#}", report_json(&report));
     } else {
@@ -93,23 +101,6 @@ fn verify_folder(folder: &Path, json: bool) -> Result<ExitCode> {
         eprintln!("error: {}", chain(error));
     }
     Ok(if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-fn verify_with_bar(folder: &Path) -> Result<Report, BundleError> {
-    let bar = ProgressBar::new(Bundle::open(folder)?.manifest().size()).with_style(bytes_style());
-    let (mut before, mut file) = (0, (String::new(), 0));
-    let mut show = |progress: Progress<'_>| {
-        if file.0 != progress.path {
-            before += file.1;
-            bar.set_message(progress.path.to_owned());
-        }
-        file = (progress.path.to_owned(), progress.done);
-        bar.set_position(before + progress.done);
-        ControlFlow::Continue(())
-    };
-    let report = verify_in_place(folder, &mut Pace::full().with_progress(&mut show));
-    bar.finish_and_clear();
-    report
 }
 
 /// Shows one bundle as its manifest has it; whether the files are that, `verify` says.

@@ -1,21 +1,69 @@
 //! The command line.
 
-use crate::bundles::BundleArg;
+use crate::bench::{self, Bench};
+use crate::bundles::{BundleArg, Import, New};
+use crate::doctor::{self, Doctor};
+use crate::infer::{self, Infer};
 use crate::key::KeyArgs;
+use crate::pages::{Completions, Man};
 use crate::release::ReleaseArgs;
 use crate::source::Source;
 use crate::variables::{VariableArg, environment_variable};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 /// An edge and serverless runtime for language models.
 #[derive(Debug, Parser)]
-#[command(name = "bobbin", version, about, arg_required_else_help = true)]
+#[command(name = "bobbin", version, about, arg_required_else_help = true, after_help = EXAMPLES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// For `--help`: what somebody types who begins.
+const EXAMPLES: &str = "Examples:
+  bobbin up
+  bobbin infer storyteller \"Once upon a time\"
+  bobbin bundle new model.gguf --name story --version 1.0.0
+  bobbin release set story storyteller@1.1.0
+
+`bobbin help COMMAND` says more of each.";
+
+/// The commands as people think of them; a test holds that every one stands here, once.
+const GROUPS: &[(&str, &[&str])] = &[
+    ("Serve an application", &["up", "watch"]),
+    ("Ask a model", &["infer", "bench"]),
+    ("Bundles on disk", &["bundle"]),
+    ("A host and its keys", &["release", "key"]),
+    ("This machine", &["doctor", "completions", "man"]),
+];
+
+/// The whole command line, with its commands in groups.
+pub(crate) fn command() -> clap::Command {
+    let command = Cli::command();
+    let header = command.get_styles().get_header().to_owned();
+    let name = command.get_styles().get_literal().to_owned();
+    let mut groups = String::new();
+    for (title, names) in GROUPS {
+        groups.push_str(&format!("{header}{title}:{header:#}\n"));
+        for inner in names.iter().filter_map(|name| command.find_subcommand(name)) {
+            let about = inner.get_about().map(ToString::to_string).unwrap_or_default();
+            groups.push_str(&format!("  {name}{:<12}{name:#}{about}\n", inner.get_name()));
+        }
+        groups.push('\n');
+    }
+    command.help_template(format!(
+        "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\n{groups}{header}Options:{header:#}\n{{options}}{{after-help}}"
+    ))
+}
+
+/// Reads the command line; where it makes no sense, says so and ends the process.
+pub(crate) fn parse(given: impl Iterator<Item = OsString>) -> Cli {
+    let mut command = command();
+    let matches = command.clone().get_matches_from(arguments(given));
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
 }
 
 #[derive(Debug, Subcommand)]
@@ -28,13 +76,37 @@ pub(crate) enum Command {
     /// Serve an application, and build and load it anew when its files change; requests in flight finish as they began
     #[command(after_help = "Example:\n  bobbin watch -f spin.toml")]
     Watch(Watch),
-    /// Look at bundles: versioned models on disk
-    #[command(subcommand, after_help = BUNDLE_EXIT_CODES)]
+    /// Ask a model in the terminal, without a server
+    #[command(after_help = infer::HELP)]
+    Infer(Infer),
+    /// Measure how a host answers under a small load
+    #[command(after_help = bench::HELP)]
+    Bench(Bench),
+    /// Make, take in, check and look at bundles: versioned models on disk
+    #[command(subcommand, after_help = bundle_help("Examples:
+  bobbin bundle list
+  bobbin bundle new model.gguf --name story --version 1.0.0"))]
     Bundle(BundleCommand),
     /// Look at and change the releases of a running host: which bundle version answers where
     Release(ReleaseArgs),
     /// Make, list and revoke API keys: who may ask which routes and models, and how often
     Key(KeyArgs),
+    /// Say what this machine can do, and what would make it faster
+    #[command(after_help = doctor::HELP)]
+    Doctor(Doctor),
+    /// Print the completions of a shell
+    #[command(after_help = "Examples:
+  bobbin completions bash
+  bobbin completions fish
+
+For bash: bobbin completions bash > ~/.local/share/bash-completion/completions/bobbin")]
+    Completions(Completions),
+    /// Write manual pages into a folder
+    #[command(after_help = "Example:\n  bobbin man /usr/local/share/man/man1")]
+    Man(Man),
+    /// Say what a worker finds on this machine (not for people)
+    #[command(hide = true)]
+    Examine,
     /// Run one bundle version for a host (not for people)
     #[command(hide = true)]
     Worker(Worker),
@@ -165,7 +237,9 @@ const BUNDLE_EXIT_CODES: &str = "Exit codes:
   0  all is as it should be
   1  something is wrong
   2  the command line makes no sense
-  4  no such bundle";
+  3  the version is there already
+  4  no such bundle
+  5  the bundle, or what it should be made of, was refused";
 
 fn bundle_help(examples: &str) -> String {
     format!("{examples}\n\n{BUNDLE_EXIT_CODES}")
@@ -173,6 +247,16 @@ fn bundle_help(examples: &str) -> String {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BundleCommand {
+    /// Make a bundle of a GGUF file: its card suggested, its digests and its fingerprint recorded
+    #[command(after_help = bundle_help("Examples:
+  bobbin bundle new model.gguf --name story --version 1.0.0
+  bobbin bundle new model.gguf --name story --version 1.1.0 --into models --licence Apache-2.0 --language en"))]
+    New(Box<New>),
+    /// Take in a bundle that was made elsewhere, once it is verified
+    #[command(after_help = bundle_help("Examples:
+  bobbin bundle import story-1.0.0.tar.gz
+  bobbin bundle import /media/stick/story/1.0.0 --into models"))]
+    Import(Import),
     /// Check every file of a bundle against its digests, and its weights against what llama.cpp can load
     #[command(after_help = bundle_help("Examples:
   bobbin bundle verify models/storyteller/1.0.0
@@ -225,7 +309,6 @@ pub(crate) struct Worker {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_plugin_is_known_by_its_name_and_workers_are_workers_under_any() {
@@ -245,9 +328,11 @@ mod tests {
 
     #[test]
     fn the_help_of_every_command_on_releases_bundles_and_keys_lists_the_exit_codes() {
-        for (group, expected) in
-            [("release", vec![0, 1, 2, 3, 4, 5, 6]), ("bundle", vec![0, 1, 2, 4]), ("key", vec![0, 1, 2, 4, 5, 6])]
-        {
+        for (group, expected) in [
+            ("release", vec![0, 1, 2, 3, 4, 5, 6]),
+            ("bundle", vec![0, 1, 2, 3, 4, 5]),
+            ("key", vec![0, 1, 2, 4, 5, 6]),
+        ] {
             let mut cli = Cli::command();
             cli.build();
             let group = cli.find_subcommand_mut(group).unwrap();
@@ -260,6 +345,85 @@ mod tests {
                 commands += 1;
             }
             assert!(commands > 0, "{}", group.get_name());
+        }
+    }
+
+    /// Every command that people use, with the words that lead to it.
+    fn all(command: &clap::Command, words: &[String], seen: &mut impl FnMut(&[String], &clap::Command)) {
+        seen(words, command);
+        for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set() && inner.get_name() != "help") {
+            let words: Vec<String> = words.iter().cloned().chain([inner.get_name().to_owned()]).collect();
+            all(inner, &words, seen);
+        }
+    }
+
+    /// The words of a line as a shell splits them, as far as the examples need it.
+    fn words(line: &str) -> Vec<String> {
+        let line = line.split(" > ").next().unwrap_or_default();
+        let parts = line
+            .split('"')
+            .enumerate()
+            .flat_map(|(index, part)| if index % 2 == 1 { vec![part] } else { part.split_whitespace().collect() });
+        parts.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn every_command_helps_with_examples_of_itself_that_parse() {
+        all(&command(), &["bobbin".to_owned()], &mut |path, command| {
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example"), "{path:?}: {help}");
+            let examples: Vec<&str> = help.lines().filter(|line| line.starts_with("  bobbin ")).collect();
+            assert!(!examples.is_empty(), "{path:?}: {help}");
+            for example in examples {
+                let words = words(example);
+                assert!(words.starts_with(path), "{path:?} has an example of another command: {example}");
+                Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{example}: {error}"));
+            }
+        });
+    }
+
+    #[test]
+    fn every_command_with_something_to_say_says_it_to_programs_too() {
+        // A server says it by its admin API; a script is for a program as it is.
+        let except = ["up", "watch", "completions"];
+        all(&command(), &["bobbin".to_owned()], &mut |path, command| {
+            let group = command.has_subcommands();
+            if group || except.iter().any(|name| path.ends_with(&[(*name).to_owned()])) {
+                return;
+            }
+            let line: Vec<String> = path.iter().cloned().chain(["--json".to_owned(), "--help".to_owned()]).collect();
+            let error = super::command().try_get_matches_from(line).unwrap_err();
+            assert_eq!(error.kind(), clap::error::ErrorKind::DisplayHelp, "{path:?}: {error}");
+        });
+    }
+
+    #[test]
+    fn every_command_stands_in_one_group_and_the_help_shows_all() {
+        let shown: Vec<&str> = GROUPS.iter().flat_map(|(_, names)| names.iter().copied()).collect();
+        let command = Cli::command();
+        let mut there: Vec<&str> =
+            command.get_subcommands().filter(|inner| !inner.is_hide_set()).map(clap::Command::get_name).collect();
+        let mut sorted = shown.clone();
+        sorted.sort_unstable();
+        there.sort_unstable();
+        assert_eq!(sorted, there);
+        let help = super::command().render_help().to_string();
+        for (title, names) in GROUPS {
+            assert!(help.contains(&format!("{title}:\n")), "{help}");
+            for name in *names {
+                assert!(help.contains(&format!("\n  {name:<12}")), "{name}: {help}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_slip_in_a_commands_name_finds_the_command() {
+        for (line, meant) in
+            [("relaese list", "release"), ("bundle vrify x", "verify"), ("infr x", "infer"), ("dcotor", "doctor")]
+        {
+            let words = ["bobbin"].into_iter().chain(line.split(' '));
+            let error = command().try_get_matches_from(words).unwrap_err();
+            assert!(error.to_string().contains(&format!("'{meant}'")), "{line}: {error}");
         }
     }
 }

@@ -4,13 +4,18 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the command line")]
 
 mod admin;
+mod alone;
 mod banner;
+mod bench;
 mod builds;
 mod bundles;
 mod cli;
 mod client_tls;
+mod doctor;
+mod failure;
 mod hosts;
 mod images;
+mod infer;
 mod kept;
 mod key;
 mod keys;
@@ -18,10 +23,12 @@ mod launcher;
 mod messages;
 mod open_files;
 mod output;
+mod pages;
 mod release;
 mod releases;
 mod site;
 mod source;
+mod suggest;
 mod terminal;
 mod trigger;
 mod up;
@@ -30,29 +37,35 @@ mod watch;
 mod workshop;
 
 use anyhow::Context;
-use clap::Parser;
 use cli::{BundleCommand, Cli, Command};
-use std::io::IsTerminal;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     bobbin_worker::memory::return_at_once();
     bobbin_worker::slice::short();
-    let cli = Cli::parse_from(cli::arguments(std::env::args_os()));
+    let Cli { command } = cli::parse(std::env::args_os());
     // No HTTP client can be built before.
     bobbin_images::provide_tls();
-    let result = match cli.command {
+    let result = match command {
         // Before anything else: a worker has no log, no threads and no runtime of the host's.
         Command::Worker(_) => return bobbin_worker::child::run(),
+        Command::Examine => return bobbin_worker::child::examine(),
         Command::Up(up) => log().and_then(|()| up::run(&up)),
         Command::Watch(watch) => log().and_then(|()| watch::run(&watch)),
         Command::Trigger(trigger) => trigger::run(&trigger, log),
+        Command::Infer(infer) => log().and_then(|()| infer::run(&infer)),
+        Command::Bench(bench) => bench::run(&bench),
+        Command::Bundle(BundleCommand::New(new)) => log().and_then(|()| bundles::new(&new)),
+        Command::Bundle(BundleCommand::Import(import)) => bundles::import(&import),
         Command::Bundle(BundleCommand::Verify(verify)) => bundles::verify(&verify),
         Command::Bundle(BundleCommand::Show(show)) => bundles::show(&show),
         Command::Bundle(BundleCommand::List(list)) => bundles::list(&list),
         Command::Release(release) => release::run(&release),
         Command::Key(key) => key::run(&key),
+        Command::Doctor(doctor) => doctor::run(&doctor),
+        Command::Completions(completions) => Ok(pages::completions(&completions)),
+        Command::Man(man) => pages::man(&man),
     };
     match result {
         Ok(code) => code,
@@ -69,7 +82,7 @@ fn log() -> anyhow::Result<()> {
     let filter = EnvFilter::try_new(&chosen).with_context(|| {
         format!("BOBBIN_LOG=\"{chosen}\" is no log filter; try \"info\", or \"bobbin_worker=debug,warn\"")
     })?;
-    let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours).init();
+    let format = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    format.with_ansi(terminal::colours()).init();
     Ok(())
 }

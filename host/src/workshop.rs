@@ -1,8 +1,8 @@
 //! Bundles come from a repository on disk, live as verified blobs, and run in workers.
 
-use crate::bundles::chain;
+use crate::bundles::{chain, unknown};
 use crate::launcher::{Startable, Workers};
-use bobbin_bundle::{BlobStore, Bundle, Collected, Pace, Repository};
+use bobbin_bundle::{BlobStore, Bundle, BundleError, Collected, Pace, Repository};
 use bobbin_manifest::BundleRef;
 use bobbin_release::{Card, Described, Evaluation, Listing, Progress, Urgency, Verified, Workshop};
 use std::num::NonZeroU64;
@@ -23,7 +23,12 @@ impl HostWorkshop {
     fn find(&self, bundle: &str) -> Result<Bundle, String> {
         let named: BundleRef =
             bundle.parse().map_err(|error| format!("{error}; write `name@version`, such as \"storyteller@1.1.0\""))?;
-        self.repository.find(&named.name, &named.version).map_err(|error| chain(&error))
+        self.repository.find(&named.name, &named.version).map_err(|error| match &error {
+            // What there is instead helps more.
+            BundleError::NotFound { name, version, .. } => unknown(&self.repository, name, Some(version))
+                .map_or_else(|unreadable| chain(&unreadable), |failure| failure.message),
+            _ => chain(&error),
+        })
     }
 }
 

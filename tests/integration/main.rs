@@ -8,6 +8,7 @@ mod catalog;
 mod chaining;
 mod client_tls;
 mod clients_leave;
+mod command_line;
 mod console;
 mod contract;
 mod core_modules;

@@ -22,7 +22,7 @@ fn help(examples: &str) -> String {
 }
 
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = help("Examples:\n  bobbin key list\n  bobbin key create billing --expires 90d"))]
 pub(crate) struct KeyArgs {
     #[command(flatten)]
     pub(crate) place: Place,

@@ -9,12 +9,12 @@ pub(crate) use args::KeyArgs;
 
 use crate::admin::{Admin, AdminError, Connection};
 use crate::release::Exit;
+use crate::terminal::print;
 use args::{KeyCommand, Place};
 use bobbin_keys::{ChangeError, FILE_NAME, FileError, KeyId, Keys, Known, Timestamp, View, Wanted};
 use bobbin_manifest::{App, Route};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -253,9 +253,4 @@ fn models(app: &App) -> Vec<String> {
     names.sort();
     names.dedup();
     names
-}
-
-/// Whoever closed standard output has seen enough.
-fn print(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
 }

@@ -7,7 +7,7 @@ use bobbin_manifest::{BundleRef, Policy, Sticky};
 use clap::{ArgGroup, Args, Subcommand};
 
 #[derive(Debug, Args)]
-#[command(after_help = exit::HELP)]
+#[command(after_help = exit::help("Examples:\n  bobbin release list\n  bobbin release set story storyteller@1.1.0"))]
 pub(crate) struct ReleaseArgs {
     #[command(flatten)]
     pub(crate) connection: Connection,

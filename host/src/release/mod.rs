@@ -14,11 +14,11 @@ pub(crate) use progress::bytes as bytes_style;
 pub(crate) use words::{ago, left, plain, table};
 
 use crate::admin::{Admin, AdminError, Answer, Code, EventStream, History, Problem, Release, Releases};
+use crate::terminal::print;
 use args::{HistoryArgs, ReleaseCommand, Target};
 use change::Call;
 use progress::Display;
 use serde_json::Value;
-use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -40,6 +40,9 @@ pub(crate) fn run(args: &ReleaseArgs) -> anyhow::Result<ExitCode> {
             eprintln!("error: {error}");
             if let AdminError::Refused(problem) = &error {
                 help(problem);
+                if let Some(near) = runtime.block_on(meant(args, problem)) {
+                    eprintln!("  help: did you mean {near:?}?");
+                }
             }
             Exit::from(&error)
         }
@@ -147,6 +150,23 @@ async fn next(events: &mut Option<EventStream>) -> crate::admin::Event {
     std::future::pending().await
 }
 
+/// The release that was probably meant, by its id or by its graph, where the host has none of the name that was given.
+async fn meant(args: &ReleaseArgs, problem: &Problem) -> Option<String> {
+    if problem.code != Code::UnknownRelease {
+        return None;
+    }
+    let asked = match &args.command {
+        ReleaseCommand::Show(target) | ReleaseCommand::Cancel(target) => target.release.as_str(),
+        ReleaseCommand::History(history) => history.target.release.as_str(),
+        other => change::target(other)?.0,
+    };
+    let admin = Admin::new(&args.connection).ok()?;
+    let releases = admin.list::<Releases>().await.ok()?.value.releases;
+    let graph = |id: &str| id.rsplit(':').next().unwrap_or_default().to_owned();
+    let names: Vec<String> = releases.iter().flat_map(|release| [graph(&release.id), release.id.clone()]).collect();
+    bobbin_keys::nearest(asked, names.iter().map(String::as_str)).map(str::to_owned)
+}
+
 /// The next step, where the command line knows one that the host cannot.
 fn help(problem: &Problem) {
     let step = match problem.code {
@@ -178,9 +198,4 @@ fn help(problem: &Problem) {
     if let (true, Some(id)) = (problem.status.is_server_error(), &problem.request_id) {
         eprintln!("  the host's log has more under request {id}");
     }
-}
-
-/// Whoever closed standard output has seen enough.
-fn print(text: &str) {
-    let _ = std::io::stdout().write_all(text.as_bytes());
 }

@@ -7,7 +7,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 pub(crate) const MANIFEST: &str = "bundle.toml";
-const MAX_MANIFEST_BYTES: u64 = 1 << 20;
+pub(crate) const MAX_MANIFEST_BYTES: u64 = 1 << 20;
 
 /// A bundle whose manifest is read and checked; its files are not yet.
 #[derive(Debug, Clone)]
@@ -78,7 +78,7 @@ impl Bundle {
     }
 }
 
-fn read_manifest(tree: &Tree, path: &Path) -> Result<String, BundleError> {
+pub(crate) fn read_manifest(tree: &Tree, path: &Path) -> Result<String, BundleError> {
     let failed = |source| BundleError::Io { path: path.to_owned(), action: "read", source };
     let file: File = match tree.file(MANIFEST) {
         Ok(file) => file,

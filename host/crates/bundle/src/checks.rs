@@ -52,7 +52,7 @@ pub(crate) fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String,
     }
 }
 
-fn path_problem(path: &str) -> Option<&'static str> {
+pub(crate) fn path_problem(path: &str) -> Option<&'static str> {
     if path == "bundle.toml" {
         return Some("is the manifest itself; do not list it");
     }

@@ -61,7 +61,7 @@ impl<'a> Pace<'a> {
         self
     }
 
-    fn step(&mut self, bytes: u64, progress: Progress<'_>) -> Result<(), PassError> {
+    pub(crate) fn step(&mut self, bytes: u64, progress: Progress<'_>) -> Result<(), PassError> {
         self.passed = self.passed.saturating_add(bytes);
         if let Some(tell) = &mut self.progress
             && tell(progress).is_break()

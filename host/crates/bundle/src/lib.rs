@@ -11,9 +11,11 @@ mod bundle;
 mod checks;
 mod day;
 mod digest;
+mod draft;
 mod error;
 pub mod gguf;
 mod hashing;
+mod import;
 mod manifest;
 mod parse;
 mod repository;
@@ -25,8 +27,10 @@ pub use blobs::{BlobStore, Collected};
 pub use bundle::Bundle;
 pub use day::{Day, NoDay};
 pub use digest::{Digest, ParseDigestError};
+pub use draft::{Draft, DraftError};
 pub use error::{BundleError, VerifyError};
 pub use hashing::{Pace, Progress};
+pub use import::{ImportError, import};
 pub use manifest::{
     Card, Defaults, Encoding, Evaluation, FORMAT, FileEntry, Fingerprint, Kind, Limits, Manifest, Prompt, Role,
     Sequence, WarmUp,

@@ -286,6 +286,12 @@ impl Manifest {
         self.files.iter().map(|file| file.sha256)
     }
 
+    /// Whether a file may be called so in a bundle.
+    #[must_use]
+    pub fn accepts_path(path: &str) -> bool {
+        checks::path_problem(path).is_none()
+    }
+
     /// The entry of the weights.
     #[must_use]
     pub fn weights(&self) -> Option<&FileEntry> {

@@ -44,6 +44,17 @@ fn the_summary_of_stories_is_what_its_authors_say() {
 }
 
 #[test]
+fn weights_say_where_they_come_from() {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../models");
+    let about = gguf::preflight(&models.join("storyteller/1.0.0/storyteller-q8_0.gguf")).unwrap().about;
+    assert_eq!((about.licence.as_deref(), about.languages.as_slice()), (Some("Apache-2.0"), &["en".to_owned()][..]));
+    assert!(about.description.is_some_and(|text| text.contains("little stories")));
+    assert_eq!((about.pooling, about.base_models.len()), (None, 0));
+    let about = gguf::preflight(&models.join("sentence/1.0.0/sentence-q8_0.gguf")).unwrap().about;
+    assert_eq!(about.pooling, Some(1), "it takes the mean");
+}
+
+#[test]
 fn hostile_models_are_refused_each_for_its_own_reason() {
     let Some(folder) = shared_models() else { return };
     let mut reasons = BTreeSet::new();

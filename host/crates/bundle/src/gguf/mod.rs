@@ -5,6 +5,7 @@
 //! 256 MiB), says the same of the same file every time, and reads it once, forward. It also walks all weights,
 //! because a NaN among them spoils every answer.
 
+mod about;
 mod adapter;
 mod architectures;
 mod charsmap;
@@ -19,6 +20,7 @@ mod tensors;
 mod types;
 mod vocabulary;
 
+pub use about::About;
 pub use adapter::AdapterSummary;
 pub use error::GgufError;
 
@@ -74,6 +76,8 @@ pub struct GgufSummary {
     pub tokenizer: String,
     /// It gives embeddings alone and cannot generate.
     pub encoder_only: bool,
+    /// Where it comes from, by its own account.
+    pub about: Box<About>,
     kv_heads_of_all_layers: u64,
 }
 
@@ -207,6 +211,7 @@ fn check_model(container: &Container) -> Result<GgufSummary, GgufError> {
         chat_template,
         tokenizer: vocabulary.tokenizer,
         encoder_only: architecture.task == Task::Encoder,
+        about: Box::new(About::read(metadata, model.pooling)),
         kv_heads_of_all_layers: model.kv_heads.iter().map(|heads| u64::from(*heads)).sum(),
     })
 }

@@ -99,6 +99,8 @@ pub struct LoadSpec {
     pub fingerprint: Vec<Reference>,
     /// How far a log-probability may be from its record.
     pub tolerance: f32,
+    /// Texts of which sequences are recorded: what a fingerprint is made of. None but where a bundle is being made.
+    pub record: Vec<String>,
 }
 
 /// One sequence of the fingerprint.
@@ -201,6 +203,24 @@ pub struct Loaded {
     pub gpu: Option<Offloaded>,
     /// The rules of the cage: name, and why it does not hold where it does not.
     pub cage: Vec<(String, Option<String>)>,
+    /// What was recorded of [`LoadSpec::record`], in its order.
+    pub recorded: Vec<Reference>,
+}
+
+/// What a machine gives a worker, as one that closed its cage there found it: JSON on its standard output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Examination {
+    /// Which hosts it works for.
+    #[serde(flatten)]
+    pub greeting: Greeting,
+    /// llama.cpp's account of the CPU features it uses.
+    pub system: String,
+    /// The rules of the cage: name, and why it does not hold where it does not.
+    pub cage: Vec<(String, Option<String>)>,
+    /// The version of the kernel's landlock; 0 where it has none.
+    pub landlock_abi: u32,
+    /// Whether threads may ask for short slices of processor time.
+    pub short_slices: bool,
 }
 
 /// What a worker is doing, sent after a step that changed it.

@@ -9,8 +9,8 @@ mod message;
 
 pub use frame::{FrameError, MAX_FRAME, decode, encode, read_frame, write_frame};
 pub use message::{
-    CallContext, CallId, Device, FromWorker, Greeting, LoadSpec, Loaded, Offload, Offloaded, Phase, Probe, Reference,
-    SessionId, ToWorker, WorkerStats,
+    CallContext, CallId, Device, Examination, FromWorker, Greeting, LoadSpec, Loaded, Offload, Offloaded, Phase, Probe,
+    Reference, SessionId, ToWorker, WorkerStats,
 };
 
 /// Raised when the meaning of a frame changes.

@@ -23,6 +23,7 @@ pub(crate) fn to_worker() -> Vec<ToWorker> {
         warm_up: vec!["Once upon".into(), "a time".into()],
         fingerprint: vec![Reference { tokens: vec![1, -2, 300], logprobs: vec![-0.5, -1.25] }],
         tolerance: 0.01,
+        record: vec!["The end".into()],
     };
     let chat = Prompt::Chat { messages: "[{}]".into(), tools: Some("[]".into()) };
     let mut messages = vec![
@@ -123,5 +124,6 @@ pub(crate) fn loaded() -> Loaded {
         system: "AVX2 = 1".into(),
         gpu: Some(Offloaded { devices: "CUDA0".into(), layers: 5, of: 7 }),
         cage: vec![("landlock".into(), None), ("seccomp".into(), Some("the kernel has none".into()))],
+        recorded: vec![Reference { tokens: vec![1, 2], logprobs: vec![-0.25] }],
     }
 }

@@ -15,7 +15,7 @@ use super::link::Outbox;
 use super::model::{Decoder, Embedder, Model};
 use super::schedule::Token;
 use super::{process, proof, tell, tokenizer};
-use bobbin_inference::wire::{FromWorker, LoadSpec, Phase};
+use bobbin_inference::wire::{FromWorker, LoadSpec, Phase, Reference};
 use std::thread;
 
 /// Some tokenisers recurse over each character of a word.
@@ -30,6 +30,8 @@ pub(super) struct Generates {
     pub(super) template: Option<ChatTemplate>,
     /// Largest difference from the fingerprint.
     pub(super) deviation: Option<f32>,
+    /// What a fingerprint may be made of, where that was asked for.
+    pub(super) recorded: Vec<Reference>,
 }
 
 /// Runs something that computes with so many threads on one of low priority, and waits for it.
@@ -93,10 +95,11 @@ pub(super) fn generates(spec: &LoadSpec, out: &mut Outbox) -> Result<Generates, 
     tell(out, &FromWorker::Progress(Phase::Warming));
     proof::warm_up(&mut decoder, &model.vocabulary, spec)?;
     let deviation = proof::fingerprint(&mut decoder, &model.vocabulary, spec)?;
+    let recorded = proof::record(&mut decoder, &model.vocabulary, spec)?;
     if !prefix.is_empty() {
         proof::prefix(&mut decoder, &prefix)?;
     }
-    Ok(Generates { model, decoder, prefix, template, deviation })
+    Ok(Generates { model, decoder, prefix, template, deviation, recorded })
 }
 
 /// Loads a model that embeds.

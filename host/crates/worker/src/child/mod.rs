@@ -35,12 +35,13 @@ mod tools;
 mod vocabulary;
 
 use bobbin_inference::GraphKind;
-use bobbin_inference::wire::{FromWorker, LoadSpec, Loaded};
+use bobbin_inference::wire::{Examination, FromWorker, Greeting, LoadSpec, Loaded, Reference};
 use cage::{Cage, Profile};
 use engine::{EmbedEngine, Generator};
 use event::Event;
 use link::{Link, Outbox};
 use model::Model;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, SyncSender};
 
@@ -98,6 +99,28 @@ pub fn probe() -> ExitCode {
     process::exit_now(said.is_err().into())
 }
 
+/// Closes the cage around this process, as a worker's, and says on standard output, in JSON, what holds of it here and
+/// which features of the processor are used ([`Examination`]). Called by the hidden subcommand of `bobbin doctor`.
+#[must_use]
+pub fn examine() -> ExitCode {
+    log::start();
+    let landlock_abi = process::landlock_abi();
+    let short_slices = crate::slice::are_known();
+    if let Err(error) = process::harden() {
+        tracing::error!("the process cannot be set up as a worker's: {error}");
+        return ExitCode::from(NOT_STARTED);
+    }
+    // In place of weights: any file that may be read.
+    let cage = Cage::close(Path::new("/proc/self/exe"), None, Profile::Processor);
+    let system = process::system_info();
+    let found = Examination { greeting: Greeting::ours(), system, cage: cage.into_rules(), landlock_abi, short_slices };
+    let said = serde_json::to_writer(std::io::stdout(), &found);
+    if let Err(error) = &said {
+        tracing::error!("nobody hears what was found: {error}");
+    }
+    process::exit_now(said.is_err().into())
+}
+
 fn work(spec: &LoadSpec, cage: Cage, events: SyncSender<Event>, inbox: &Receiver<Event>, mut out: Outbox) -> ExitCode {
     let result = match spec.kind {
         GraphKind::Generate => generate(spec, cage, events, inbox, &mut out),
@@ -123,7 +146,7 @@ fn generate(
     inbox: &Receiver<Event>,
     out: &mut Outbox,
 ) -> Result<(), String> {
-    let load::Generates { model, decoder, prefix, template, deviation } =
+    let load::Generates { model, decoder, prefix, template, deviation, recorded } =
         load::quietly(spec.threads, || load::generates(spec, out))?;
     let cells = decoder.cells();
     let digest = model.vocabulary.digest();
@@ -131,7 +154,7 @@ fn generate(
     let mut engine = started.map_err(|error| format!("the worker cannot start its threads: {error}"))?;
     load::compute_long();
     cage.tighten();
-    ready(out, &model, digest, cells, deviation, cage);
+    ready(out, &model, digest, cells, Proved { deviation, recorded }, cage);
     engine::serve(&mut engine, inbox, out);
     Ok(())
 }
@@ -150,22 +173,30 @@ fn embed(
     let mut engine = started.map_err(|error| format!("the worker cannot start its threads: {error}"))?;
     load::compute_long();
     cage.tighten();
-    ready(out, &model, digest, 0, None, cage);
+    ready(out, &model, digest, 0, Proved::default(), cage);
     engine::serve(&mut engine, inbox, out);
     Ok(())
 }
 
-fn ready(out: &mut Outbox, model: &Model, digest: String, cells: u32, deviation: Option<f32>, cage: Cage) {
+/// What was computed before the first request.
+#[derive(Default)]
+struct Proved {
+    deviation: Option<f32>,
+    recorded: Vec<Reference>,
+}
+
+fn ready(out: &mut Outbox, model: &Model, digest: String, cells: u32, proved: Proved, cage: Cage) {
     let loaded = Loaded {
         vocabulary: u32::try_from(model.vocabulary.size()).unwrap_or(0),
         vocabulary_digest: digest,
         longest_token: model.vocabulary.longest_token(),
         trained_context: model.trained_context(),
         cells,
-        deviation,
+        deviation: proved.deviation,
         system: process::system_info(),
         gpu: model.gpu.clone(),
         cage: cage.into_rules(),
+        recorded: proved.recorded,
     };
     tell(out, &FromWorker::Ready(loaded));
 }

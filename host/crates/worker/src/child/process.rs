@@ -115,6 +115,15 @@ pub(super) fn take_link() -> io::Result<OwnedFd> {
     Ok(link)
 }
 
+/// The version of the kernel's landlock; 0 where it has none, or it is switched off.
+pub(super) fn landlock_abi() -> u32 {
+    const VERSION: libc::c_uint = 1;
+    let nothing = std::ptr::null::<libc::c_void>();
+    // SAFETY: with this flag the kernel reads no attributes, answers with a number and makes nothing.
+    let version = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, nothing, 0_usize, VERSION) };
+    u32::try_from(version).unwrap_or(0)
+}
+
 /// Ends the process at once: no destructors, which would wait for threads inside llama.cpp.
 pub(super) fn exit_now(code: i32) -> ! {
     // SAFETY: _exit never returns and runs no user code.

@@ -12,6 +12,8 @@ use bobbin_inference::wire::{LoadSpec, Reference};
 
 /// Tokens sampled after each warm-up prompt.
 const WARM_UP_TOKENS: usize = 4;
+/// Tokens of a recorded sequence: as in the recipes of this repository's own models.
+const RECORDED_TOKENS: usize = 48;
 /// The sequence used here; nobody else has one yet.
 const SLOT: u32 = 0;
 
@@ -33,8 +35,7 @@ pub(super) fn warm_up(decoder: &mut Decoder, vocabulary: &Vocabulary, spec: &Loa
 fn generate(decoder: &mut Decoder, prompt: &[Token]) -> Result<(), StepError> {
     let mut logits = feed(decoder, SLOT, prompt, 0)?;
     for at in 0..WARM_UP_TOKENS.min(prompt.len()) {
-        let best = (0..).zip(&logits).max_by(|(_, a), (_, b)| a.total_cmp(b)).map_or(0, |(token, _)| token);
-        logits = feed(decoder, SLOT, &[best], prompt.len() + at)?;
+        logits = feed(decoder, SLOT, &[best(&logits)], prompt.len() + at)?;
     }
     Ok(())
 }
@@ -111,6 +112,63 @@ fn check(reference: &Reference, vocabulary: &Vocabulary, spec: &LoadSpec) -> Res
         return Err(format!("has {logprobs} log-probabilities for {tokens} tokens; it needs one less than tokens"));
     }
     vocabulary.check(&reference.tokens).map_err(|error| format!("is of another vocabulary: {error}"))
+}
+
+/// Records a sequence of each text that the host wants one of: the text's tokens, cut or continued greedily to a fixed
+/// length, and their log-probabilities, measured by the same steps that later check them.
+///
+/// # Errors
+/// What llama.cpp reported, naming the text; a text of which nothing can be recorded.
+pub(super) fn record(
+    decoder: &mut Decoder,
+    vocabulary: &Vocabulary,
+    spec: &LoadSpec,
+) -> Result<Vec<Reference>, String> {
+    let most = RECORDED_TOKENS.min(spec.context as usize);
+    let mut recorded = Vec::with_capacity(spec.record.len());
+    for (at, text) in spec.record.iter().enumerate() {
+        let failed = |why: &dyn std::fmt::Display| format!("text {at} of {} cannot be recorded: {why}", spec.bundle);
+        let mut tokens = vocabulary.text(text, true);
+        tokens.truncate(most);
+        if tokens.is_empty() {
+            return Err(failed(&"it has no tokens"));
+        }
+        let continued = continue_to(decoder, vocabulary, &mut tokens, most);
+        decoder.trim(SLOT, 0);
+        continued.map_err(|error| failed(&error))?;
+        let measured = score(decoder, &tokens);
+        decoder.trim(SLOT, 0);
+        let logprobs = measured.map_err(|error| failed(&error))?;
+        if logprobs.is_empty() || logprobs.iter().any(|value| !value.is_finite()) {
+            return Err(failed(&"the model gives its tokens no finite log-probabilities"));
+        }
+        // Rounding may lift one that is almost certain above what a logarithm of a probability can be.
+        recorded.push(Reference { tokens, logprobs: logprobs.into_iter().map(|value| value.min(0.0)).collect() });
+    }
+    Ok(recorded)
+}
+
+/// Adds the likeliest tokens until there are so many, or the model ends its text.
+fn continue_to(
+    decoder: &mut Decoder,
+    vocabulary: &Vocabulary,
+    tokens: &mut Vec<Token>,
+    most: usize,
+) -> Result<(), StepError> {
+    let mut logits = feed(decoder, SLOT, tokens, 0)?;
+    while tokens.len() < most {
+        let next = best(&logits);
+        tokens.push(next);
+        if vocabulary.is_end(next) {
+            break;
+        }
+        logits = feed(decoder, SLOT, &[next], tokens.len() - 1)?;
+    }
+    Ok(())
+}
+
+fn best(logits: &[f32]) -> Token {
+    (0..).zip(logits).max_by(|(_, a), (_, b)| a.total_cmp(b)).map_or(0, |(token, _)| token)
 }
 
 /// log p(tokens[i] | tokens[..i]) for i >= 1, in the sequence of this module.

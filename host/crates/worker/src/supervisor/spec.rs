@@ -79,6 +79,14 @@ impl WorkerSpec {
         Ok(Self { info, need_bytes: shape.need(), load: LoadSpec { gpu, ..spec.load }, ..spec })
     }
 
+    /// The same worker, which records a sequence of each text when it has loaded: what a bundle's fingerprint is made of.
+    /// [`Loaded::recorded`](bobbin_inference::wire::Loaded::recorded) has them.
+    #[must_use]
+    pub fn recording(mut self, texts: Vec<String>) -> Self {
+        self.load.record = texts;
+        self
+    }
+
     /// Bytes of memory that the worker may come to hold: weights, key-value cells, and what it computes with. An
     /// upper bound, of which it touches some only under load.
     #[must_use]
@@ -140,6 +148,7 @@ impl WorkerSpec {
             warm_up: manifest.warm_up.prompts.clone(),
             fingerprint: references(manifest)?,
             tolerance: manifest.fingerprint.as_ref().map_or(0.0, |fingerprint| fingerprint.tolerance),
+            record: Vec::new(),
             bundle,
         };
         let weights_bytes = manifest.weights().map_or(0, |weights| weights.size);
@@ -273,6 +282,7 @@ limits = "no facts"
             warm_up: vec!["There was".into()],
             fingerprint: vec![Reference { tokens: vec![1, 5, 9], logprobs: vec![-0.5, -1.5] }],
             tolerance: 0.25,
+            record: Vec::new(),
         };
         assert_eq!(load, expected);
         assert_eq!(weights_bytes, 1000);

@@ -63,6 +63,7 @@ fn the_projects_own_embedder_says_what_its_reference_says() {
         warm_up: vec!["Where is my order?".into()],
         fingerprint: Vec::new(),
         tolerance: 0.0,
+        record: Vec::new(),
     };
     let mut worker = Worker::ready(spec);
     for (session, case) in (1..).zip(cases) {

@@ -120,6 +120,28 @@ fn a_fingerprint_is_measured_and_a_wrong_one_keeps_the_model_out() {
 }
 
 #[test]
+fn what_is_recorded_is_the_text_continued_and_fits_as_a_fingerprint() {
+    let Some((spec, goldens)) = spec(STORIES).zip(goldens("stories260K")) else { return };
+    let prompt = goldens[0]["prompt"].as_str().unwrap().to_owned();
+    let long = "The cat sat on the mat and looked at the moon. ".repeat(20);
+    let record = vec![prompt, long];
+    let (_, loaded) = Worker::load(LoadSpec { record, ..spec.clone() }).unwrap();
+    let [short, long] = loaded.recorded.as_slice() else { panic!("{:?}", loaded.recorded) };
+    let mut expected = ids(&goldens[0], "prompt_ids");
+    expected.extend(ids(&goldens[0], "greedy_ids"));
+    let alike = short.tokens.len().min(expected.len());
+    assert_eq!(short.tokens[..alike], expected[..alike]);
+    for reference in [short, long] {
+        assert_eq!((reference.tokens.len(), reference.logprobs.len()), (48, 47), "{reference:?}");
+        assert!(reference.logprobs.iter().all(|value| value.is_finite() && *value <= 0.0), "{reference:?}");
+    }
+    let fingerprint = loaded.recorded.clone();
+    let (_, again) = Worker::load(LoadSpec { fingerprint, tolerance: 0.001, ..spec.clone() }).unwrap();
+    assert!(again.deviation.unwrap() <= 0.001, "{:?}", again.deviation);
+    assert!(again.recorded.is_empty());
+}
+
+#[test]
 fn what_does_not_load_says_why() {
     let Some(spec) = spec(STORIES) else { return };
     let missing = LoadSpec { weights: "/nowhere/model.gguf".into(), ..spec.clone() };

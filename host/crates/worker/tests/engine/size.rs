@@ -36,6 +36,7 @@ fn a_worker_holds_no_more_than_its_bundle_says_it_needs_and_not_much_less() {
         warm_up: Vec::new(),
         fingerprint: Vec::new(),
         tolerance: 0.0,
+        record: Vec::new(),
     });
     // Prompts of many sequences at once fill whole batches, and so all that is computed with.
     // They begin differently, so that they share nothing.

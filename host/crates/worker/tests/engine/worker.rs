@@ -57,6 +57,7 @@ pub(crate) fn spec(file: &str) -> Option<LoadSpec> {
         warm_up: vec!["Once upon a time".into()],
         fingerprint: Vec::new(),
         tolerance: 0.05,
+        record: Vec::new(),
     })
 }
 

@@ -119,6 +119,7 @@ fn spec() -> WorkerSpec {
         warm_up: Vec::new(),
         fingerprint: Vec::new(),
         tolerance: 0.0,
+        record: Vec::new(),
     };
     WorkerSpec::of_parts(info, load, WEIGHTS)
 }
@@ -316,6 +317,7 @@ fn loaded() -> Loaded {
         system: "AVX2 = 1".into(),
         gpu: None,
         cage: Vec::new(),
+        recorded: Vec::new(),
     }
 }
 

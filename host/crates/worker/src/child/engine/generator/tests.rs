@@ -29,6 +29,7 @@ fn generator() -> Option<(Generator, Outbox, Receiver<Vec<u8>>)> {
         warm_up: Vec::new(),
         fingerprint: Vec::new(),
         tolerance: 0.05,
+        record: Vec::new(),
     };
     let model = Model::load(&spec).unwrap();
     let decoder = model.decoder(&spec, 0).unwrap();
