@@ -62,7 +62,8 @@ impl PublicApi {
         let Some(("[DONE]", chunks)) = events.split_last().map(|(last, rest)| (last.as_str(), rest)) else {
             anyhow::bail!("no [DONE] at the end of {events:?}");
         };
-        let chunks: Vec<Value> = chunks.iter().map(|text| serde_json::from_str(text)).collect::<Result<_, _>>()?;
+        let chunks: Vec<Value> =
+            chunks.iter().map(|text| serde_json::from_str(text)).collect::<serde_json::Result<_>>()?;
         let first = chunks.first().context("no chunk came")?;
         for chunk in &chunks {
             self.check(name, chunk)?;
