@@ -85,7 +85,7 @@ async fn completions_go_on_from_each_prompt() -> Result {
     let body =
         json!({ "model": "storyteller", "prompt": prompts, "n": 2, "max_tokens": 6, "temperature": 0, "echo": true });
     let answer = whole(&api, &host, COMPLETIONS, &body).await?;
-    let texts: Vec<_> = (0..4).filter_map(|index| answer["choices"][index]["text"].as_str()).collect();
+    let texts: Vec<_> = (0..4_usize).filter_map(|index| answer["choices"][index]["text"].as_str()).collect();
     for (text, prompt) in texts.iter().zip([prompts[0], prompts[0], prompts[1], prompts[1]]) {
         assert!(text.len() > prompt.len() && text.starts_with(prompt), "{texts:?}");
     }
@@ -163,7 +163,8 @@ async fn what_shapes_an_answer_does() -> Result {
     let likeliest = one(json!({ "top_p": 0, "temperature": 2 })).await?;
     assert_eq!(likeliest, plain, "no share of the probability leaves the likeliest token");
     let schema = json!({
-        "type": "object", "properties": { "mood": { "enum": ["good", "bad"] }, "age": { "type": "integer", "minimum": 1, "maximum": 9 } },
+        "type": "object",
+        "properties": { "mood": { "enum": ["good", "bad"] }, "age": { "type": "integer", "minimum": 1, "maximum": 9 } },
         "required": ["mood", "age"], "additionalProperties": false,
     });
     for format in [

@@ -13,7 +13,7 @@ fn the_document_has_a_row_for_every_field_with_what_becomes_of_it() -> Result {
         ("embedding", "`POST /v1/embeddings`"),
     ] {
         let (_, section) = text.split_once(&format!("\n## {heading}\n")).with_context(|| heading.to_owned())?;
-        let section = section.split("\n## ").next().unwrap_or_default();
+        let section = section.split("\n##").next().unwrap_or_default();
         let rows: Vec<&str> = section.lines().filter(|line| line.starts_with("| `")).collect();
         let properties = api.request(name)?["properties"].as_object().context("properties")?;
         for (field, property) in properties {

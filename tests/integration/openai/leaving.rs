@@ -67,9 +67,10 @@ async fn an_answer_that_breaks_off_ends_with_an_error_and_never_with_done() -> R
         api.check("chat.completion.chunk", &serde_json::from_str(chunk)?)?;
     }
     // The next one is answered by the worker that takes its place.
-    let again = async || {
-        Ok(Some(host.post_json(CHAT, &chat(&json!({ "max_tokens": 2 }))).await?).filter(|again| again.status() == 200))
-    };
-    bobbin_tests::eventually(again).await?;
+    bobbin_tests::eventually(async || {
+        let again = host.post_json(CHAT, &chat(&json!({ "max_tokens": 2 }))).await?;
+        Ok((again.status() == 200).then_some(()))
+    })
+    .await?;
     Ok(())
 }

@@ -7,8 +7,8 @@ use bobbin_tests::{PublicApi, Result, TestApp, TestHost, node_client, python_cli
 use serde_json::{Value, json};
 
 /// Has the words by which its way to write calls is known, and little for a small model to read.
-const TEMPLATE: &str = "{%- if tools %}<tool_call> {{ tools | length }}. {% endif %}\
-    {%- for m in messages %}{{ m.content }}{% for c in m.tool_calls or [] %} {{ c.function.name }} {{ c.function.arguments | tojson }}{% endfor %} {% endfor %}";
+const TEMPLATE: &str = "{%- if tools %}<tool_call> {{ tools | length }}. {% endif %}{%- for m in messages %}{{ m.content }}\
+    {% for c in m.tool_calls or [] %} {{ c.function.name }} {{ c.function.arguments | tojson }}{% endfor %} {% endfor %}";
 
 async fn start() -> Result<(TestApp, TestHost)> {
     let app = TestApp::openai("")?.with_template(TEMPLATE)?;
@@ -17,13 +17,15 @@ async fn start() -> Result<(TestApp, TestHost)> {
 }
 
 fn tool(name: &str, parameters: &Value) -> Value {
-    json!({ "type": "function", "function": { "name": name, "description": "d", "parameters": parameters, "strict": true } })
+    let function = json!({ "name": name, "description": "d", "parameters": parameters, "strict": true });
+    json!({ "type": "function", "function": function })
 }
 
 /// Short enough to be whole within the few tokens that this model has room for.
 fn parameters() -> Value {
     json!({
-        "type": "object", "properties": { "city": { "enum": ["Prague", "Brno"] }, "days": { "type": "integer", "minimum": 1, "maximum": 9 } },
+        "type": "object",
+        "properties": { "city": { "enum": ["Prague", "Brno"] }, "days": { "type": "integer", "minimum": 1, "maximum": 9 } },
         "required": ["city", "days"], "additionalProperties": false,
     })
 }
@@ -31,7 +33,7 @@ fn parameters() -> Value {
 /// The calls of an answer, each of them held against its schema.
 fn calls(message: &Value) -> Result<Vec<(String, Value)>> {
     let calls = message["tool_calls"].as_array().with_context(|| format!("no calls in {message}"))?;
-    let call = |call: &Value| {
+    let call = |call: &Value| -> Result<(String, Value)> {
         let name = call["function"]["name"].as_str().context("a name")?.to_owned();
         let arguments: Value = serde_json::from_str(call["function"]["arguments"].as_str().context("text")?)?;
         ensure!(jsonschema::is_valid(&parameters(), &arguments), "{arguments}");
@@ -47,9 +49,10 @@ async fn a_call_that_has_to_be_made_is_made_and_its_arguments_hold_to_the_schema
     let named = json!({ "type": "function", "function": { "name": "forecast" } });
     for (choice, only) in [(json!("required"), None), (named, Some("forecast"))] {
         for seed in 0..4 {
-            let body = chat(
-                &json!({ "tools": tools, "tool_choice": choice, "seed": seed, "max_tokens": 120, "temperature": 1.5, "parallel_tool_calls": false }),
-            );
+            let body = chat(&json!({
+                "tools": tools, "tool_choice": choice, "parallel_tool_calls": false, "seed": seed, "max_tokens": 120,
+                "temperature": 1.5,
+            }));
             let answer = host.post_json(CHAT, &body).await?;
             ensure!(answer.status() == 200, "{}", answer.text());
             let answer = answer.json()?;
@@ -101,7 +104,8 @@ async fn a_streamed_call_is_put_together_as_clients_do() -> Result {
 #[tokio::test]
 async fn what_came_of_a_call_goes_back_to_the_model() -> Result {
     let (_app, host) = start().await?;
-    let call = |arguments: &str| json!({ "id": "call_1", "type": "function", "function": { "name": "weather", "arguments": arguments } });
+    let function = |arguments: &str| json!({ "name": "weather", "arguments": arguments });
+    let call = |arguments: &str| json!({ "id": "call_1", "type": "function", "function": function(arguments) });
     let messages = |arguments: &str, said: &str| {
         json!([
             { "role": "user", "content": "Once upon a time" },
@@ -175,7 +179,10 @@ async fn the_official_clients_and_langchain_call_functions() -> Result {
 #[tokio::test]
 async fn a_schema_for_the_answer_may_stand_beside_tools() -> Result {
     let (_app, host) = start().await?;
-    let schema = json!({ "type": "object", "properties": { "good": { "type": "boolean" } }, "required": ["good"], "additionalProperties": false });
+    let schema = json!({
+        "type": "object", "properties": { "good": { "type": "boolean" } }, "required": ["good"],
+        "additionalProperties": false,
+    });
     let both = json!({
         "tools": [tool("weather", &parameters())], "max_tokens": 120,
         "response_format": { "type": "json_schema", "json_schema": { "name": "mood", "schema": schema } },

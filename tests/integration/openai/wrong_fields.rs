@@ -99,7 +99,8 @@ impl Walk {
         let mut body = self.body.clone();
         let object = body.pointer_mut(pointer).and_then(Value::as_object_mut).context("an object")?;
         object.insert("unheard_of".to_owned(), json!(1));
-        Ok(self.found.push(Wrong { body, at: child(path, "unheard_of") }))
+        self.found.push(Wrong { body, at: child(path, "unheard_of") });
+        Ok(())
     }
 }
 
@@ -147,7 +148,7 @@ async fn refused(api: &PublicApi, answer: &Answer, at: &str) -> Result {
 
 async fn send_all(api: &PublicApi, host: &TestHost, path: &str, all: &[Wrong]) -> Result {
     futures::stream::iter(all)
-        .map(async |wrong| {
+        .map(|wrong| async move {
             let answer = host.post_json(path, &wrong.body).await?;
             refused(api, &answer, &wrong.at).await.with_context(|| format!("{path} {}", wrong.body))
         })
@@ -161,8 +162,9 @@ async fn a_value_of_a_wrong_type_at_any_field_is_refused_by_its_name_and_the_ser
     let (api, host) = (PublicApi::read()?, example().await?);
     for (name, path) in ENDPOINTS {
         let all = wrong_requests(api.request(name)?)?;
-        // Of the chat's messages alone there are more than a hundred.
-        ensure!(all.len() > if name == "embedding" { 25 } else { 80 }, "{name}: {} wrong requests", all.len());
+        // Should the schema lose its fields, nothing would be wrong any more.
+        let (many, least) = (all.len(), if name == "chat" { 500 } else { 40 });
+        ensure!(many > least, "{name}: {many} wrong requests");
         send_all(&api, &host, path, &all).await?;
     }
     let metrics = host.metrics().await?;
