@@ -28,7 +28,6 @@ mod release;
 mod releases;
 mod site;
 mod source;
-mod suggest;
 mod terminal;
 mod trigger;
 mod up;

@@ -2,7 +2,6 @@
 
 use crate::failure::Failure;
 use crate::release::Exit;
-use crate::suggest;
 use bobbin_bundle::{Bundle, BundleError, Listed, Repository};
 use bobbin_manifest::{BundleRef, BundleRefError};
 use std::path::Path;
@@ -74,7 +73,7 @@ pub(crate) fn unknown(repository: &Repository, name: &str, version: Option<&str>
         Some(version) if !versions.is_empty() => {
             format!("{name} has no version {version} in {folder}; there is {}", versions.join(", "))
         }
-        Some(_) | None => format!("there is no bundle {name:?} in {folder}; {}", suggest::instead(name, &names)),
+        Some(_) | None => format!("there is no bundle {name:?} in {folder}; {}", bobbin_suggest::help(name, names.iter().map(String::as_str), "there are none")),
     };
     Ok(Failure::new(Exit::Unknown, message))
 }
