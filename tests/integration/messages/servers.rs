@@ -177,6 +177,30 @@ async fn a_change_of_channels_is_followed_and_a_connection_that_stays_the_same_s
     Ok(())
 }
 
+#[tokio::test]
+async fn a_server_that_no_trigger_names_any_more_is_not_subscribed_to() -> Result {
+    let Some(old) = RedisServer::start(None).await? else { return Ok(()) };
+    let Some(new) = RedisServer::start(None).await? else { return Ok(()) };
+    let app = TestApp::subscribers(&old, |manifest| manifest)?;
+    let host = TestHost::watch(&app.manifest()).start().await?;
+    listening(&old).await?;
+    let manifest = fs::read_to_string(app.manifest())?.replace(&old.address(), &new.address());
+    fs::write(app.path().join("next"), manifest)?;
+    fs::rename(app.path().join("next"), app.manifest())?;
+    listening(&new).await?;
+    for channel in ["s7", "s5", "both"] {
+        old.subscribed(channel, 0).await?;
+    }
+    let is = |metrics: &bobbin_tests::Metrics, server: &RedisServer| {
+        metrics.sum("bobbin_redis_subscribed", &[("server", &server.address())])
+    };
+    let moved = |metrics: &bobbin_tests::Metrics| is(metrics, &old) < 0.5 && is(metrics, &new) > 0.5;
+    host.metrics_when("only the new server is subscribed to", moved).await?;
+    let ready = host.admin("/readyz").await?;
+    assert_eq!((ready.status(), &ready.json()?["unsubscribed"]), (200, &serde_json::json!([])), "{}", ready.text());
+    Ok(())
+}
+
 /// `id=7` of the first connection in a list.
 fn first_word(clients: &str) -> String {
     clients.split_whitespace().find(|word| word.starts_with("id=")).unwrap_or_default().to_owned()

@@ -114,6 +114,10 @@ impl Session {
 
     /// The next row as it was sent, until there are no more. It is held until somebody says that it was passed on.
     pub(super) async fn row(&mut self, operation: &Operation) -> Result<Option<BytesMut>, QueryError> {
+        if self.state == State::Lost {
+            // A part of a row that nobody waited for is gone, and what comes next is the rest of it.
+            return Err(Lost::GivenUp.into());
+        }
         let packet = self.packet(operation).await?;
         match self.read(decode::next(&packet))? {
             Next::Row => return Ok(Some(packet)),

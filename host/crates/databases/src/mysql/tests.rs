@@ -264,6 +264,29 @@ async fn who_stops_waiting_for_a_row_gets_it_the_next_time() {
 }
 
 #[tokio::test]
+async fn a_part_of_a_long_row_is_not_kept_for_somebody_who_stops_waiting() {
+    let (connection, mut server, account) = connected().await;
+    let serve = async {
+        server.prepare().await;
+        server.say(&[&[1], &definition("c", 253, 0), END]).await;
+        server
+    };
+    let (rows, server) = tokio::join!(connection.query("first", Vec::new(), &account), serve);
+    let (mut rows, mut charge) = (rows.unwrap(), account.charge(0).unwrap());
+    let text = [&[0, 0, 0xfd, 0x40, 0x0d, 3][..], &[b'x'; 200_000]].concat();
+    let (mut raw, number) = server.0.apart().unwrap();
+    let [a, b, c, ..] = text.len().to_le_bytes();
+    raw.write_all(&[&[a, b, c, number][..], &text[..150_000]].concat()).await.unwrap();
+    assert!(rows.next(&mut charge).now_or_never().is_none());
+    raw.write_all(&text[150_000..]).await.unwrap();
+    let rest = rows.next(&mut charge).await;
+    assert!(matches!(rest, Err(QueryError::Lost(Lost::GivenUp))), "{rest:?}");
+    drop(rows);
+    let again = connection.execute("second", Vec::new(), &account).await;
+    assert!(matches!(again, Err(QueryError::Lost(Lost::GivenUp))), "{again:?}");
+}
+
+#[tokio::test]
 async fn an_error_after_rows_is_told_and_the_connection_goes_on() {
     let (connection, mut server, account) = connected().await;
     let column = definition("c", 8, 0);

@@ -92,6 +92,14 @@ impl Kept {
         });
     }
 
+    /// Nobody needs it any more. Tells whether another connection to the same server sends messages.
+    pub(super) fn end(self, plan: &Plan) -> bool {
+        let brokers = Arc::clone(&self.brokers);
+        drop(self);
+        let known = brokers.0.lock();
+        known.iter().any(|one| one.plan.server == plan.server && one.standing == Standing::Subscribed)
+    }
+
     fn change(&self, change: impl FnOnce(&Standing) -> Standing) {
         if let Some(one) = self.brokers.0.lock().iter_mut().find(|one| one.number == self.number) {
             one.standing = change(&one.standing);
@@ -140,7 +148,9 @@ mod tests {
         kept[1].failed("stopped");
         assert_eq!(told(), [of(&b, connecting(None))]);
         next.subscribed();
-        drop(kept);
+        let [first, second]: [Kept; 2] = kept.try_into().unwrap();
+        assert!(second.end(&plans(&all)[1]), "the next one is there");
+        assert!(!first.end(&plans(&all)[0]));
         assert_eq!(told(), [of(&a, connecting(None))]);
     }
 }

@@ -90,7 +90,10 @@ impl<H: Handle> Keeper<H> {
             () = stop.cancelled() => {}
             never = self.connect_again_and_again() => match never {},
         }
-        self.connected(false);
+        // Another connection to the same server, for other channels, may be there already.
+        let Self { current, plan, standing, .. } = self;
+        let others = standing.end(&plan);
+        current.load().metrics.connected(&plan.server.server(), others);
     }
 
     async fn connect_again_and_again(&self) -> std::convert::Infallible {

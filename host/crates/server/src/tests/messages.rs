@@ -7,6 +7,7 @@ use bobbin_runtime::{Call, Calls, Message, Unhandled};
 use futures::future::BoxFuture;
 use http::StatusCode;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
@@ -61,17 +62,27 @@ async fn asked(server: &TcpListener) -> TcpStream {
     stream
 }
 
+/// Waits for what must come soon.
+async fn soon<T>(waiting: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), waiting).await.unwrap()
+}
+
 #[tokio::test]
 async fn readiness_names_a_trigger_whose_server_sends_nothing_and_waits_for_the_first_time_alone() {
     let (host, server, mut stream, _called) = subscribing().await;
-    let ready = async |wanted: StatusCode, state: Option<&str>| loop {
-        let answer = get(host.admin, "/readyz").await;
-        let (status, told) = (answer.status(), json(answer).await);
-        if told["unsubscribed"][0]["state"].as_str() == state {
-            assert_eq!((status, &told["ready"]), (wanted, &(wanted == StatusCode::OK).into()), "{told}");
-            return told["unsubscribed"][0].clone();
-        }
-        tokio::task::yield_now().await;
+    let ready = async |wanted: StatusCode, state: Option<&str>| {
+        soon(async {
+            loop {
+                let answer = get(host.admin, "/readyz").await;
+                let (status, told) = (answer.status(), json(answer).await);
+                if told["unsubscribed"][0]["state"].as_str() == state {
+                    assert_eq!((status, &told["ready"]), (wanted, &(wanted == StatusCode::OK).into()), "{told}");
+                    return told["unsubscribed"][0].clone();
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await
     };
     let told = ready(StatusCode::SERVICE_UNAVAILABLE, Some("connecting")).await;
     let address = format!("redis://{}", server.local_addr().unwrap());
@@ -85,7 +96,9 @@ async fn readiness_names_a_trigger_whose_server_sends_nothing_and_waits_for_the_
     let lost = ready(StatusCode::OK, Some("lost")).await;
     assert_eq!(lost["reason"], "the server closed the connection");
     asked(&server).await.write_all(b"-NOPERM no\r\n").await.unwrap();
-    while ready(StatusCode::OK, Some("lost")).await["reason"] != "the server refuses: NOPERM no" {}
+    let refused =
+        async { while ready(StatusCode::OK, Some("lost")).await["reason"] != "the server refuses: NOPERM no" {} };
+    soon(refused).await;
     let mut again = asked(&server).await;
     again.write_all(SUBSCRIBED).await.unwrap();
     ready(StatusCode::OK, None).await;
