@@ -1,4 +1,5 @@
-//! The checks that `cargo xtask ci` makes before the tests: format, lints, dependencies, stray paths, the console's pages.
+//! The checks that `cargo xtask ci` makes before the tests: format, lints, dependencies and their features, stray paths, the
+//! console's pages.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -7,6 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::browser;
+use crate::features;
 use crate::guests;
 use crate::process::{Failure, Progress, Step};
 use crate::project::Project;
@@ -20,6 +22,7 @@ pub(crate) fn all(project: &Project, progress: &Progress) -> Result<(), Failure>
     let workspaces: Vec<PathBuf> = [project.root().to_owned()].into_iter().chain(guests.iter().cloned()).collect();
     format(project, progress, &workspaces)?;
     stray_paths(project, progress)?;
+    features::check(project, progress)?;
     browser::check_pages(project, progress)?;
     dependencies(project, progress, &workspaces)?;
     lints(project, progress, &guests)

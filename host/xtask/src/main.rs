@@ -7,6 +7,7 @@ mod arguments;
 mod browser;
 mod checks;
 mod clients;
+mod features;
 mod guests;
 mod host;
 mod means;

@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::time::timeout;
 
 /// After so long without a word the server is asked whether it is there, and after as much again it is not.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 30 });
 /// Bytes that are read at once, at most.
 const READ_BYTES: usize = 16 << 10;
 /// Bytes of the buffer that stay between messages, at most: a long message is no reason to hold as much for ever.
@@ -233,7 +233,7 @@ mod tests {
         assert!(error.to_string().contains("NOAUTH"), "{error}");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_silent_server_is_asked_once_and_is_gone_when_it_does_not_answer() {
         let (subscription, mut server) = open("redis://localhost").await;
         let mut subscription = subscription.unwrap();
