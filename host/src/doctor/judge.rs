@@ -317,7 +317,7 @@ mod tests {
             (
                 Box::new(|m| {
                     if let Ok(found) = &mut m.worker {
-                        found.short_slices = false
+                        found.short_slices = false;
                     }
                 }),
                 State::Note,

@@ -154,9 +154,9 @@ async fn make(args: &New, cancel: CancellationToken) -> Result<(), Failure> {
     drop(bar);
     let made = Made { bundle: &bundle, plan: &plan, recorded: recorded.len(), deviation, loaded: !args.no_fingerprint };
     if args.json {
-        print(&format!("{:#}\n", made.json()))
+        print(&format!("{:#}\n", made.json()));
     } else {
-        made.tell()
+        made.tell();
     }
     Ok(())
 }
