@@ -164,7 +164,7 @@ async fn meant(args: &ReleaseArgs, problem: &Problem) -> Option<String> {
     let releases = admin.list::<Releases>().await.ok()?.value.releases;
     let graph = |id: &str| id.rsplit(':').next().unwrap_or_default().to_owned();
     let names: Vec<String> = releases.iter().flat_map(|release| [graph(&release.id), release.id.clone()]).collect();
-    bobbin_keys::nearest(asked, names.iter().map(String::as_str)).map(str::to_owned)
+    bobbin_suggest::nearest(asked, names.iter().map(String::as_str)).map(str::to_owned)
 }
 
 /// The next step, where the command line knows one that the host cannot.
