@@ -59,8 +59,13 @@ export function Change({ step, release, route, bundles, close }: Props) {
 
   useEffect(() => {
     const element = dialog.current;
+    const opener = document.activeElement;
     element?.showModal();
-    return () => element?.close();
+    return () => {
+      element?.close();
+      // The dialog is gone from the page before it could give the focus back.
+      if (opener instanceof HTMLElement && opener.isConnected) opener.focus();
+    };
   }, []);
 
   const confirm = async (event: Event) => {
