@@ -105,7 +105,7 @@ function options(element: HTMLElement, figure: Figure, format: Props["format"]):
     legend: { show: false },
     cursor: { y: false, points: { size: 6 } },
     padding: [8, 8, 0, 0],
-    scales: { x: { range: (_, first, last) => [Math.min(first, last - LEAST), last] }, y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] } },
+    scales: { x: { range: shown }, y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] } },
     axes: [
       { ...axis, grid: { show: false }, values: times, space: 80, size: 26 },
       { ...axis, size: 52, space: 34, values: (_, splits) => splits.map((value) => format(value)) },
@@ -126,6 +126,12 @@ function options(element: HTMLElement, figure: Figure, format: Props["format"]):
       }),
     ],
   };
+}
+
+/** The time that is shown: all that there is, and never less than makes a chart. */
+function shown(_: uPlot, first: number | null, last: number | null): [number, number] {
+  const now = Date.now() / 1000;
+  return first && last ? [Math.min(first, last - LEAST), last] : [now - LEAST, now];
 }
 
 function Table({ title, figure, format }: Pick<Props, "title" | "figure" | "format">) {
