@@ -71,10 +71,19 @@ await open({}, async (page) => {
   await part.getByLabel("Tokens at most").fill("230");
   await part.getByLabel("Beside it").selectOption("");
   await eventually("one answer is left", async () => (await answers.count()) === 1);
+  // From within the page: this model is faster than whoever would click from outside.
+  await page.evaluate(() => {
+    const stop = () => {
+      if (Number(document.querySelector("#playground .text").dataset.tokens) === 0) return;
+      const button = [...document.querySelectorAll("#playground button")].find((one) => one.textContent === "Stop");
+      button?.click();
+    };
+    new MutationObserver(stop).observe(document.getElementById("playground"), { subtree: true, attributes: true, childList: true });
+  });
   await part.getByRole("button", { name: "Run" }).click();
-  await eventually("it writes", async () => Number(await answers.nth(0).locator(".text").getAttribute("data-tokens")) > 0);
-  await part.getByRole("button", { name: "Stop" }).click();
-  await eventually("it has stopped", async () => ["stopped", "whole"].includes(await status(0)));
+  await eventually("it has stopped", async () => (await status(0)) === "stopped");
+  await answers.nth(0).getByText("Stopped.").waitFor();
+  assert.ok(Number(await answers.nth(0).locator(".text").getAttribute("data-tokens")) < 230);
   await eventually("nothing is computed any more", async () => {
     const { workers } = await ask("GET", "/admin/v1/workers");
     return workers.every(({ process }) => process === null || process.running === 0);

@@ -51,7 +51,8 @@ await open({ colorScheme: "light", viewport: { width: 1360, height: 1010 } }, as
   await part.getByRole("figure", { name: /Requests/ }).waitFor();
   await part.getByText("30 minutes").click();
 
-  for (const open of await part.locator("details[open] summary").all()) await open.click();
+  const tables = part.locator("details[open] summary");
+  while ((await tables.count()) > 0) await tables.first().click();
   if (SECONDS > 0) await page.waitForTimeout(SECONDS * 1000);
   await row(page, "story", "candidate").getByText("ready").waitFor();
   await page.evaluate(() => scrollTo(0, 0));

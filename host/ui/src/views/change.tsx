@@ -58,10 +58,10 @@ export function Change({ step, release, route, bundles, close }: Props) {
   const ready = plan !== null && (!choosing || bundle !== "") && (!weighing || (weight >= 0 && weight <= 100 && weight !== seen.candidate?.weight));
 
   useEffect(() => {
-    const element = dialog.current;
-    element?.showModal();
-    return () => element?.close();
+    dialog.current?.showModal();
   }, []);
+  // The browser closes it, gives the focus back, and says so: then it leaves the page, and not before.
+  const leave = () => dialog.current?.close();
 
   const confirm = async (event: Event) => {
     event.preventDefault();
@@ -72,7 +72,7 @@ export function Change({ step, release, route, bundles, close }: Props) {
     try {
       await plan.send({ expected_generation: seen.generation, reason: why.trim() || null }, who);
       changed();
-      close();
+      leave();
     } catch (problem) {
       refused(problem);
       fail(problem instanceof Error ? problem.message : String(problem));
@@ -83,7 +83,7 @@ export function Change({ step, release, route, bundles, close }: Props) {
   };
 
   return (
-    <dialog ref={dialog} class="change" aria-labelledby="change-title" onClose={close} onCancel={close}>
+    <dialog ref={dialog} class="change" aria-labelledby="change-title" onClose={close}>
       <form onSubmit={(event) => void confirm(event)}>
         <h2 id="change-title">{plan?.title ?? "This can no longer be done"}</h2>
         <p class="quiet">
@@ -158,7 +158,7 @@ export function Change({ step, release, route, bundles, close }: Props) {
           )}
         </div>
         <div class="actions end">
-          <button type="button" class="plain" onClick={close}>
+          <button type="button" class="plain" onClick={leave}>
             Leave as it is
           </button>
           <button type="submit" class="main" disabled={!ready || sending || moved}>

@@ -80,6 +80,10 @@ export function Chart({ title, unit, figure, format, now, span }: Props) {
 }
 
 const HEIGHT = 150;
+/** Seconds that a chart shows at least: the first steps of a host are few. */
+const LEAST = 120;
+/** Below so many seconds between the first and the last label, they have seconds. */
+const SHORT = 600;
 
 function options(element: HTMLElement, figure: Figure, format: Props["format"]): uPlot.Options {
   const style = getComputedStyle(document.documentElement);
@@ -91,16 +95,19 @@ function options(element: HTMLElement, figure: Figure, format: Props["format"]):
     grid: { stroke: read("--line"), width: 1 },
     ticks: { show: false },
   };
-  const time = (seconds: number) => clock(seconds * 1000).slice(0, 5);
+  const times = (_: uPlot, splits: number[]) => {
+    const short = (splits.at(-1) ?? 0) - (splits[0] ?? 0) < SHORT;
+    return splits.map((seconds) => (short ? clock(seconds * 1000) : clock(seconds * 1000).slice(0, 5)));
+  };
   return {
     width: Math.max(200, Math.floor(element.clientWidth)),
     height: HEIGHT,
     legend: { show: false },
     cursor: { y: false, points: { size: 6 } },
     padding: [8, 8, 0, 0],
-    scales: { y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] } },
+    scales: { x: { range: shown }, y: { range: (_, __, most) => [0, most > 0 ? most * 1.1 : 1] } },
     axes: [
-      { ...axis, grid: { show: false }, values: (_, splits) => splits.map(time), space: 70, size: 26 },
+      { ...axis, grid: { show: false }, values: times, space: 80, size: 26 },
       { ...axis, size: 52, space: 34, values: (_, splits) => splits.map((value) => format(value)) },
     ],
     series: [
@@ -111,13 +118,20 @@ function options(element: HTMLElement, figure: Figure, format: Props["format"]):
           stroke,
           width: 1.75,
           spanGaps: true,
-          points: { show: figure.times.length < 3, size: 5 },
+          // A line needs two ends.
+          points: { show: (plot) => (plot.data[0].length < 3), size: 5 },
           ...(line.dashed && { dash: [4, 4] }),
           ...(!line.dashed && line.label === "" && { fill: `${stroke}1a` }),
         };
       }),
     ],
   };
+}
+
+/** The time that is shown: all that there is, and never less than makes a chart. */
+function shown(_: uPlot, first: number | null, last: number | null): [number, number] {
+  const now = Date.now() / 1000;
+  return first && last ? [Math.min(first, last - LEAST), last] : [now - LEAST, now];
 }
 
 function Table({ title, figure, format }: Pick<Props, "title" | "figure" | "format">) {

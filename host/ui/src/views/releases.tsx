@@ -1,6 +1,6 @@
 // Each route's releases: who answers, in which share, and what can be done about it.
 
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { place } from "../colours";
 import { ago, percent, span, until } from "../format";
 import type { World } from "../store";
@@ -10,7 +10,8 @@ import { Badge, Moving } from "./state";
 import { Swatch } from "./chart";
 
 export function Releases({ world }: { world: World }) {
-  const [asked, ask] = useState<{ id: string; step: Step } | null>(null);
+  const [asked, ask] = useState<{ key: number; id: string; step: Step } | null>(null);
+  const count = useRef(0);
   const { releases, application } = world;
   const release = releases?.find(({ id }) => id === asked?.id);
   const routes = application?.routes ?? [];
@@ -31,7 +32,7 @@ export function Releases({ world }: { world: World }) {
               release={one}
               route={routes.find(({ trigger }) => trigger === one.trigger)}
               world={world}
-              ask={(step) => ask({ id: one.id, step })}
+              ask={(step) => ask({ key: ++count.current, id: one.id, step })}
             />
           ))}
         </div>
@@ -50,7 +51,15 @@ export function Releases({ world }: { world: World }) {
         </p>
       )}
       {asked !== null && release !== undefined && (
-        <Change key={asked.step} step={asked.step} release={release} route={named(release, routes)} bundles={world.bundles} close={() => ask(null)} />
+        <Change
+          key={asked.key}
+          step={asked.step}
+          release={release}
+          route={named(release, routes)}
+          bundles={world.bundles}
+          // A dialog says late that it is closed: the next one may be open by then.
+          close={() => ask((now) => (now === asked ? null : now))}
+        />
       )}
     </section>
   );
