@@ -73,7 +73,10 @@ pub(crate) fn unknown(repository: &Repository, name: &str, version: Option<&str>
         Some(version) if !versions.is_empty() => {
             format!("{name} has no version {version} in {folder}; there is {}", versions.join(", "))
         }
-        Some(_) | None => format!("there is no bundle {name:?} in {folder}; {}", bobbin_suggest::help(name, names.iter().map(String::as_str), "there are none")),
+        Some(_) | None => format!(
+            "there is no bundle {name:?} in {folder}; {}",
+            bobbin_suggest::help(name, names.iter().map(String::as_str), "there are none")
+        ),
     };
     Ok(Failure::new(Exit::Unknown, message))
 }

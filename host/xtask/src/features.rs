@@ -60,7 +60,8 @@ mod tests {
 
     #[test]
     fn what_only_tests_want_of_a_dependency_of_the_build_is_found() {
-        let tests = format!("{BUILD}tokio v1.0.0 net,rt,test-util\nproptest v1.0.0 std\nhost v0.1.0 (/somewhere/host) x\n");
+        let tests =
+            format!("{BUILD}tokio v1.0.0 net,rt,test-util\nproptest v1.0.0 std\nhost v0.1.0 (/somewhere/host) x\n");
         assert_eq!(compiled_twice(BUILD, &tests), ["tokio v1.0.0: net,rt,test-util"]);
     }
 

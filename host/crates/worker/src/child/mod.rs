@@ -41,6 +41,8 @@ use engine::{EmbedEngine, Generator};
 use event::Event;
 use link::{Link, Outbox};
 use model::Model;
+use serde::Serialize;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, SyncSender};
@@ -91,12 +93,8 @@ pub fn run() -> ExitCode {
 #[must_use]
 pub fn probe() -> ExitCode {
     log::start();
-    let said = serde_json::to_writer(std::io::stdout(), &gpu::probe());
-    if let Err(error) = &said {
-        tracing::error!("nobody hears what this executable is: {error}");
-    }
     // Some drivers do not survive the end of the process that has opened them.
-    process::exit_now(said.is_err().into())
+    process::exit_now(said(&gpu::probe()))
 }
 
 /// Closes the cage around this process, as a worker's, and says on standard output, in JSON, what holds of it here and
@@ -114,11 +112,19 @@ pub fn examine() -> ExitCode {
     let cage = Cage::close(Path::new("/proc/self/exe"), None, Profile::Processor);
     let system = process::system_info();
     let found = Examination { greeting: Greeting::ours(), system, cage: cage.into_rules(), landlock_abi, short_slices };
-    let said = serde_json::to_writer(std::io::stdout(), &found);
-    if let Err(error) = &said {
+    process::exit_now(said(&found))
+}
+
+/// Writes a line of JSON, to its last byte: nothing is flushed where a process ends without its destructors. Returns the
+/// exit status.
+fn said(what: &impl Serialize) -> i32 {
+    let mut out = std::io::stdout().lock();
+    let written = serde_json::to_writer(&mut out, what).map_err(std::io::Error::from);
+    let written = written.and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+    if let Err(error) = &written {
         tracing::error!("nobody hears what was found: {error}");
     }
-    process::exit_now(said.is_err().into())
+    written.is_err().into()
 }
 
 fn work(spec: &LoadSpec, cage: Cage, events: SyncSender<Event>, inbox: &Receiver<Event>, mut out: Outbox) -> ExitCode {
