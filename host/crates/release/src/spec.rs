@@ -50,7 +50,7 @@ pub struct Spec {
 }
 
 /// The last second that a release may retire in: the end of the year 9999, after which times have no form.
-pub const LATEST_RETIREMENT: u64 = 253_402_300_799;
+pub(crate) const LATEST_RETIREMENT: u64 = 253_402_300_799;
 
 impl Spec {
     /// A release that serves one version, with defaults for the rest.
