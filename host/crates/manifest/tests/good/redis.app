@@ -234,6 +234,8 @@ App {
                 policy: None,
                 sticky: None,
                 version_header: None,
+                exact_versions: None,
+                retires: None,
                 place: Place {
                     line: 10,
                     column: 9,
@@ -256,6 +258,8 @@ App {
                     policy: None,
                     sticky: None,
                     version_header: None,
+                    exact_versions: None,
+                    retires: None,
                     place: Place {
                         line: 13,
                         column: 9,

@@ -336,6 +336,8 @@ App {
                 policy: None,
                 sticky: None,
                 version_header: None,
+                exact_versions: None,
+                retires: None,
                 place: Place {
                     line: 26,
                     column: 20,

@@ -276,6 +276,8 @@ App {
                 policy: None,
                 sticky: None,
                 version_header: None,
+                exact_versions: None,
+                retires: None,
                 place: Place {
                     line: 9,
                     column: 20,
@@ -298,6 +300,8 @@ App {
                     policy: None,
                     sticky: None,
                     version_header: None,
+                    exact_versions: None,
+                    retires: None,
                     place: Place {
                         line: 14,
                         column: 24,

@@ -135,7 +135,8 @@ fn text_without_calls_is_as_free_as_ever() {
 
 #[test]
 fn an_answer_with_a_schema_of_its_own_is_of_it_or_calls() {
-    let response = json!({ "type": "object", "properties": { "city": { "type": "string" } }, "required": ["city"] });
+    let response = json!({ "type": "object", "properties": { "city": { "type": "string" } }, "required": ["city"],
+        "additionalProperties": false });
     let used = ToolUse { response: Some(response.to_string()), ..used(&[&json!({ "type": "boolean" })], Calls::Free) };
     let validator = jsonschema::validator_for(&response).unwrap();
     for seed in 0..40 {
@@ -156,7 +157,7 @@ fn a_schema_that_cannot_be_obeyed_is_named_by_its_tool() {
     let wrong = json!({ "type": "nonsense" });
     let error = compiled(writing(Form::Tagged), &used(&[&json!({}), &wrong], Calls::Some)).err().unwrap();
     assert!(error.starts_with("the parameters of tool_1 cannot be obeyed"), "{error}");
-    let unknown = json!({ "type": "string", "contentEncoding": "base64" });
+    let unknown = json!({ "type": "array", "uniqueItems": true });
     let error = compiled(writing(Form::Tagged), &used(&[&json!({}), &unknown], Calls::Some)).err().unwrap();
     assert!(error.starts_with("the parameters of tool_1 cannot be obeyed"), "{error}");
 }
