@@ -50,7 +50,7 @@ pub(crate) fn command() -> clap::Command {
         groups.push_str(&format!("{header}{title}:{header:#}\n"));
         for inner in names.iter().filter_map(|name| command.find_subcommand(name)) {
             let about = inner.get_about().map(ToString::to_string).unwrap_or_default();
-            groups.push_str(&format!("  {name}{:<12}{name:#}{about}\n", inner.get_name()));
+            groups.push_str(&format!("  {name}{:<13}{name:#}{about}\n", inner.get_name()));
         }
         groups.push('\n');
     }

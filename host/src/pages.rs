@@ -32,9 +32,18 @@ pub(crate) struct Man {
 /// Prints the completions of a shell.
 pub(crate) fn completions(args: &Completions) -> ExitCode {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut cli::command(), "bobbin", &mut script);
+    clap_complete::generate(args.shell, &mut listed(&cli::command()), "bobbin", &mut script);
     print(&String::from_utf8_lossy(&script));
     ExitCode::SUCCESS
+}
+
+/// The command line without what is hidden: shells would complete that too.
+fn listed(whole: &clap::Command) -> clap::Command {
+    let inner = whole.get_subcommands().filter(|inner| !inner.is_hide_set()).cloned();
+    clap::Command::new("bobbin")
+        .version(env!("CARGO_PKG_VERSION"))
+        .args(whole.get_arguments().cloned())
+        .subcommands(inner)
 }
 
 /// Writes a page for each command.

@@ -52,7 +52,7 @@ export async function open(options, what, expected = []) {
 
 /** The card of the release with this graph name. */
 export function card(page, graph) {
-  return page.locator("#releases article").filter({ has: page.locator("h3", { hasText: graph }) });
+  return page.locator("#releases article").filter({ has: page.locator("h3", { hasText: new RegExp(`${graph}$`) }) });
 }
 
 /** Waits until the release is in this generation. */

@@ -158,6 +158,11 @@ impl Object {
         self.take(name).ok_or_else(|| Refusal::missing(&self.path_of(name), wanted))
     }
 
+    /// A field that may be there, whatever it holds: it can change no answer.
+    pub(crate) fn ignore(&mut self, name: &str) {
+        self.fields.remove(name);
+    }
+
     /// The fields that nobody took, with where they stand.
     pub(crate) fn rest(self) -> impl Iterator<Item = (String, Field)> {
         let path = self.path;

@@ -62,6 +62,8 @@ fn assistant(message: &mut Object, known: &mut Map<String, Value>, called: &mut 
     message.unsupported("function_call", "it is older than 'tool_calls', which say the same")?;
     // What an answer of the API has besides, and clients send back with it.
     message.take("annotations").map(|field| field.list("an array")).transpose()?;
+    // What the official client for Python makes of a text that it has parsed, and sends back with it.
+    message.ignore("parsed");
     let refusal = message.take("refusal").map(Field::string).transpose()?;
     let calls = message.take("tool_calls").map(|field| calls(field, called)).transpose()?;
     let content = message.take("content").map(|field| text(field, &["text", "refusal"])).transpose()?;
@@ -84,6 +86,8 @@ fn calls(field: Field, called: &mut BTreeSet<String>) -> Checked<Value> {
         call.end()?;
         let name = function.need("name", "the name of a function")?.string()?;
         let arguments = function.need("arguments", "JSON in a string")?.string()?;
+        // The same of arguments.
+        function.ignore("parsed_arguments");
         function.end()?;
         called.insert(id.clone());
         Ok(json!({ "id": id, "type": "function", "function": { "name": name, "arguments": arguments } }))

@@ -45,7 +45,9 @@ impl Tools {
         if let Some(choice) = &self.choice {
             options = options.with("tool_choice", choice.clone());
         }
-        if let Some(parallel) = self.parallel {
+        let calls = self.choice.as_ref().is_none_or(|choice| choice != "none");
+        // Where none is to be called, the host asks what the option is for.
+        if let Some(parallel) = self.parallel.filter(|_| calls) {
             options = options.with("parallel_tool_calls", parallel);
         }
         options

@@ -71,7 +71,10 @@ pub(crate) fn unknown(repository: &Repository, name: &str, version: Option<&str>
     let folder = repository.folder().display();
     let message = match version {
         Some(version) if !versions.is_empty() => {
-            format!("{name} has no version {version} in {folder}; there is {}", versions.join(", "))
+            format!(
+                "{name}@{version} is not in {folder}: it has no version {version}; there is {}",
+                versions.join(", ")
+            )
         }
         Some(_) | None => format!(
             "there is no bundle {name:?} in {folder}; {}",

@@ -6,6 +6,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 const PLAY: &str = "/admin/v1/playground";
+/// Long enough that computing it again is worth keeping it.
+const LONG: &str = "Once upon a time there was a little girl named Lily. She had a red ball and a blue boat. Every day she went \
+                    to the garden and played with her friends until the sun went down, and then she ran home to her mom.";
 
 async fn get(host: &TestHost, path: &str) -> Result<Value> {
     let answer = host.admin(path).await?;
@@ -128,7 +131,7 @@ async fn prompts_are_bounded_and_one_that_is_left_ends() -> Result {
 async fn the_series_and_the_workers_count_what_happens() -> Result {
     let host = TestHost::stories().start().await?;
     for _ in 0..3 {
-        host.post_json("/story", &json!({"prompt": "Once upon a time", "max_tokens": 20})).await?;
+        host.post_json("/story", &json!({"prompt": LONG, "max_tokens": 20})).await?;
     }
     host.get("/hello").await?;
     let step = eventually(async || {

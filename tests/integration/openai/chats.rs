@@ -51,22 +51,30 @@ async fn a_template_gets_every_message_as_text_with_its_role() -> Result {
         { "role": "developer", "content": "Be brief." },
         { "role": "user", "name": "Anna", "content": [{ "type": "text", "text": "Hi" }, { "type": "text", "text": "there" }] },
     ]);
-    let talked =
-        host.post_json(CHAT, &chat(&json!({ "messages": messages, "max_tokens": 12, "temperature": 0 }))).await?;
-    assert_eq!(talked.status(), 200, "{}", talked.text());
-    let talked = talked.json()?;
+    let talk = async |messages: Value| -> Result<Value> {
+        let body = chat(&json!({ "messages": messages, "max_tokens": 12, "temperature": 0 }));
+        let talked = host.post_json(CHAT, &body).await?;
+        assert_eq!(talked.status(), 200, "{}", talked.text());
+        talked.json()
+    };
+    let talked = talk(messages).await?;
     assert_eq!(talked["model"], "storyteller@1.2.0");
-    let rendered = "system says Be brief.\nuser says Hi\nthere as Anna\n";
-    let plain = json!({ "model": "storyteller", "prompt": rendered, "max_tokens": 12, "temperature": 0 });
-    let told = host.post_json(COMPLETIONS, &plain).await?.json()?;
-    assert_eq!(talked["usage"]["prompt_tokens"], told["usage"]["prompt_tokens"]);
-    assert_eq!(talked["choices"][0]["message"]["content"], told["choices"][0]["text"]);
+    // What a template cannot tell apart is answered alike, and what it can is another prompt.
+    let written = |role: &str, name: &str, text: &str| json!([{ "role": role, "content": "Be brief." }, { "role": "user", "name": name, "content": text }]);
+    let same = talk(written("system", "Anna", "Hi\nthere")).await?;
+    let tokens = |answer: &Value| answer["usage"]["prompt_tokens"].as_u64();
+    assert_eq!(tokens(&talked), tokens(&same));
+    assert_eq!(talked["choices"][0]["message"]["content"], same["choices"][0]["message"]["content"]);
+    for other in [written("system", "Anna", "Hi"), written("system", "Annabella of the sea", "Hi\nthere")] {
+        assert_ne!(tokens(&talked), tokens(&talk(other).await?));
+    }
     Ok(())
 }
 
 #[tokio::test]
 async fn the_version_that_answers_is_the_releases() -> Result {
-    let host = TestHost::of(&TestApp::openai("")?.manifest()).start().await?;
+    let app = TestApp::openai("")?;
+    let host = TestHost::of(&app.manifest()).start().await?;
     let model = async || -> Result<Value> {
         Ok(host.post_json(CHAT, &chat(&json!({ "max_tokens": 1 }))).await?.json()?["model"].clone())
     };

@@ -184,7 +184,7 @@ async fn a_schema_for_the_answer_may_stand_beside_tools() -> Result {
         "additionalProperties": false,
     });
     let both = json!({
-        "tools": [tool("weather", &parameters())], "max_tokens": 120,
+        "tools": [tool("weather", &parameters())], "max_tokens": 120, "parallel_tool_calls": false,
         "response_format": { "type": "json_schema", "json_schema": { "name": "mood", "schema": schema } },
     });
     for seed in 0..4 {
@@ -193,7 +193,8 @@ async fn a_schema_for_the_answer_may_stand_beside_tools() -> Result {
         let choice = answer.json()?["choices"][0].clone();
         match choice["finish_reason"].as_str() {
             Some("tool_calls") => drop(calls(&choice["message"])?),
-            _ => {
+            reason => {
+                assert_eq!(reason, Some("stop"), "{choice}");
                 let said: Value = serde_json::from_str(choice["message"]["content"].as_str().unwrap_or_default())?;
                 assert!(jsonschema::is_valid(&schema, &said), "{said}");
             }

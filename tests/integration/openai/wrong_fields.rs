@@ -178,7 +178,7 @@ async fn a_value_of_a_wrong_type_at_any_field_is_refused_by_its_name_and_the_ser
 async fn a_field_is_supported_refused_or_ignored_as_the_schema_says() -> Result {
     let (api, example) = (PublicApi::read()?, example().await?);
     // The example's model has little room, and no template that says little of functions.
-    let app = TestApp::openai("")?.with_template("{{ tools | length }} {{ messages[0].content }}")?;
+    let app = TestApp::openai("")?.with_template("{{ (tools or []) | length }} {{ messages[0].content }}")?;
     let templated = TestHost::of(&app.manifest()).start().await?;
     for (name, path) in ENDPOINTS {
         let schema = api.request(name)?;

@@ -206,7 +206,12 @@ fn from_archive(path: &Path, repository: &Path, pace: &mut Pace<'_>) -> Result<D
         let Some(listed) = wanted.remove(inner) else {
             return Err(packed.bad(path, "is not listed in bundle.toml, or is there twice; pack what is listed, once"));
         };
-        draft.add_stream(inner, listed.role, entry, listed.size, pace)?;
+        let added = draft.add_stream(inner, listed.role, entry, listed.size, pace);
+        added.map_err(|error| match error {
+            // What it reads is this archive.
+            DraftError::Io { action: "read", source, .. } => packed.failed(source),
+            error => error.into(),
+        })?;
         Ok(false)
     })?;
     if let Some(missing) = wanted.keys().next() {

@@ -9,7 +9,6 @@
 mod blobs;
 mod bundle;
 mod checks;
-mod day;
 mod digest;
 mod draft;
 mod error;
@@ -25,7 +24,6 @@ mod watch;
 
 pub use blobs::{BlobStore, Collected};
 pub use bundle::Bundle;
-pub use day::{Day, NoDay};
 pub use digest::{Digest, ParseDigestError};
 pub use draft::{Draft, DraftError};
 pub use error::{BundleError, VerifyError};

@@ -1,7 +1,7 @@
 //! `bundle.toml`, format 1: its shape. The rules for single values are in [`crate::checks`], those between
 //! values and the errors' positions in [`crate::parse`].
 
-use crate::{Day, Digest, checks};
+use crate::{Digest, checks};
 use semver::Version;
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -245,9 +245,6 @@ pub struct Card {
     /// What it is not for, and where it fails.
     #[serde(deserialize_with = "checks::said")]
     pub limits: String,
-    /// When it was made.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub created: Option<Day>,
     /// How well it does.
     #[serde(default)]
     pub evaluations: Vec<Evaluation>,

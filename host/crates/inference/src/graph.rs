@@ -28,8 +28,6 @@ pub struct GraphInfo {
     pub context: u32,
     /// Numbers of a vector, where the model makes vectors.
     pub dimensions: Option<u32>,
-    /// When the bundle was made, where it says so: seconds since 1970.
-    pub created: Option<u64>,
     /// The bundle's default options, under those of a request.
     pub defaults: OptionsPatch,
 }

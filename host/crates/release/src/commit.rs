@@ -122,16 +122,16 @@ impl Releases {
     }
 
     /// Lets go of a version that was kept warm.
-    pub(crate) fn cool(&self, writer: &Writer, id: &ReleaseId, warm: &Arc<Warm>) {
+    pub(crate) fn cool(self: &Arc<Self>, writer: &Writer, id: &ReleaseId, warm: &Arc<Warm>) {
         let table = self.table();
         let Some(release) = table.get(id) else { return };
         if release.warm.as_ref().is_some_and(|kept| Arc::ptr_eq(kept, warm)) {
             let exact = release.exact.clone();
             let cooled = Release { warm: None, exact: None, ..Release::clone(release) };
             self.swap(writer, Arc::new(table.with(cooled)));
-            // Whoever asked for it by its name keeps it until that request is over, and nobody else comes.
+            // Whoever asked for it by its name has as long as with any version that leaves.
             if let Some(exact) = exact {
-                exact.end();
+                self.drain(&exact, Duration::from_secs(release.record.spec.drain_seconds), Until::Idle);
             }
         }
     }

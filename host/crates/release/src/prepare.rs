@@ -62,13 +62,15 @@ impl Preparation {
 
     async fn make_room(&mut self, version: &Arc<Version>) -> Result<(), ChangeError> {
         let id = self.pending.release.clone();
-        let release = self.releases.current().get(&id).cloned();
+        let release = || self.releases.current().get(&id).cloned();
         let replaces = *version.bundle() == self.next.stable && version.class() == Class::Serving;
-        let replaced = release.as_deref().filter(|_| replaces).and_then(own_bytes);
+        let replaced = release().filter(|_| replaces).and_then(|release| own_bytes(&release));
         let plan = self.releases.plan(self.next.policy, version, replaced);
         let plan = plan.map_err(|reason| self.does_not_fit(version, &reason))?;
+        // Nobody has the release in hand meanwhile: what it keeps warm may be what has to go.
         self.releases.cool_for(plan.cool).await;
-        if let Some(release) = release.filter(|_| plan.retire) {
+        let retires = if plan.retire { release() } else { None };
+        if let Some(release) = retires {
             self.retire(release).await;
         }
         if plan == Plan::default() {
@@ -179,7 +181,7 @@ impl Releases {
     }
 
     /// Lets go of versions that nobody uses, until so many bytes are free.
-    async fn cool_for(&self, wanted: u64) {
+    async fn cool_for(self: &Arc<Self>, wanted: u64) {
         let (mut freed, mut leaving) = (0, Vec::new());
         let writer = self.writer.lock().await;
         for kept in self.only_warm() {
@@ -204,7 +206,7 @@ impl Releases {
     ///
     /// # Errors
     /// Why it does not fit.
-    async fn make_room_beside(&self, version: &Version) -> Result<(), String> {
+    async fn make_room_beside(self: &Arc<Self>, version: &Version) -> Result<(), String> {
         let fits = |room: &Self| room.plan(Policy::Availability, version, None).map_err(|reason| reason.to_string());
         let missing = fits(self)?.cool;
         if missing > 0 {
@@ -254,7 +256,7 @@ impl Releases {
     /// # Errors
     /// Why it does not serve; its status says the same.
     pub(crate) async fn bring_up(
-        &self,
+        self: &Arc<Self>,
         version: &Arc<Version>,
         urgency: Urgency,
         wanted: impl Fn() -> bool,

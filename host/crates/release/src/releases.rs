@@ -346,7 +346,7 @@ impl Releases {
 
     /// Brings every version of the table to life, all at once; one that fails says so in its status and holds up no
     /// other. One that does not fit beside those before it is not loaded.
-    pub async fn bring_to_life(&self) {
+    pub async fn bring_to_life(self: &Arc<Self>) {
         let table = self.table();
         let mut versions: Vec<Arc<Version>> = Vec::new();
         for version in table.iter().flat_map(|release| release.versions()) {

@@ -201,10 +201,10 @@ pub struct Loaded {
     pub system: String,
     /// What a GPU computes, where one does.
     pub gpu: Option<Offloaded>,
-    /// The rules of the cage: name, and why it does not hold where it does not.
-    pub cage: Vec<(String, Option<String>)>,
     /// What was recorded of [`LoadSpec::record`], in its order.
     pub recorded: Vec<Reference>,
+    /// The rules of the cage: name, and why it does not hold where it does not.
+    pub cage: Vec<(String, Option<String>)>,
 }
 
 /// What a machine gives a worker, as one that closed its cage there found it: JSON on its standard output.

@@ -946,13 +946,13 @@ App {
 
 releases: [
     "http:/story/...:storyteller story storyteller@1.0.0 sha256:8913084044196b0d4d497987655049b94d449cd709d3ff7beaba1477055146ff",
-    "http:/story/...:storyteller tale storyteller@1.0.0-rc.1+cpu sha256:4af063e31899571d360db0bcb639bf9b48368dc3288f13744b58b9093358fffe",
+    "http:/story/...:storyteller tale storyteller@1.0.0-rc.1+cpu sha256:81ad1cbf29d694b054618b98110faa0db6ebf1b5086752e92efb711812ce5204",
     "bobbin:/v2/story/...:storyteller story storyteller@1.1.0 sha256:3aa7b12e4bd18af1e7371fb0ede4ab187a6990c295aa3a8252183dd478f958f1",
-    "bobbin:/v2/story/...:storyteller tale storyteller@1.0.0-rc.1+cpu sha256:4af063e31899571d360db0bcb639bf9b48368dc3288f13744b58b9093358fffe",
+    "bobbin:/v2/story/...:storyteller tale storyteller@1.0.0-rc.1+cpu sha256:81ad1cbf29d694b054618b98110faa0db6ebf1b5086752e92efb711812ce5204",
     "named story storyteller@1.0.0 sha256:8913084044196b0d4d497987655049b94d449cd709d3ff7beaba1477055146ff",
     "named tale storyteller@2.0.0 sha256:705947ea4ef367b5b927d6c02c141c70918ecfdac19187373df5bae97c9c4bdb",
     "http:private:storyteller story storyteller@1.0.0 sha256:8913084044196b0d4d497987655049b94d449cd709d3ff7beaba1477055146ff",
-    "http:private:storyteller tale storyteller@1.0.0-rc.1+cpu sha256:4af063e31899571d360db0bcb639bf9b48368dc3288f13744b58b9093358fffe",
+    "http:private:storyteller tale storyteller@1.0.0-rc.1+cpu sha256:81ad1cbf29d694b054618b98110faa0db6ebf1b5086752e92efb711812ce5204",
 ]
 
 warnings:

@@ -188,7 +188,6 @@ impl Verified for FakeVerified {
                     kind: GraphKind::Generate,
                     context: 256,
                     dimensions: None,
-                    created: None,
                     defaults: OptionsPatch::default(),
                 },
                 answers: Arc::clone(&self.behaviour.answers),

@@ -121,7 +121,7 @@ mod tests {
         let defaults =
             OptionsPatch { temperature: Some(0.1), stop: Some(StopList::One("END".into())), ..OptionsPatch::default() };
         let (bundle, digest) = ("s@1.0.0".into(), "sha256:0".into());
-        GraphInfo { bundle, digest, kind, context: 256, dimensions: None, created: None, defaults }
+        GraphInfo { bundle, digest, kind, context: 256, dimensions: None, defaults }
     }
 
     #[test]

@@ -34,5 +34,6 @@ fn model(Listed { name, info, retires }: Listed) -> Model {
         GraphKind::Embed => Kind::Embed,
     };
     let (name, version) = (name.to_string(), info.bundle.to_string());
-    Model { name, version, kind, context: info.context, dimensions: info.dimensions, created: info.created, retires }
+    // The format of bundles has no place for when they were made.
+    Model { name, version, kind, context: info.context, dimensions: info.dimensions, created: None, retires }
 }

@@ -264,7 +264,6 @@ mod tests {
             kind,
             context: 256,
             dimensions: None,
-            created: None,
             defaults: OptionsPatch::default(),
         }
     }

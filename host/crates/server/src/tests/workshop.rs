@@ -106,7 +106,6 @@ impl Verified for Checked {
             kind: GraphKind::Generate,
             context: 512,
             dimensions: None,
-            created: None,
             defaults: OptionsPatch::default(),
         };
         let gate = self.bundle.starts_with("slow@").then(|| self.gate.clone());

@@ -2,7 +2,7 @@
 
 use crate::size::Shape;
 use bobbin_bundle::gguf::GgufSummary;
-use bobbin_bundle::{Day, Digest, Kind, Manifest, Role, VerifiedBundle};
+use bobbin_bundle::{Digest, Kind, Manifest, Role, VerifiedBundle};
 use bobbin_inference::wire::{LoadSpec, Offload, Reference};
 use bobbin_inference::{GraphInfo, GraphKind, InferenceError, OptionsPatch};
 use std::num::TryFromIntError;
@@ -131,7 +131,6 @@ impl WorkerSpec {
             kind,
             context: limits.context,
             dimensions: None,
-            created: manifest.card.created.as_ref().map(Day::seconds),
             defaults: defaults(manifest)?,
         };
         let load = LoadSpec {

@@ -244,7 +244,6 @@ mod tests {
             kind: GraphKind::Generate,
             context: 256,
             dimensions: None,
-            created: None,
             defaults: OptionsPatch::default(),
         });
         let loading = WorkerState::Starting { phase: StartPhase::Loading };

@@ -102,7 +102,6 @@ fn spec() -> WorkerSpec {
         kind: GraphKind::Generate,
         context: 256,
         dimensions: None,
-        created: None,
         defaults: OptionsPatch::default(),
     };
     let load = LoadSpec {
