@@ -155,7 +155,7 @@ mod tests {
         let call = |arguments: Value| json!({ "id": "call_1", "type": "function", "function": { "name": "w", "arguments": arguments } });
         let sent = json!([
             { "role": "developer", "content": "Be brief." },
-            { "role": "user", "name": "Anna", "content": [{ "type": "text", "text": "Hi" }, { "type": "text", "text": "there" }] },
+            { "role": "user", "name": "reader", "content": [{ "type": "text", "text": "Hi" }, { "type": "text", "text": "there" }] },
             { "role": "assistant", "content": null, "refusal": null, "annotations": [], "tool_calls": [call(json!(arguments))] },
             { "role": "tool", "tool_call_id": "call_1", "content": "sunny" },
             { "role": "assistant", "content": [{ "type": "refusal", "refusal": "No." }] },
@@ -164,7 +164,7 @@ mod tests {
         let read = read(&sent).unwrap();
         let wanted = json!([
             { "role": "system", "content": "Be brief." },
-            { "role": "user", "content": "Hi\nthere", "name": "Anna" },
+            { "role": "user", "content": "Hi\nthere", "name": "reader" },
             { "role": "assistant", "content": "", "tool_calls": [call(json!(arguments))] },
             { "role": "tool", "content": "sunny", "tool_call_id": "call_1" },
             { "role": "assistant", "content": "No." },

@@ -49,7 +49,7 @@ async fn a_template_gets_every_message_as_text_with_its_role() -> Result {
     let host = TestHost::of(&app.manifest()).start().await?;
     let messages = json!([
         { "role": "developer", "content": "Be brief." },
-        { "role": "user", "name": "Anna", "content": [{ "type": "text", "text": "Hi" }, { "type": "text", "text": "there" }] },
+        { "role": "user", "name": "reader", "content": [{ "type": "text", "text": "Hi" }, { "type": "text", "text": "there" }] },
     ]);
     let talk = async |messages: Value| -> Result<Value> {
         let body = chat(&json!({ "messages": messages, "max_tokens": 12, "temperature": 0 }));
@@ -61,11 +61,11 @@ async fn a_template_gets_every_message_as_text_with_its_role() -> Result {
     assert_eq!(talked["model"], "storyteller@1.2.0");
     // What a template cannot tell apart is answered alike, and what it can is another prompt.
     let written = |role: &str, name: &str, text: &str| json!([{ "role": role, "content": "Be brief." }, { "role": "user", "name": name, "content": text }]);
-    let same = talk(written("system", "Anna", "Hi\nthere")).await?;
+    let same = talk(written("system", "reader", "Hi\nthere")).await?;
     let tokens = |answer: &Value| answer["usage"]["prompt_tokens"].as_u64();
     assert_eq!(tokens(&talked), tokens(&same));
     assert_eq!(talked["choices"][0]["message"]["content"], same["choices"][0]["message"]["content"]);
-    for other in [written("system", "Anna", "Hi"), written("system", "Annabella of the sea", "Hi\nthere")] {
+    for other in [written("system", "reader", "Hi"), written("system", "a reader of the sea", "Hi\nthere")] {
         assert_ne!(tokens(&talked), tokens(&talk(other).await?));
     }
     Ok(())
