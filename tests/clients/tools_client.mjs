@@ -19,7 +19,8 @@ const run = ({ city }) => {
 const runner = client.chat.completions.runTools({
   model: "storyteller",
   messages,
-  max_tokens: 100,
+  max_tokens: 120,
+  parallel_tool_calls: false,
   // A function that is named is run once, and what came of it is the end.
   tool_choice: { type: "function", function: { name: "weather" } },
   tools: [{ type: "function", function: { name: "weather", description: "d", parameters, parse: JSON.parse, function: run } }],

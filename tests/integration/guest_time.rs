@@ -58,13 +58,14 @@ async fn a_guest_that_waits_for_its_model_again_and_again_keeps_its_cpu_budget()
         streams.push(host.stream(path, &ask).await?);
     }
     // A slow model: it stands still most of the time, and every guest waits for each of its pieces.
-    let mut pauses = 0;
+    let mut stood = Duration::ZERO;
     let slow = async {
         loop {
             host.signal(worker, Signal::STOP)?;
-            tokio::time::sleep(if pauses == 0 { Duration::from_millis(1500) } else { PAUSE }).await;
+            let pause = if stood.is_zero() { Duration::from_millis(1500) } else { PAUSE };
+            tokio::time::sleep(pause).await;
             host.signal(worker, Signal::CONT)?;
-            pauses += 1;
+            stood += pause;
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     };
@@ -73,7 +74,7 @@ async fn a_guest_that_waits_for_its_model_again_and_again_keeps_its_cpu_budget()
         stopped = slow => return stopped,
     };
     host.signal(worker, Signal::CONT)?;
-    assert!(PAUSE * pauses > WAITED, "{pauses} pauses of {PAUSE:?} are not {WAITED:?}");
+    assert!(stood > WAITED, "it stood still for {stood:?}, and not for {WAITED:?}");
     for end in ends {
         let end = end?;
         assert_eq!(end.last().map(String::as_str), Some("[DONE]"), "{end:?}");
