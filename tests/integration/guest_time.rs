@@ -42,7 +42,7 @@ async fn a_guest_that_sleeps_for_longer_than_its_cpu_budget_answers() -> Result 
 }
 
 /// How long a worker stands still between two of its steps.
-const PAUSE: Duration = Duration::from_millis(50);
+const PAUSE: Duration = Duration::from_millis(100);
 /// Well over the budget of one second.
 const WAITED: Duration = Duration::from_secs(2);
 
