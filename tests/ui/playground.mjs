@@ -71,20 +71,28 @@ await open({}, async (page) => {
   await part.getByLabel("Tokens at most").fill("230");
   await part.getByLabel("Beside it").selectOption("");
   await eventually("one answer is left", async () => (await answers.count()) === 1);
-  // This model is faster than whoever would click: its worker stands still until somebody has.
-  const workers = async () => (await ask("GET", "/admin/v1/workers")).workers.filter(({ process }) => process !== null);
-  const signal = async (name) => (await workers()).forEach((worker) => process.kill(worker.process.pid, name));
-  await signal("SIGSTOP");
-  try {
+  // From within the page: this model is faster than whoever would click from outside. Now and then it is faster than the page,
+  // too, and has told all of it in one piece.
+  await page.evaluate(() => {
+    const stop = () => {
+      if (Number(document.querySelector("#playground .text").dataset.tokens) === 0) return;
+      const button = [...document.querySelectorAll("#playground button")].find((one) => one.textContent === "Stop");
+      button?.click();
+    };
+    new MutationObserver(stop).observe(document.getElementById("playground"), { subtree: true, attributes: true, childList: true });
+  });
+  let told = Infinity;
+  for (let attempt = 0; told >= 230; attempt += 1) {
+    assert.ok(attempt < 20, "no answer could be stopped before its end");
     await part.getByRole("button", { name: "Run" }).click();
-    await part.getByRole("button", { name: "Stop" }).click();
-    await eventually("it has stopped", async () => (await status(0)) === "stopped");
-  } finally {
-    await signal("SIGCONT");
+    await eventually("it is over", async () => ["stopped", "whole"].includes(await status(0)));
+    told = (await status(0)) === "stopped" ? Number(await answers.nth(0).locator(".text").getAttribute("data-tokens")) : Infinity;
   }
   await answers.nth(0).getByText("Stopped.").waitFor();
-  assert.ok(Number(await answers.nth(0).locator(".text").getAttribute("data-tokens")) < 230);
-  await eventually("nothing is computed any more", async () => (await workers()).every(({ process }) => process.running === 0));
+  await eventually("nothing is computed any more", async () => {
+    const { workers } = await ask("GET", "/admin/v1/workers");
+    return workers.every(({ process }) => process === null || process.running === 0);
+  });
   // What was tried out is accounted, under a route of its own.
   const metrics = await (await fetch(new URL("/metrics", page.url()))).text();
   assert.match(metrics, /bobbin_output_tokens_total\{route="admin:playground",graph="story",bundle="storyteller@1\.1\.0"\} \d+/);

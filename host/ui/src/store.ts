@@ -137,6 +137,8 @@ async function follow(signal: AbortSignal): Promise<void> {
         if (event === "open") {
           pause = 1000;
           await everything(signal);
+          // Whoever left meanwhile does not come back by what was still on its way.
+          if (signal.aborted) return;
           if (last === "0") quiet = performance.now() + REPLAY;
           set({ link: "live", denied: false });
           continue;

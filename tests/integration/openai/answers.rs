@@ -56,7 +56,8 @@ async fn a_streamed_chat_begins_with_the_role_and_ends_with_its_reason_and_then_
     let (api, host) = (PublicApi::read()?, example().await?);
     let body = chat(&json!({ "max_tokens": 30, "temperature": 0 }));
     let chunks = streamed(&api, &host, CHAT, &body).await?;
-    assert!(chunks.len() > 4, "{chunks:?}");
+    // The role, the text in as many pieces as there was time for, and the end.
+    assert!(chunks.len() >= 3, "{chunks:?}");
     let (first, last) = (&chunks[0]["choices"][0], &chunks[chunks.len() - 1]["choices"][0]);
     assert_eq!(first["delta"], json!({ "role": "assistant", "content": "", "refusal": null }));
     assert_eq!((&last["delta"], &last["finish_reason"]), (&json!({}), &json!("length")));
