@@ -4,6 +4,7 @@
 //! versions that answered in it, and no more of them than there is room for. Nothing of it outlives the host: whoever wants
 //! months scrapes `/metrics`.
 
+use crate::admin::written;
 use crate::admission::Admission;
 use crate::metrics::{FIRST_TOKEN_SECONDS, Metrics, NO_BUNDLE};
 use bobbin_inference::{InferenceRecord, Reason};
@@ -55,21 +56,18 @@ pub(crate) struct Counts {
     requests: u64,
     /// Those of them that were answered with 5xx, or broke off other than by their client.
     failed: u64,
-    /// Sessions that ended.
-    sessions: u64,
-    /// Those of them that ended in an error, other than by their client.
-    errors: u64,
-    input_tokens: u64,
-    cached_tokens: u64,
-    output_tokens: u64,
+    #[serde(flatten)]
+    totals: Totals,
     /// Sessions by their time to first token, bucket by bucket.
     first_token: [u64; BUCKETS],
 }
 
-/// What a version did since the host started.
+/// What a version's sessions came to: in a step, or since the host started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Totals {
+    /// Sessions that ended.
     sessions: u64,
+    /// Those of them that ended in an error, other than by their client.
     errors: u64,
     input_tokens: u64,
     cached_tokens: u64,
@@ -140,15 +138,32 @@ impl Span {
     }
 }
 
-impl Counts {
+impl Totals {
+    fn of(record: &InferenceRecord) -> Self {
+        let failed = record.error.is_some_and(|reason| reason != Reason::Cancelled);
+        Self {
+            sessions: 1,
+            errors: u64::from(failed),
+            input_tokens: u64::from(record.usage.input_tokens),
+            cached_tokens: u64::from(record.usage.cached_tokens),
+            output_tokens: u64::from(record.usage.output_tokens),
+        }
+    }
+
     fn add(&mut self, other: &Self) {
-        self.requests += other.requests;
-        self.failed += other.failed;
         self.sessions += other.sessions;
         self.errors += other.errors;
         self.input_tokens += other.input_tokens;
         self.cached_tokens += other.cached_tokens;
         self.output_tokens += other.output_tokens;
+    }
+}
+
+impl Counts {
+    fn add(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.failed += other.failed;
+        self.totals.add(&other.totals);
         for (sum, count) in self.first_token.iter_mut().zip(other.first_token) {
             *sum += count;
         }
@@ -165,48 +180,42 @@ impl Ring {
     }
 }
 
-/// The counts of a version, or of all those that find no room beside the first ones.
-fn of<'a>(versions: &'a mut BTreeMap<Arc<str>, Counts>, bundle: &str) -> &'a mut Counts {
-    let name = if versions.contains_key(bundle) || versions.len() < VERSIONS { bundle } else { OTHERS };
-    versions.entry(name.into()).or_default()
+/// Adds to what is kept of a version, or of all those that find no room beside the first `most`. Nearly always it is known:
+/// every request comes by here.
+fn count<T: Default>(versions: &mut BTreeMap<Arc<str>, T>, most: usize, bundle: &str, add: impl FnOnce(&mut T)) {
+    if let Some(known) = versions.get_mut(bundle) {
+        return add(known);
+    }
+    let name = if versions.len() < most { bundle } else { OTHERS };
+    add(versions.entry(name.into()).or_default());
 }
 
 impl Series {
     /// A session is over.
     pub(crate) fn record(&self, record: &InferenceRecord) {
-        let failed = record.error.is_some_and(|reason| reason != Reason::Cancelled);
-        let usage = record.usage;
-        let mut kept = self.0.lock();
-        let counts = of(&mut kept.now, &record.bundle);
-        counts.sessions += 1;
-        counts.errors += u64::from(failed);
-        counts.input_tokens += u64::from(usage.input_tokens);
-        counts.cached_tokens += u64::from(usage.cached_tokens);
-        counts.output_tokens += u64::from(usage.output_tokens);
-        if let Some(first) = record.timings.first_token {
+        let session = Totals::of(record);
+        let bucket = record.timings.first_token.map(|first| {
             let seconds = first.as_secs_f64();
-            let bucket = FIRST_TOKEN_SECONDS.iter().take_while(|bound| seconds > **bound).count();
-            if let Some(count) = counts.first_token.get_mut(bucket) {
-                *count += 1;
+            FIRST_TOKEN_SECONDS.iter().take_while(|bound| seconds > **bound).count()
+        });
+        let mut kept = self.0.lock();
+        count(&mut kept.now, VERSIONS, &record.bundle, |counts| {
+            counts.totals.add(&session);
+            if let Some(bucket) = bucket.and_then(|bucket| counts.first_token.get_mut(bucket)) {
+                *bucket += 1;
             }
-        }
-        let room = kept.totals.len() < TOTALS || kept.totals.contains_key(&record.bundle);
-        let name = if room { Arc::clone(&record.bundle) } else { OTHERS.into() };
-        let totals = kept.totals.entry(name).or_default();
-        totals.sessions += 1;
-        totals.errors += u64::from(failed);
-        totals.input_tokens += u64::from(usage.input_tokens);
-        totals.cached_tokens += u64::from(usage.cached_tokens);
-        totals.output_tokens += u64::from(usage.output_tokens);
+        });
+        count(&mut kept.totals, TOTALS, &record.bundle, |totals| totals.add(&session));
     }
 
     /// A request is over. `bundles` are those that it used, as its answer's header lists them.
     pub(crate) fn answered(&self, bundles: Option<&str>, failed: bool) {
         let mut kept = self.0.lock();
         for bundle in bundles.unwrap_or(NO_BUNDLE).split(", ") {
-            let counts = of(&mut kept.now, bundle);
-            counts.requests += 1;
-            counts.failed += u64::from(failed);
+            count(&mut kept.now, VERSIONS, bundle, |counts| {
+                counts.requests += 1;
+                counts.failed += u64::from(failed);
+            });
         }
     }
 
@@ -220,7 +229,7 @@ impl Series {
         let mut kept = self.0.lock();
         let versions = std::mem::take(&mut kept.now);
         for (bundle, counts) in &versions {
-            of(&mut kept.coarse, bundle).add(counts);
+            count(&mut kept.coarse, VERSIONS, bundle, |sum| sum.add(counts));
         }
         kept.coarse_in_flight = kept.coarse_in_flight.max(in_flight);
         kept.live.push(FINE_STEPS, at, in_flight, versions);
@@ -244,7 +253,7 @@ impl Series {
         drop(kept);
         let view = |step: &Arc<Step>| StepView {
             number: step.number,
-            at: humantime::format_rfc3339_millis(step.at).to_string(),
+            at: written(step.at),
             in_flight: step.in_flight,
             versions: step.versions.clone(),
         };
@@ -312,16 +321,16 @@ mod tests {
         let wanted = Counts {
             requests: 2,
             failed: 1,
-            sessions: 2,
-            errors: 1,
-            input_tokens: 14,
-            cached_tokens: 10,
-            output_tokens: 60,
+            totals: Totals { sessions: 2, errors: 1, input_tokens: 14, cached_tokens: 10, output_tokens: 60 },
             first_token,
         };
         assert_eq!(counted(&series, Span::Live, "s@1.0.0"), [wanted]);
         let other = &counted(&series, Span::Live, "s@1.1.0")[0];
-        assert_eq!((other.requests, other.sessions, other.errors), (1, 1, 0), "a client that leaves is no error");
+        assert_eq!(
+            (other.requests, other.totals.sessions, other.totals.errors),
+            (1, 1, 0),
+            "a client that leaves is no error"
+        );
         assert_eq!(counted(&series, Span::Live, NO_BUNDLE)[0].requests, 1);
         series.end_step(SystemTime::now(), 0);
         assert_eq!(series.view(Span::Live, 0).samples[1].versions.len(), 0, "the next step begins with nothing");
@@ -337,7 +346,7 @@ mod tests {
         }
         let hours = series.view(Span::Hours, 0);
         let seen: Vec<_> =
-            hours.samples.iter().map(|s| (s.number, s.in_flight, s.versions["s@1.0.0"].sessions)).collect();
+            hours.samples.iter().map(|s| (s.number, s.in_flight, s.versions["s@1.0.0"].totals.sessions)).collect();
         assert_eq!(seen, [(1, 11, COARSE), (2, 23, COARSE)]);
         assert_eq!(hours.step_seconds, 60);
     }
@@ -355,7 +364,7 @@ mod tests {
         let live = series.view(Span::Live, 0);
         assert_eq!((live.samples.len(), live.samples[0].number), (FINE_STEPS, 11));
         assert!(live.samples.iter().all(|step| step.versions.len() == VERSIONS + 1));
-        assert_eq!(live.samples[0].versions[OTHERS].sessions, VERSIONS as u64);
+        assert_eq!(live.samples[0].versions[OTHERS].totals.sessions, VERSIONS as u64);
         assert!(series.view(Span::Hours, 0).samples.iter().all(|step| step.versions.len() <= VERSIONS + 1));
         assert!(series.0.lock().totals.len() <= TOTALS + 1);
     }
