@@ -97,7 +97,7 @@ impl Pins {
         let table = releases.current();
         // What may not be used takes no lease, and looks like what there is not.
         let may_use = |release: &&Arc<Release>| asker.may_use(&release.id.graph);
-        let pin = |release| Pinned::of_graph(releases, release, choose(release, asker));
+        let pin = |release: &Arc<Release>| Pinned::of_graph(releases, release, choose(release, asker));
         let mut pinned: Vec<Pinned> = table.of_trigger(trigger).filter(may_use).map(pin).collect();
         for release in table.of_trigger(trigger).filter(may_use).filter(|release| release.record.spec.exact_versions) {
             for tenure in release.tenures() {
@@ -223,32 +223,26 @@ impl Pinned {
     }
 
     /// A graph, and the version that was chosen for it.
-    fn of_graph(releases: &Arc<Releases>, release: &Arc<Release>, tenure: &Arc<Tenure>) -> Self {
-        let held = Mutex::new(Held::of(release, tenure));
-        Self(Arc::new(Pin {
-            name: Arc::clone(&release.id.graph),
-            exact: false,
-            retires: release.retires(tenure),
-            id: release.id.clone(),
-            releases: Arc::clone(releases),
-            held,
-        }))
+    fn of_graph(releases: &Arc<Releases>, release: &Release, tenure: &Arc<Tenure>) -> Self {
+        Self::new(releases, release, tenure, Held::of(release, tenure), false)
     }
 
     /// A version by its exact name; `None` where it takes on no request any more.
-    fn of_version(releases: &Arc<Releases>, release: &Arc<Release>, tenure: &Arc<Tenure>) -> Option<Self> {
+    fn of_version(releases: &Arc<Releases>, release: &Release, tenure: &Arc<Tenure>) -> Option<Self> {
         // A shadow compares itself with what the release answers, and nobody asked the release.
         let held = Held { shadow: Weak::new(), ..Held::of(release, tenure) };
-        held.lease.counts().then(|| {
-            Self(Arc::new(Pin {
-                name: Arc::clone(tenure.bundle()),
-                exact: true,
-                retires: release.retires(tenure),
-                id: release.id.clone(),
-                releases: Arc::clone(releases),
-                held: Mutex::new(held),
-            }))
-        })
+        held.lease.counts().then(|| Self::new(releases, release, tenure, held, true))
+    }
+
+    fn new(releases: &Arc<Releases>, release: &Release, tenure: &Arc<Tenure>, held: Held, exact: bool) -> Self {
+        Self(Arc::new(Pin {
+            name: Arc::clone(if exact { tenure.bundle() } else { &release.id.graph }),
+            exact,
+            retires: release.retires(tenure),
+            id: release.id.clone(),
+            releases: Arc::clone(releases),
+            held: Mutex::new(held),
+        }))
     }
 
     /// Its entry in the catalog; `None` where nothing is known of its version, which has failed or is not loaded.
