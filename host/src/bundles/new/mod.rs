@@ -133,10 +133,8 @@ async fn make(args: &New, cancel: CancellationToken) -> Result<(), Failure> {
     let bundle = draft.write(&render(args, &plan, &files, None)).map_err(|error| of_draft(&error))?;
     let mut deviation = None;
     let mut recorded = Vec::new();
-    if args.no_fingerprint {
-        verify(&bundle, &draft, &mut bar, &cancel)?;
-    } else {
-        let verified = verify(&bundle, &draft, &mut bar, &cancel)?;
+    let verified = verify(&bundle, &draft, &mut bar, &cancel)?;
+    if !args.no_fingerprint {
         bar.step("loading, and recording the fingerprint");
         recorded = load(&verified, to_record(&plan), &cancel).await?.recorded;
     }
