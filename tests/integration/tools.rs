@@ -8,29 +8,11 @@ use bobbin_tests::{Result, TestApp, TestHost};
 use futures::future::try_join_all;
 use serde_json::{Value, json};
 
-const MANIFEST: &str = r#"spin_manifest_version = 2
-
-[application]
-name = "tools"
-version = "0.1.0"
-
-[application.trigger.bobbin.releases]
-story = "storyteller@1.0.0"
-
-[[trigger.http]]
-route = "/..."
-component = "models"
-
-[component.models]
-source = "{root}/tests/fixtures/components/target/wasm32-wasip2/release/models.wasm"
-ai_models = ["story"]
-"#;
-
 /// It says nothing of tools to the model, but knows that there are such, so that no words are spent on them.
 const TEMPLATE: &str = "{# tools: <tool_call> #}{% for message in messages %}{{ message.content }}{% endfor %}";
 
 async fn host() -> Result<(TestApp, TestHost)> {
-    let app = TestApp::new(MANIFEST)?;
+    let app = TestApp::of_component("models", "/...")?;
     app.publish_chat("1.9.0", "1.0.0", TEMPLATE)?;
     app.release("storyteller@1.9.0")?;
     let host = TestHost::of(&app.manifest()).start().await?;

@@ -30,6 +30,33 @@ impl TestApp {
         Ok(Self { folder })
     }
 
+    /// An application of one component of the fixtures, which may ask for the model `story`.
+    ///
+    /// # Errors
+    /// When files cannot be written.
+    pub fn of_component(component: &str, route: &str) -> Result<Self> {
+        Self::new(&format!(
+            r#"
+spin_manifest_version = 2
+
+[application]
+name = "one"
+version = "0.1.0"
+
+[application.trigger.bobbin.releases]
+story = "storyteller@1.0.0"
+
+[[trigger.http]]
+route = "{route}"
+component = "{component}"
+
+[component.{component}]
+source = "{{root}}/tests/fixtures/components/target/wasm32-wasip2/release/{component}.wasm"
+ai_models = ["story"]
+"#
+        ))
+    }
+
     /// The application of [`TestHost::stories`](crate::TestHost::stories), with more manifest text at its end.
     ///
     /// # Errors

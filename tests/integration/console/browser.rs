@@ -41,26 +41,7 @@ async fn a_canary_is_started_stepped_promoted_and_rolled_back_with_the_keyboard(
 #[tokio::test]
 async fn a_swap_that_somebody_else_makes_is_watched_state_by_state() -> Result {
     let Some(browser) = Browser::here() else { return Ok(()) };
-    let app = TestApp::new(
-        r#"
-spin_manifest_version = 2
-
-[application]
-name = "watched"
-version = "0.1.0"
-
-[application.trigger.bobbin.releases]
-story = "storyteller@1.0.0"
-
-[[trigger.http]]
-route = "/f3/..."
-component = "hostile"
-
-[component.hostile]
-source = "{root}/tests/fixtures/components/target/wasm32-wasip2/release/hostile.wasm"
-ai_models = ["story"]
-"#,
-    )?;
+    let app = TestApp::of_component("hostile", "/f3/...")?;
     publish_slow_and_wicked(&app)?;
     let host = TestHost::of(&app.manifest()).start().await?;
     browser.run("swap.mjs", &variables(&host)).await

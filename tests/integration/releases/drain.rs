@@ -12,26 +12,7 @@ const RELEASE: &str = "http:/f3/...:hostile:story";
 /// Its release drains for a second, and keeps nothing warm.
 async fn with_a_slow_reader() -> Result<(TestApp, TestHost, SlowReader)> {
     // One release, so that the version is gone when this release has let go of it.
-    let app = TestApp::new(
-        r#"
-spin_manifest_version = 2
-
-[application]
-name = "slow"
-version = "0.1.0"
-
-[application.trigger.bobbin.releases]
-story = "storyteller@1.0.0"
-
-[[trigger.http]]
-route = "/f3/..."
-component = "hostile"
-
-[component.hostile]
-source = "{root}/tests/fixtures/components/target/wasm32-wasip2/release/hostile.wasm"
-ai_models = ["story"]
-"#,
-    )?;
+    let app = TestApp::of_component("hostile", "/f3/...")?;
     let host = TestHost::of(&app.manifest()).start().await?;
     host.release(RELEASE).set(json!({"drain_seconds": 1, "keep_warm_seconds": 0})).await?;
     let ask = json!({"prompt": "Once upon a time", "max_tokens": 200, "temperature": 0});
