@@ -14,8 +14,11 @@ export function variable(name, otherwise) {
   return value;
 }
 
-/** Opens the console, does `what` with it, and checks that all was well. `expected` are errors that must be there. */
-export async function open(options, what, expected = []) {
+/**
+ * Opens the console, does `what` with it, and checks that all was well. `first` runs in the page before the page's own
+ * code; `expected` are errors that must be there.
+ */
+export async function open({ first, ...options }, what, expected = []) {
   const browser = await chromium.launch({
     executablePath: variable("BOBBIN_CHROMIUM"),
     // Chromium's own sandbox needs what root and containers do not have; the pages here are ours.
@@ -25,6 +28,7 @@ export async function open(options, what, expected = []) {
   try {
     const context = await browser.newContext({ viewport: { width: 1360, height: 900 }, locale: "en-GB", ...options });
     context.setDefaultTimeout(PATIENCE);
+    if (first !== undefined) await context.addInitScript(first);
     const page = await context.newPage();
     page.on("console", (message) => {
       if (["error", "warning"].includes(message.type())) seen.errors.push(message.text());

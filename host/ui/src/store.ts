@@ -1,6 +1,6 @@
 // Everything the console knows, and how it keeps up: events say that something has changed, the API says what it is now.
 
-import { useEffect, useState } from "preact/hooks";
+import { useLayoutEffect, useState } from "preact/hooks";
 import * as api from "./api";
 import { Refused } from "./api";
 import type { Application, Bundle, Change, Release, Sample, Series, State, Version, Worker } from "./types";
@@ -85,7 +85,9 @@ function set(change: Partial<World>): void {
 
 export function useWorld(): World {
   const [, redraw] = useState({});
-  useEffect(() => {
+  // Not after the first picture: what is said between it and its drawing, such as that a token is wanted, would be heard
+  // by nobody.
+  useLayoutEffect(() => {
     const listener = () => redraw({});
     listeners.add(listener);
     return () => void listeners.delete(listener);

@@ -3,7 +3,7 @@
 // It is made for the generation that the operator saw: if the release moves on meanwhile, the host refuses, and the
 // dialog shows what it is now and asks again.
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import * as api from "../api";
 import { Refused } from "../api";
 import { name, percent } from "../format";
@@ -57,7 +57,7 @@ export function Change({ step, release, route, bundles, close }: Props) {
   const weighing = step === "start" || step === "step";
   const ready = plan !== null && (!choosing || bundle !== "") && (!weighing || (weight >= 0 && weight <= 100 && weight !== seen.candidate?.weight));
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     dialog.current?.showModal();
   }, []);
   // The browser closes it, gives the focus back, and says so: then it leaves the page, and not before.

@@ -1,12 +1,12 @@
 // What stands here while the host demands a token.
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { enter } from "../store";
 
 export function Locked({ denied }: { denied: boolean }) {
   const [secret, write] = useState("");
   const input = useRef<HTMLInputElement>(null);
-  useEffect(() => input.current?.focus(), []);
+  useLayoutEffect(() => input.current?.focus(), []);
   return (
     <main class="locked">
       <form
