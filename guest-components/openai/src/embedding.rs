@@ -26,7 +26,7 @@ pub(crate) struct Embed {
 
 impl Embed {
     /// Which field is told where the host refuses what.
-    pub(crate) const FIELDS: Fields = Fields::plain("input");
+    pub(crate) const FIELDS: Fields = Fields::plain(Fields::VECTORS);
 
     /// Reads a body.
     pub(crate) fn read(body: &[u8]) -> Checked<Self> {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 /// The schema that an answer has to obey, if it has to be JSON.
 ///
 /// `json_schema` has its schema in a `json_schema` of its own, as OpenAI's clients write it, or beside `type`, as others
-/// do. It is obeyed whether `strict` is said or not.
+/// do, with the name and whatever else belongs to it. It is obeyed whether `strict` is said or not.
 pub(crate) fn schema(field: Field) -> Checked<Option<Value>> {
     let mut format = field.object()?;
     let kind = format.need("type", "'text', 'json_object' or 'json_schema'")?;
@@ -16,12 +16,12 @@ pub(crate) fn schema(field: Field) -> Checked<Option<Value>> {
         "json_object" => Some(of(&mut format)?.unwrap_or_else(any_object)),
         _ => Some(match format.take("json_schema") {
             Some(nested) => described(nested.object()?)?,
-            None => match of(&mut format)? {
-                Some(schema) => schema,
-                None => {
-                    return Err(Refusal::missing(&format.path_of("json_schema"), "an object with a name and a schema"));
-                }
-            },
+            None => {
+                format.take("name").map(name).transpose()?;
+                about(&mut format)?;
+                let wanted = "an object with a name and a schema";
+                of(&mut format)?.ok_or_else(|| Refusal::missing(&format.path_of("json_schema"), wanted))?
+            }
         }),
     };
     format.end()?;
@@ -31,11 +31,17 @@ pub(crate) fn schema(field: Field) -> Checked<Option<Value>> {
 /// What stands in `json_schema`.
 fn described(mut described: Object) -> Checked<Value> {
     name(described.need("name", "a name of letters, digits, _ and -")?)?;
-    described.take("description").map(Field::string).transpose()?;
-    described.take("strict").map(Field::boolean).transpose()?;
+    about(&mut described)?;
     let schema = of(&mut described)?.unwrap_or_else(any_object);
     described.end()?;
     Ok(schema)
+}
+
+/// What is said of a schema and changes nothing here.
+fn about(object: &mut Object) -> Checked<()> {
+    object.take("description").map(Field::string).transpose()?;
+    object.take("strict").map(Field::boolean).transpose()?;
+    Ok(())
 }
 
 fn of(object: &mut Object) -> Checked<Option<Value>> {
@@ -81,6 +87,7 @@ mod tests {
             json!({ "type": "json_schema", "json_schema": { "name": "a", "strict": true, "schema": wanted } }),
             json!({ "type": "json_schema", "json_schema": { "name": "a", "description": "b", "schema": wanted } }),
             json!({ "type": "json_schema", "schema": wanted }),
+            json!({ "type": "json_schema", "name": "a", "description": "b", "strict": true, "schema": wanted }),
             json!({ "type": "json_object", "schema": wanted }),
         ] {
             assert_eq!(read(&format).unwrap(), Some(wanted.clone()));
@@ -102,6 +109,10 @@ mod tests {
             (json!({ "type": "grammar" }), "unsupported_value", "response_format.type"),
             (json!({ "type": "text", "schema": {} }), "unknown_parameter", "response_format.schema"),
             (json!({ "type": "json_schema" }), "missing_required_parameter", "response_format.json_schema"),
+            (json!({ "type": "json_schema", "name": "a" }), "missing_required_parameter", "response_format.json_schema"),
+            (json!({ "type": "json_schema", "name": "a b", "schema": {} }), "invalid_value", "response_format.name"),
+            (json!({ "type": "json_schema", "strict": 1, "schema": {} }), "invalid_type", "response_format.strict"),
+            (json!({ "type": "json_object", "name": "a", "schema": {} }), "unknown_parameter", "response_format.name"),
             (
                 json!({ "type": "json_schema", "json_schema": { "schema": {} } }),
                 "missing_required_parameter",

@@ -24,7 +24,7 @@ mod tools;
 mod whole;
 
 use bobbin_wasi_nn::http::{self, Response};
-use bobbin_wasi_nn::{Error, Graph, Piece, catalog, sse};
+use bobbin_wasi_nn::{Error, ErrorCode, Graph, Piece, catalog, sse};
 use chat::Chat;
 use chunks::{Chunks, Form, Place};
 use completion::Completion;
@@ -36,7 +36,7 @@ use serde::Serialize;
 use spin_sdk::http::body::IncomingBodyExt;
 use spin_sdk::http::{Method, Request, Result};
 use spin_sdk::http_service;
-use spin_sdk::wasip3::http::types::ErrorCode;
+use spin_sdk::wasip3::http::types::ErrorCode as HttpError;
 use spin_sdk::wasip3::random::random::get_random_u64;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -106,7 +106,7 @@ fn path(request: &Request) -> String {
 async fn body(request: Request) -> std::result::Result<Vec<u8>, Stop> {
     match request.into_body().bytes().await {
         Ok(body) => Ok(body.into()),
-        Err(ErrorCode::HttpRequestBodySize(limit)) => {
+        Err(HttpError::HttpRequestBodySize(limit)) => {
             let limit = limit.map_or_else(String::new, |bytes| format!(" of {bytes} bytes"));
             Err(Refusal::too_large(format!("the body of the request is over the limit{limit}; send less")).into())
         }
@@ -156,7 +156,7 @@ fn embeddings(body: &[u8]) -> Served {
     let Embed { model, texts, dimensions, base64 } = Embed::read(body)?;
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     let embeddings = Graph::load(&model).and_then(|graph| graph.session()?.embed(&texts, dimensions));
-    let embeddings = embeddings.map_err(|error| Refusal::of_host(&error, &model, Embed::FIELDS))?;
+    let embeddings = embeddings.map_err(|error| Asked { model, fields: Embed::FIELDS }.refusal(&error))?;
     json(&embedding::Answer::new(embeddings, base64))
 }
 
@@ -168,7 +168,15 @@ struct Asked {
 
 impl Asked {
     fn refusal(&self, error: &Error) -> Refusal {
-        Refusal::of_host(error, &self.model, self.fields)
+        let other_kind = (error.code == ErrorCode::UnsupportedOperation).then(|| self.other_kind()).flatten();
+        other_kind.unwrap_or_else(|| Refusal::of_host(error, &self.model, self.fields))
+    }
+
+    /// The host says only that the model does not do this.
+    fn other_kind(&self) -> Option<Refusal> {
+        let models = catalog::list();
+        let model = models.iter().find(|model| model.name == self.model)?;
+        Refusal::of_kind(&model.name, model.kind, self.fields)
     }
 }
 

@@ -32,8 +32,9 @@ pub(crate) fn of_completion(tokens: Option<&Value>, offset: &mut usize) -> Value
         offsets.push(*offset);
         *offset = offset.saturating_add(text(token).chars().count());
     }
+    // The token that was taken is among them, however unlikely it was.
     let top = |token: &Value| -> Map<String, Value> {
-        list(token.get("top")).iter().map(|token| (text(token), logprob(token).into())).collect()
+        list(token.get("top")).iter().chain([token]).map(|token| (text(token), logprob(token).into())).collect()
     };
     json!({
         "tokens": tokens.iter().map(text).collect::<Vec<_>>(),
@@ -82,7 +83,7 @@ mod tests {
         let told = of_completion(Some(&tokens()), &mut offset);
         let wanted = json!({
             "tokens": [" é", "b"], "token_logprobs": [-0.5, NEVER],
-            "top_logprobs": [{ " é": -0.5, " a": -2.0 }, {}], "text_offset": [3, 5],
+            "top_logprobs": [{ " é": -0.5, " a": -2.0 }, { "b": NEVER }], "text_offset": [3, 5],
         });
         assert_eq!((told, offset), (wanted, 6));
     }

@@ -1,5 +1,6 @@
 //! What is answered instead of a result: OpenAI's error object, with all four of its keys, and its status.
 
+use bobbin_wasi_nn::catalog::Kind;
 use bobbin_wasi_nn::{Error, ErrorCode};
 use serde_json::{Value, json};
 
@@ -38,6 +39,9 @@ pub(crate) struct Fields {
 }
 
 impl Fields {
+    /// The input of embeddings.
+    pub(crate) const VECTORS: &str = "input";
+
     /// Those of a request without grammars.
     pub(crate) const fn plain(input: &'static str) -> Self {
         Self { input, format: false, tools: false }
@@ -120,7 +124,7 @@ impl Refusal {
         let (status, param) = match (code, reason.as_str()) {
             (ErrorCode::NotFound, _) => return Self::no_model(model),
             (ErrorCode::TooLarge, "context_exceeded") => {
-                return Self::bad("context_length_exceeded", fields.input, message.as_str());
+                return Self::bad("context_length_exceeded", fields.input, in_our_words(message, fields));
             }
             (ErrorCode::InvalidArgument, "invalid_grammar") => (400, fields.grammar(message)),
             // Tools are an input of their own, and the host names it where it refuses that one.
@@ -132,8 +136,20 @@ impl Refusal {
             (ErrorCode::UnsupportedOperation, _) => (404, Some("model")),
             _ => (error.status(), None),
         };
-        let refusal = Self::new(status, reason, param, message.as_str());
+        let refusal = Self::new(status, reason, param, in_our_words(message, fields));
         Self { retry_after: (*retryable && status == 503).then_some(1), ..refusal }
+    }
+
+    /// The model does something else than this endpoint is for; `None` where it does just that.
+    pub(crate) fn of_kind(model: &str, kind: Kind, fields: Fields) -> Option<Self> {
+        let vectors = fields.input == Fields::VECTORS;
+        let (does, asks) = match kind {
+            Kind::Embed if !vectors => ("makes vectors of texts, and writes none", "/embeddings"),
+            Kind::Generate if vectors => ("writes texts, and makes no vectors", "/chat/completions"),
+            _ => return None,
+        };
+        let message = format!("the model {} {does}; POST {asks} asks it", quoted(model));
+        Some(Self::new(404, "unsupported_by_model", Some("model"), message))
     }
 
     /// The body of the answer.
@@ -149,20 +165,41 @@ impl Refusal {
     }
 }
 
+/// The host's options whose values clients choose, and the fields that they do it by.
+const OPTIONS: [(&str, &str); 9] = [
+    ("json_schema", "response_format"),
+    ("tool_choice", "tool_choice"),
+    ("parallel_tool_calls", "parallel_tool_calls"),
+    ("dimensions", "dimensions"),
+    ("logit_bias", "logit_bias"),
+    ("max_tokens", "max_tokens"),
+    ("metadata", "metadata"),
+    ("stop", "stop"),
+    ("user", "user"),
+];
+
 /// The option that a message of the host's quotes, by OpenAI's name for it.
 fn option_in(message: &str) -> Option<&'static str> {
-    let known = [
-        ("json_schema", "response_format"),
-        ("tool_choice", "tool_choice"),
-        ("parallel_tool_calls", "parallel_tool_calls"),
-        ("dimensions", "dimensions"),
-        ("logit_bias", "logit_bias"),
-        ("max_tokens", "max_tokens"),
-        ("metadata", "metadata"),
-        ("stop", "stop"),
-        ("user", "user"),
-    ];
-    known.into_iter().find(|(option, _)| message.contains(&format!("\"{option}\""))).map(|(_, field)| field)
+    OPTIONS.into_iter().find(|(option, _)| message.contains(&format!("\"{option}\""))).map(|(_, field)| field)
+}
+
+/// A message of the host's, which speaks of wasi-nn's inputs and options and points to wasi-nn's page.
+fn in_our_words(message: &str, fields: Fields) -> String {
+    let mut words = message.replace("; docs/wasi-nn.md says what is supported", "");
+    for (option, field) in OPTIONS {
+        words = words.replace(&format!("option \"{option}\""), &format!("'{field}'"));
+    }
+    for (input, field) in
+        [("tools", "tools"), ("messages", fields.input), ("prompt", fields.input), ("texts", fields.input)]
+    {
+        words = words.replace(&format!("input \"{input}\""), &format!("'{field}'"));
+    }
+    // Of embeddings the host counts the texts: "text 3 has ..".
+    let numbered = words.strip_prefix("text ").filter(|_| fields.input == Fields::VECTORS);
+    match numbered.and_then(|rest| rest.split_once(' ')) {
+        Some((at, rest)) if at.parse::<usize>().is_ok() => format!("'input[{at}]' {rest}"),
+        _ => words,
+    }
 }
 
 /// A text of a client's, in quotes and cut to what a message has room for.
@@ -238,6 +275,34 @@ mod tests {
             assert_eq!(got, (status, told, param, retry), "{reason}");
             assert_eq!(refusal.kind == "server_error", status >= 500, "{reason}");
         }
+    }
+
+    #[test]
+    fn what_the_host_says_is_told_in_the_words_of_this_api() {
+        for (fields, host, told) in [
+            (Fields::plain("input"), "option \"dimensions\" is 193; no", "'dimensions' is 193; no"),
+            (Fields::plain("input"), "text 12 has 500 tokens", "'input[12]' has 500 tokens"),
+            (Fields::plain("prompt"), "text 12 has 500 tokens", "text 12 has 500 tokens"),
+            (CHAT, "input \"tools\": no", "'tools': no"),
+            (CHAT, "input \"prompt\" is no", "'messages' is no"),
+            (
+                CHAT,
+                "the JSON schema cannot be obeyed: $ref; docs/wasi-nn.md says what is supported",
+                "the JSON schema cannot be obeyed: $ref",
+            ),
+        ] {
+            assert_eq!(in_our_words(host, fields), told);
+        }
+    }
+
+    #[test]
+    fn a_model_of_another_kind_is_told_with_the_endpoint_that_it_is_for() {
+        let told = |kind, input| Refusal::of_kind("m", kind, Fields::plain(input)).map(|refusal| refusal.message);
+        assert!(told(Kind::Embed, "messages").unwrap().ends_with("POST /embeddings asks it"));
+        assert!(told(Kind::Embed, "prompt").is_some());
+        assert!(told(Kind::Generate, "input").unwrap().ends_with("POST /chat/completions asks it"));
+        assert_eq!(told(Kind::Generate, "messages"), None);
+        assert_eq!(told(Kind::Embed, "input"), None);
     }
 
     #[test]
