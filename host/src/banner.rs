@@ -1,7 +1,7 @@
 //! What `bobbin up` says when it is up: routes, channels, GPUs, models with their versions, the admin address, and a line to paste.
 
 use bobbin_manifest::{App, Example, KeyPolicy, Route};
-use bobbin_release::{Releases, State};
+use bobbin_release::{ReleaseView, Releases, State};
 use bobbin_server::Subscriber;
 use bobbin_worker::supervisor::Search;
 use std::fmt::Write as _;
@@ -45,7 +45,9 @@ pub(crate) fn render(
     }
     search.gpu.iter().for_each(|gpu| line(&mut text, "gpu", &gpu.shown()));
     search.unusable.iter().for_each(|unusable| line(&mut text, "gpu", unusable));
+    let named = releases.views();
     for version in releases.versions() {
+        let graphs = graphs(&named, version.bundle());
         let status = version.status();
         let reason = status.reason.map(|reason| format!(": {reason}")).unwrap_or_default();
         let state = if status.state == State::Failed { "FAILED" } else { status.state.as_str() };
@@ -54,13 +56,25 @@ pub(crate) fn render(
             Some(Err(reason)) => format!(", without the GPU: {reason}"),
             None => String::new(),
         };
-        line(&mut text, "model", &format!("{}  {state}{reason}{gpu}", version.bundle()));
+        line(&mut text, "model", &format!("{}  {state}{reason}{gpu}{graphs}", version.bundle()));
     }
-    line(&mut text, "admin", &format!("http://{admin}"));
+    line(&mut text, "admin", &format!("http://{admin}  (in a browser: the console)"));
     if let Some(paste) = paste.filter(|_| releases.readiness().is_ready()) {
         let _ = write!(text, "\n  {paste}\n");
     }
     text
+}
+
+/// By which names components, and clients of OpenAI's API, load a version.
+fn graphs(releases: &[ReleaseView], bundle: &str) -> String {
+    let mut names: Vec<&str> =
+        releases.iter().filter(|release| *release.stable.bundle == *bundle).map(|release| &*release.graph).collect();
+    names.sort_unstable();
+    names.dedup();
+    match names.as_slice() {
+        [] => String::new(),
+        names => format!("  (as {})", names.join(", ")),
+    }
 }
 
 /// A line for a shell that shows what the application does: the manifest's own example, or a fixed answer. What else a

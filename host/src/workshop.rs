@@ -49,8 +49,8 @@ fn card(card: &bobbin_bundle::Card) -> Card {
 }
 
 impl Workshop for HostWorkshop {
-    fn exists(&self, bundle: &str) -> Result<(), String> {
-        self.find(bundle).map(drop)
+    fn kind(&self, bundle: &str) -> Result<String, String> {
+        Ok(self.find(bundle)?.manifest().kind.to_string())
     }
 
     fn list(&self) -> Result<Vec<Listing>, String> {

@@ -102,7 +102,7 @@ async fn stop_strings_end_a_story_and_are_not_shown() -> Result {
 async fn the_banner_has_routes_models_the_admin_address_and_a_line_to_paste() -> Result {
     let host = TestHost::example().start().await?;
     let banner = host.banner();
-    for part in ["/hello", "/story", "storyteller@1.0.0", "ready", "admin"] {
+    for part in ["/hello", "/story", "storyteller@1.0.0", "ready", "(as story, storyteller)", "admin"] {
         assert!(banner.contains(part), "{part} is missing in:\n{banner}");
     }
     Ok(())

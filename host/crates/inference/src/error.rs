@@ -123,6 +123,14 @@ impl Reason {
         }
     }
 
+    /// Whether it is whoever asked that made the mistake, or gave up: no version would have answered that.
+    #[must_use]
+    pub fn is_the_callers(self) -> bool {
+        let (kind, _) = self.policy();
+        matches!(kind, ErrorKind::InvalidArgument | ErrorKind::TooLarge | ErrorKind::NotFound | ErrorKind::Security | ErrorKind::InvalidEncoding)
+            || self == Self::Cancelled
+    }
+
     /// The one place that decides wasi-nn's code and whether a retry can help.
     #[must_use]
     pub fn policy(self) -> (ErrorKind, bool) {

@@ -1,6 +1,6 @@
 //! How a release is changed: refused at once, made at once where every version is ready, or prepared and then made.
 
-use crate::command::{Change, Command};
+use crate::command::{Change, Command, Refusal};
 use crate::commit::unknown;
 use crate::error::ChangeError;
 use crate::events::timestamp;
@@ -50,7 +50,7 @@ impl Releases {
     pub async fn change(self: &Arc<Self>, id: &ReleaseId, change: Change) -> Result<Accepted, ChangeError> {
         // The disk is looked at before the lock is taken, so that a slow one holds up nobody who only reads.
         let (current, next) = self.accept(id, &change)?;
-        self.check_bundles(&current, &next).await?;
+        self.check_bundles(id, &current, &next).await?;
         let writer = Arc::clone(&self.writer).lock_owned().await;
         let (current, next) = self.accept(id, &change)?;
         let release = self.current().get(id).cloned().ok_or_else(|| unknown(id))?;
@@ -167,14 +167,21 @@ impl Releases {
         }
     }
 
-    /// Every bundle that has a new role must be one.
-    async fn check_bundles(&self, current: &Spec, next: &Spec) -> Result<(), ChangeError> {
+    /// Every bundle that has a new role must be one, and do what the one does that serves.
+    async fn check_bundles(&self, id: &ReleaseId, current: &Spec, next: &Spec) -> Result<(), ChangeError> {
         let known: Vec<_> = bundles(current).collect();
         let named: Vec<_> = bundles(next).filter(|bundle| !known.contains(bundle)).cloned().collect();
-        let workshop = Arc::clone(&self.workshop);
+        let (id, stable, workshop) = (id.clone(), Arc::clone(&current.stable), Arc::clone(&self.workshop));
         let check = move || {
-            named.into_iter().try_for_each(|bundle| {
-                workshop.exists(&bundle).map_err(|reason| ChangeError::UnknownBundle { bundle, reason })
+            // Where its folder is gone, nobody knows any more.
+            let serves = workshop.kind(&stable).ok();
+            named.into_iter().try_for_each(|bundle| match (workshop.kind(&bundle), &serves) {
+                (Err(reason), _) => Err(ChangeError::UnknownBundle { bundle, reason }),
+                (Ok(kind), Some(serves)) if kind != *serves => {
+                    let (stable, serves) = (Arc::clone(&stable), serves.clone());
+                    Err(ChangeError::refused(&id, Refusal::OtherKind { bundle, kind, stable, serves }))
+                }
+                (Ok(_), _) => Ok(()),
             })
         };
         tokio::task::spawn_blocking(check).await.unwrap_or(Err(ChangeError::Stopping))

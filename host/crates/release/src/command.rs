@@ -96,6 +96,21 @@ pub enum Refusal {
         /// The largest that is possible.
         most: u64,
     },
+    /// A version that does something else than the release is for.
+    #[error(
+        "{bundle} is there to {kind}, and {stable}, which serves, to {serves}: whoever asks would get errors; give it a \
+         release of its own"
+    )]
+    OtherKind {
+        /// `name@version`.
+        bundle: Arc<str>,
+        /// What it does: `generate`, `embed`, ..
+        kind: String,
+        /// The stable version.
+        stable: Arc<str>,
+        /// What that does.
+        serves: String,
+    },
     /// There is no candidate.
     #[error("the release has no candidate to promote; set one first, or set `stable`")]
     NothingToPromote,

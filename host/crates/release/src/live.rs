@@ -141,11 +141,11 @@ pub struct Evaluation {
 
 /// The bundles and the memory of this host. What reads the disk blocks: it is called on threads that may.
 pub trait Workshop: Send + Sync + 'static {
-    /// Whether the repository has the bundle, without reading its files.
+    /// What a bundle of the repository is there for, by its manifest alone: `generate`, `embed`, ..
     ///
     /// # Errors
     /// Why it cannot be had, and the next step.
-    fn exists(&self, bundle: &str) -> Result<(), String>;
+    fn kind(&self, bundle: &str) -> Result<String, String>;
 
     /// Every bundle of the repository.
     ///

@@ -79,7 +79,7 @@ impl Releases {
             // One that is retired to make room has a place, and may come back.
             let places = table.iter().map(|release| Arc::clone(release.stable.bundle()));
             let mut needed = releases.versions().into_iter().map(|version| Arc::clone(version.bundle())).chain(places);
-            if needed.any(|bundle| workshop.exists(&bundle).is_err()) {
+            if needed.any(|bundle| workshop.kind(&bundle).is_err()) {
                 return Ok(());
             }
             workshop.collect()

@@ -140,7 +140,7 @@ impl Span {
 
 impl Totals {
     fn of(record: &InferenceRecord) -> Self {
-        let failed = record.error.is_some_and(|reason| reason != Reason::Cancelled);
+        let failed = record.error.is_some_and(|reason| !reason.is_the_callers());
         Self {
             sessions: 1,
             errors: u64::from(failed),
@@ -310,7 +310,9 @@ mod tests {
         let series = Series::default();
         series.record(&record("s@1.0.0", Some(20), None));
         series.record(&record("s@1.0.0", Some(31_000), Some(Reason::WorkerLost)));
-        series.record(&record("s@1.1.0", None, Some(Reason::Cancelled)));
+        for callers in [Reason::Cancelled, Reason::InvalidGrammar, Reason::ContextExceeded] {
+            series.record(&record("s@1.1.0", None, Some(callers)));
+        }
         series.answered(Some("s@1.0.0, s@1.1.0"), false);
         series.answered(Some("s@1.0.0"), true);
         series.answered(None, false);
@@ -328,8 +330,8 @@ mod tests {
         let other = &counted(&series, Span::Live, "s@1.1.0")[0];
         assert_eq!(
             (other.requests, other.totals.sessions, other.totals.errors),
-            (1, 1, 0),
-            "a client that leaves is no error"
+            (1, 3, 0),
+            "what clients do wrong, and clients that leave, are no errors of a version"
         );
         assert_eq!(counted(&series, Span::Live, NO_BUNDLE)[0].requests, 1);
         series.end_step(SystemTime::now(), 0);

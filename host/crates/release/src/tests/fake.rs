@@ -37,6 +37,7 @@ pub(super) struct Behaviour {
     /// Permits for its sessions to answer, one each.
     pub(super) answers: Arc<Semaphore>,
     pub(super) need: u64,
+    pub(super) kind: &'static str,
     pub(super) digest: String,
     pub(super) vocabulary: String,
 }
@@ -50,6 +51,7 @@ impl Default for Behaviour {
             gate: Arc::new(Semaphore::new(1000)),
             answers: Arc::new(Semaphore::new(1000)),
             need: 100,
+            kind: "generate",
             digest: "sha256:00".into(),
             vocabulary: "words".into(),
         }
@@ -94,9 +96,9 @@ impl FakeWorkshop {
 }
 
 impl Workshop for FakeWorkshop {
-    fn exists(&self, bundle: &str) -> Result<(), String> {
-        let known = self.bundles.lock().contains_key(bundle);
-        known.then_some(()).ok_or_else(|| "the repository has no such bundle".into())
+    fn kind(&self, bundle: &str) -> Result<String, String> {
+        let known = self.bundles.lock().get(bundle).map(|behaviour| behaviour.kind.to_owned());
+        known.ok_or_else(|| "the repository has no such bundle".into())
     }
 
     fn list(&self) -> Result<Vec<Listing>, String> {
@@ -104,7 +106,7 @@ impl Workshop for FakeWorkshop {
             bundle: bundle.clone(),
             described: Ok(Described {
                 digest: behaviour.digest.clone(),
-                kind: "generate".into(),
+                kind: behaviour.kind.into(),
                 size: behaviour.need,
                 licence: "Apache-2.0".into(),
                 card: Card {

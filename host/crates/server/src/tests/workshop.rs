@@ -32,10 +32,10 @@ impl Bench {
 }
 
 impl Workshop for Bench {
-    fn exists(&self, bundle: &str) -> Result<(), String> {
+    fn kind(&self, bundle: &str) -> Result<String, String> {
         match bundle.starts_with("absent@") || !bundle.contains('@') {
             true => Err("the repository has no such bundle; see `bobbin bundle list`".to_owned()),
-            false => Ok(()),
+            false => Ok("generate".to_owned()),
         }
     }
 

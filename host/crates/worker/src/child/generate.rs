@@ -112,11 +112,11 @@ impl Generation {
     /// What is ready. The last piece also holds what was held back.
     pub(super) fn piece(&mut self, call: CallId, finish: Option<FinishReason>) -> FromWorker {
         let mut tool_calls = Vec::new();
-        if finish.is_some() && !self.stops.stopped() {
+        if let Some(finish) = finish.filter(|_| !self.stops.stopped()) {
             let rest = self.characters.finish();
             let mut rest = self.before_calls(rest);
             if let Some(written) = &mut self.written {
-                let (text, calls) = written.finish();
+                let (text, calls) = written.finish(finish == FinishReason::Length);
                 rest.push_str(&text);
                 tool_calls = calls;
             }

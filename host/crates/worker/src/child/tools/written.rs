@@ -83,10 +83,15 @@ impl Written {
         }
     }
 
-    /// The end came: text that was held back, and the calls that are whole. One that was cut off is left out.
-    pub(in super::super) fn finish(&mut self) -> (String, Vec<ToolCall>) {
+    /// The end came: text that was held back, and the calls that are whole. What was `cut` off is left out: a call, and
+    /// what looks like the beginning of one, since nobody should see the marks that part calls from text.
+    pub(in super::super) fn finish(&mut self, cut: bool) -> (String, Vec<ToolCall>) {
         let held = std::mem::take(&mut self.held);
-        if self.begun { (String::new(), calls(self.form, &held)) } else { (held, Vec::new()) }
+        match (self.begun, cut) {
+            (true, _) => (String::new(), calls(self.form, &held)),
+            (false, true) => (String::new(), Vec::new()),
+            (false, false) => (held, Vec::new()),
+        }
     }
 }
 

@@ -53,7 +53,7 @@ fn has_inner_definitions(schema: &Value) -> bool {
 fn read(form: Form, text: &[u8]) -> (String, Vec<ToolCall>) {
     let mut written = Written::new(writing(form));
     let mut said = written.push(std::str::from_utf8(text).unwrap());
-    let (rest, calls) = written.finish();
+    let (rest, calls) = written.finish(false);
     said.push_str(&rest);
     (said, calls)
 }
