@@ -54,7 +54,7 @@ fn declared(app: &App, store: &Store, workshop: &HostWorkshop) -> Result<Vec<Dec
         let id = ReleaseId { trigger: trigger.id.as_str().into(), graph: graph.as_str().into() };
         let digest = release.digest().to_string();
         let follows = store.last(&id)?.is_none_or(|stored| stored.declaration != digest);
-        if follows && let Err(reason) = workshop.exists(&release.stable.to_string()) {
+        if follows && let Err(reason) = workshop.kind(&release.stable.to_string()) {
             let what = format!("the release names {}, which cannot be had: {reason}", release.stable);
             let help = "correct the release; `bobbin bundle list` shows what the repository has";
             return Err(app.problem_at(release.place, Problem::new(ProblemKind::Release, what, help)).into());

@@ -1,7 +1,7 @@
 //! Answers that come in pieces: the chunks that each piece becomes.
 
 use crate::head::{Head, Total, call, finish};
-use crate::logprobs;
+use crate::logprobs::{self, Offset};
 use bobbin_wasi_nn::{Piece, ToolCall};
 use serde_json::{Value, json};
 
@@ -34,14 +34,14 @@ pub(crate) struct Chunks {
     /// Whether the last chunk tells tokens, and all others that they do not.
     usage: bool,
     logprobs: bool,
-    /// The choice that has begun, and where its next token begins, in characters.
+    /// The choice that has begun, and where its next token begins.
     begun: Option<usize>,
-    offset: usize,
+    offset: Offset,
 }
 
 impl Chunks {
     pub(crate) fn new(form: Form, head: Head, usage: bool, logprobs: bool) -> Self {
-        Self { form, head, total: Total::default(), usage, logprobs, begun: None, offset: 0 }
+        Self { form, head, total: Total::default(), usage, logprobs, begun: None, offset: Offset::default() }
     }
 
     /// What a piece becomes: perhaps nothing, where it has nothing to show.
@@ -49,7 +49,7 @@ impl Chunks {
         self.head.answered_by(&piece.bundle, &piece.digest);
         let mut chunks = Vec::new();
         if self.begun != Some(place.choice) {
-            (self.begun, self.offset) = (Some(place.choice), 0);
+            (self.begun, self.offset) = (Some(place.choice), Offset::default());
             chunks.extend(self.opening(place).map(|choice| self.chunk(choice)));
         }
         let told = piece.logprobs.as_ref().filter(|told| told.as_array().is_some_and(|told| !told.is_empty()));

@@ -109,7 +109,11 @@ mod tests {
             (json!({ "type": "grammar" }), "unsupported_value", "response_format.type"),
             (json!({ "type": "text", "schema": {} }), "unknown_parameter", "response_format.schema"),
             (json!({ "type": "json_schema" }), "missing_required_parameter", "response_format.json_schema"),
-            (json!({ "type": "json_schema", "name": "a" }), "missing_required_parameter", "response_format.json_schema"),
+            (
+                json!({ "type": "json_schema", "name": "a" }),
+                "missing_required_parameter",
+                "response_format.json_schema",
+            ),
             (json!({ "type": "json_schema", "name": "a b", "schema": {} }), "invalid_value", "response_format.name"),
             (json!({ "type": "json_schema", "strict": 1, "schema": {} }), "invalid_type", "response_format.strict"),
             (json!({ "type": "json_object", "name": "a", "schema": {} }), "unknown_parameter", "response_format.name"),

@@ -79,7 +79,8 @@ async fn serve(request: Request) -> Result<Response> {
 
 async fn answer(request: Request) -> Served {
     let (method, path) = (request.method().clone(), path(&request));
-    let (get, post) = (method == Method::GET, method == Method::POST);
+    // Of an answer to HEAD the host sends the head alone.
+    let (get, post) = (method == Method::GET || method == Method::HEAD, method == Method::POST);
     let told = |allow| Err(Refusal::no_method(method.as_str(), &path, allow).into());
     match path.as_str() {
         CHAT if post => chat(&body(request).await?),
@@ -87,10 +88,10 @@ async fn answer(request: Request) -> Served {
         EMBEDDINGS if post => embeddings(&body(request).await?),
         CHAT | COMPLETIONS | EMBEDDINGS => told("POST"),
         MODELS if get => json(&models::list(&catalog::list())),
-        MODELS => told("GET"),
+        MODELS => told("GET, HEAD"),
         other => match other.strip_prefix("/models/") {
             Some(id) if get => model(id),
-            Some(_) => told("GET"),
+            Some(_) => told("GET, HEAD"),
             None => Err(Refusal::no_path(method.as_str(), &path, &SERVED).into()),
         },
     }

@@ -24,13 +24,51 @@ fn told(token: &Value) -> Value {
     json!({ "token": text(token), "logprob": logprob(token), "bytes": list(token.get("bytes")) })
 }
 
-/// Of a completion: lists side by side. `offset` is where in the choice's text the next token begins, in characters.
-pub(crate) fn of_completion(tokens: Option<&Value>, offset: &mut usize) -> Value {
+/// How far a choice's text is, in characters. Tokens may begin and end within one.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Offset {
+    /// Characters that are whole.
+    characters: usize,
+    /// The beginning of the next one.
+    begun: Vec<u8>,
+}
+
+impl Offset {
+    /// Where a token of these bytes begins, which follows the last one.
+    fn of(&mut self, bytes: &[u8]) -> usize {
+        // Bytes that continue a character are of the form 10xxxxxx.
+        let continues = |byte: &u8| byte & 0xC0 == 0x80;
+        if !self.begun.is_empty() && bytes.first().is_some_and(|byte| !continues(byte)) {
+            // What was begun is no character, and is shown as one.
+            self.begun.clear();
+            self.characters += 1;
+        }
+        let begins = self.characters;
+        self.begun.extend_from_slice(bytes);
+        loop {
+            let (whole, broken) = match std::str::from_utf8(&self.begun) {
+                Ok(text) => (text.len(), None),
+                Err(error) => (error.valid_up_to(), error.error_len()),
+            };
+            let text = self.begun.get(..whole).unwrap_or_default();
+            self.characters += text.iter().filter(|byte| !continues(byte)).count();
+            self.characters += usize::from(broken.is_some());
+            self.begun.drain(..whole + broken.unwrap_or(0));
+            if broken.is_none() {
+                return begins;
+            }
+        }
+    }
+}
+
+/// Of a completion: lists side by side. `offset` is where in the choice's text the next token begins.
+pub(crate) fn of_completion(tokens: Option<&Value>, offset: &mut Offset) -> Value {
     let tokens = list(tokens);
     let mut offsets = Vec::new();
     for token in tokens {
-        offsets.push(*offset);
-        *offset = offset.saturating_add(text(token).chars().count());
+        let byte = |byte: &Value| byte.as_u64().and_then(|byte| u8::try_from(byte).ok());
+        let bytes: Vec<u8> = list(token.get("bytes")).iter().filter_map(byte).collect();
+        offsets.push(offset.of(&bytes));
     }
     // The token that was taken is among them, however unlikely it was.
     let top = |token: &Value| -> Map<String, Value> {
@@ -79,12 +117,21 @@ mod tests {
 
     #[test]
     fn a_completion_has_lists_side_by_side_with_offsets_that_go_on() {
-        let mut offset = 3;
+        let mut offset = Offset { characters: 3, begun: Vec::new() };
         let told = of_completion(Some(&tokens()), &mut offset);
         let wanted = json!({
             "tokens": [" é", "b"], "token_logprobs": [-0.5, NEVER],
             "top_logprobs": [{ " é": -0.5, " a": -2.0 }, { "b": NEVER }], "text_offset": [3, 5],
         });
-        assert_eq!((told, offset), (wanted, 6));
+        assert_eq!((told, offset.characters), (wanted, 6));
+    }
+
+    #[test]
+    fn a_character_of_several_tokens_counts_once_and_what_is_none_once_each() {
+        let bytes = |bytes: &[u8]| json!({ "token": "\u{fffd}", "bytes": bytes, "logprob": -1.0 });
+        let tokens = json!([bytes(b"a\xc3"), bytes(b"\xa9"), bytes(b"\xe2\x82"), bytes(b"b\xff"), bytes(b"c")]);
+        let told = of_completion(Some(&tokens), &mut Offset::default());
+        // a, é, a broken one, b, a broken one, c.
+        assert_eq!(told["text_offset"], json!([0, 1, 2, 3, 5]));
     }
 }

@@ -133,6 +133,9 @@ impl Refusal {
             }
             (ErrorCode::InvalidArgument, "invalid_input" | "invalid_tensor") => (400, Some(fields.input)),
             (ErrorCode::InvalidArgument, _) => (400, option_in(message)),
+            (ErrorCode::TooLarge, _) if message.contains("\"tools\"") => (413, Some("tools")),
+            (ErrorCode::TooLarge, _) if message.starts_with("the grammar") => (413, fields.grammar(message)),
+            (ErrorCode::TooLarge, _) => (413, option_in(message)),
             (ErrorCode::UnsupportedOperation, _) => (404, Some("model")),
             _ => (error.status(), None),
         };
@@ -252,6 +255,8 @@ mod tests {
             (NotFound, "model_not_found", "no", false, 404, "model_not_found", Some("model"), None),
             (TooLarge, "context_exceeded", "long", false, 400, "context_length_exceeded", Some("messages"), None),
             (TooLarge, "limit_exceeded", "large", false, 413, "limit_exceeded", None, None),
+            (TooLarge, "limit_exceeded", "the grammar has", false, 413, "limit_exceeded", Some("tools"), None),
+            (TooLarge, "limit_exceeded", "input \"tools\" has", false, 413, "limit_exceeded", Some("tools"), None),
             (InvalidArgument, "invalid_grammar", "no", false, 400, "invalid_grammar", Some("tools"), None),
             (InvalidArgument, "invalid_input", "no", false, 400, "invalid_input", Some("messages"), None),
             (InvalidArgument, "invalid_option", "\"stop\" is no", false, 400, "invalid_option", Some("stop"), None),

@@ -105,11 +105,13 @@ fn biases(field: Field) -> Checked<Map<String, Value>> {
     let path = field.path().to_owned();
     let mut biases = Map::new();
     for (token, bias) in field.object()?.rest() {
-        if token.parse::<u32>().is_err() {
+        // One id has one way to be written, so that none is there twice.
+        if token.parse::<i32>().is_ok_and(|id| id >= 0 && id.to_string() == token) {
+            biases.insert(token, bias.number(-100.0, 100.0)?.into());
+        } else {
             let message = format!("'{path}' has token ids as its keys, such as \"1234\"; this one is none");
             return Err(Refusal::bad("invalid_value", bias.path(), message));
         }
-        biases.insert(token, bias.number(-100.0, 100.0)?.into());
     }
     if biases.len() > BIASES {
         let message = format!("'{path}' has {} entries; there may be at most {BIASES}", biases.len());

@@ -1,7 +1,7 @@
 //! Answers that come at once.
 
 use crate::head::{Head, Total, call, finish};
-use crate::logprobs;
+use crate::logprobs::{self, Offset};
 use bobbin_wasi_nn::Answer;
 use serde_json::{Value, json};
 
@@ -32,7 +32,7 @@ pub(crate) fn completion(
     let choice = |(index, answer): (usize, &Answer)| {
         let prompt = echo.and_then(|prompts| prompts.get(index.checked_div(each)?)).map(String::as_str);
         let text = format!("{}{}", prompt.unwrap_or_default(), answer.text);
-        let logprobs = with_logprobs.then(|| logprobs::of_completion(answer.logprobs.as_ref(), &mut 0));
+        let logprobs = with_logprobs.then(|| logprobs::of_completion(answer.logprobs.as_ref(), &mut Offset::default()));
         json!({ "text": text, "index": index, "logprobs": logprobs, "finish_reason": finish(&answer.finish) })
     };
     let choices: Vec<Value> = answers.iter().enumerate().map(choice).collect();

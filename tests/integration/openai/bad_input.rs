@@ -140,8 +140,8 @@ async fn paths_and_methods_that_are_not_served_are_told() -> Result {
     for (method, path, allowed) in [
         (Method::GET, CHAT, "POST"),
         (Method::PUT, EMBEDDINGS, "POST"),
-        (Method::POST, "/v1/models", "GET"),
-        (Method::DELETE, "/v1/models/storyteller", "GET"),
+        (Method::POST, "/v1/models", "GET, HEAD"),
+        (Method::DELETE, "/v1/models/storyteller", "GET, HEAD"),
     ] {
         let response = host.send(method, path).await?;
         is_refused(&api, &response, 405, "method_not_supported", None)?;

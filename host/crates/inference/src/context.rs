@@ -15,7 +15,8 @@ impl RequestId {
     /// A new id, sortable by time.
     #[must_use]
     pub fn new() -> Self {
-        Self(uuid::Uuid::now_v7().simple().to_string().into())
+        let mut text = [0; uuid::fmt::Simple::LENGTH];
+        Self(Arc::from(&*uuid::Uuid::now_v7().simple().encode_lower(&mut text)))
     }
 
     /// As text.
@@ -59,9 +60,9 @@ impl TraceParent {
     /// A new trace that starts here.
     #[must_use]
     pub fn start() -> Self {
-        let trace = uuid::Uuid::now_v7().simple().to_string();
-        let span: String = uuid::Uuid::now_v7().simple().to_string().chars().rev().take(16).collect();
-        Self(format!("00-{trace}-{span}-00"))
+        // The second half of a version 4 holds the mark of its variant, so it is never zero.
+        let (trace, (_, span)) = (uuid::Uuid::now_v7().as_u128(), uuid::Uuid::new_v4().as_u64_pair());
+        Self(format!("00-{trace:032x}-{span:016x}-00"))
     }
 
     /// As a header.

@@ -66,7 +66,7 @@ pub(crate) async fn accept<F, A, B>(
             }
         };
         tune(&stream);
-        let (connection, answer) = (Connection::new(peer, tls.is_some()), answer.clone());
+        let (connection, answer) = (Connection::new(peer, tls.is_some(), &ends.abort), answer.clone());
         let tls = tls.clone();
         let (limits, ends, shared) = (Arc::clone(&limits), ends.clone(), Arc::clone(&connection));
         tasks.spawn(async move {

@@ -17,7 +17,7 @@ use crate::problem::{Problem, REQUEST_ID, X_REQUEST_ID};
 use crate::routes::{Answers, Component, RouteTable, WELL_KNOWN};
 use crate::server::AppInfo;
 use crate::spin_headers;
-use crate::upload;
+use crate::upload::{self, Upload};
 use bobbin_inference::{Account, BundleLog, Cause, CauseSlot, Deadlines, RequestContext, RequestId, TraceParent};
 use bobbin_keys::{Admitted, Key, Levels};
 use bobbin_release::{Asker, Releases};
@@ -27,8 +27,9 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, EXPECT, HOST, HeaderValue};
 use http::uri::Scheme;
 use http::{Request, Response, StatusCode, Version, request};
 use http_body::Body;
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
+use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -51,7 +52,7 @@ pub(crate) struct App<H> {
     pub(crate) calls: Arc<Admission>,
     pub(crate) limits: Limits,
     pub(crate) in_flight: Arc<InFlight>,
-    /// Parent of every request's cancel token.
+    /// Parent of the cancel tokens of what comes over no connection.
     pub(crate) cancel: CancellationToken,
     /// Connections, and what outlives them for a moment.
     pub(crate) tasks: TaskTracker,
@@ -198,7 +199,7 @@ impl<H: Handle> App<H> {
             return Err(Problem::body_too_large(Some(length), limit));
         }
         let scheme = if connection.encrypted { Scheme::HTTPS } else { Scheme::HTTP };
-        spin_headers::prepare(&mut head, &route, connection.peer, scheme)
+        spin_headers::prepare(&mut head, &route, connection.told.clone(), scheme)
             .map_err(|error| Problem::bad_target(&error))?;
         let component = match &target.answers {
             Answers::Component(component) => component,
@@ -259,29 +260,31 @@ impl<H: Handle> App<H> {
         key: Option<&Key>,
     ) -> RequestContext {
         let trace = head.headers.get("traceparent").and_then(|header| TraceParent::parse(header.to_str().ok()?));
-        let client = Arc::from(connection.peer.ip().to_canonical().to_string());
         let trace = trace.unwrap_or_else(TraceParent::start);
-        let context = self.new_context(arrived.id.clone(), trace, Arc::clone(&arrived.route), Some(client));
-        RequestContext { principal: key.map(|key| key.id().shared()), ..context }
+        RequestContext {
+            principal: key.map(|key| key.id().shared()),
+            sticky_key: Some(Arc::clone(&connection.client)),
+            ..self.new_context(arrived.id.clone(), trace, Arc::clone(&arrived.route), &connection.cancel)
+        }
     }
 
-    /// The context of a request or a message that begins now, and that nobody has shown a key for.
+    /// The context of a request or a message that begins now, and that nobody has shown a key for. It ends with `parent`.
     pub(crate) fn new_context(
         &self,
         id: RequestId,
         trace: TraceParent,
         trigger: Arc<str>,
-        sticky_key: Option<Arc<str>>,
+        parent: &CancellationToken,
     ) -> RequestContext {
         RequestContext {
             id,
             trace,
             trigger,
             principal: None,
-            sticky_key,
+            sticky_key: None,
             deadlines: Deadlines::after(self.limits.request_timeout, self.limits.timeout_grace),
             account: Account::new(self.limits.account_bytes),
-            cancel: self.cancel.child_token(),
+            cancel: parent.child_token(),
             cause: CauseSlot::default(),
             bundles: BundleLog::default(),
         }
@@ -305,23 +308,32 @@ impl<H: Handle> App<H> {
             head.headers.remove(AUTHORIZATION);
         }
         let (method, version) = (head.method.clone(), head.version);
-        let (upload, inlet, outlet) = upload::channel(&context, &body, self.limits.body_bytes);
-        if !body.is_end_stream() {
+        let (upload, body) = if body.is_end_stream() {
+            (None, Empty::new().map_err(|never| match never {}).boxed_unsync())
+        } else {
+            let (upload, inlet, outlet) = upload::channel(&context, &body, self.limits.body_bytes);
             self.tasks.spawn(inlet.pump(body, exchange.over()));
-        }
+            (Some(upload), outlet.boxed_unsync())
+        };
         let call = Call {
-            request: Request::from_parts(head, outlet.boxed_unsync()),
+            request: Request::from_parts(head, body),
             context: Arc::clone(&context),
             pins,
             permit: Box::new(permit),
             application,
             chained: false,
         };
+        let failed = async {
+            match &upload {
+                Some(upload) => upload.failed().await,
+                None => pending().await,
+            }
+        };
         let mut full = false;
         let answered = tokio::select! {
             biased;
-            problem = upload.failed() => Err(problem),
-            answered = component.handler.handle(call) => match upload.problem() {
+            problem = failed => Err(problem),
+            answered = component.handler.handle(call) => match upload.as_ref().and_then(Upload::problem) {
                 // Whatever the component made of a body that was cut: the client can still learn the truth.
                 Some(problem) => Err(problem),
                 None => answered.map_err(|failure| {

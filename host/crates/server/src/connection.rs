@@ -1,10 +1,11 @@
 //! One connection: HTTP/1.1, or HTTP/2 with prior knowledge, with bounds on how long a silent client keeps it.
 
 use crate::limits::Limits;
+use crate::spin_headers;
 use crate::wire::Wire;
 use bobbin_inference::RequestContext;
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::service::Service;
@@ -36,6 +37,12 @@ const PING_EVERY: Duration = Duration::from_secs(20);
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(crate) peer: SocketAddr,
+    /// The same as components are told it.
+    pub(crate) told: HeaderValue,
+    /// The address alone: requests of one client go to one version by it.
+    pub(crate) client: Arc<str>,
+    /// Parent of the cancel tokens of its requests.
+    pub(crate) cancel: CancellationToken,
     /// Whether nobody reads along.
     pub(crate) encrypted: bool,
     begun: AtomicU64,
@@ -85,9 +92,13 @@ enum Seen {
 }
 
 impl Connection {
-    pub(crate) fn new(peer: SocketAddr, encrypted: bool) -> Arc<Self> {
+    /// `parent` ends its requests when it is cancelled.
+    pub(crate) fn new(peer: SocketAddr, encrypted: bool, parent: &CancellationToken) -> Arc<Self> {
         Arc::new(Self {
             peer,
+            told: spin_headers::client(peer),
+            client: peer.ip().to_canonical().to_string().into(),
+            cancel: parent.child_token(),
             encrypted,
             begun: AtomicU64::new(0),
             open: Mutex::default(),
@@ -271,7 +282,7 @@ mod tests {
 
     #[test]
     fn a_connection_is_kept_for_an_answer_that_is_being_made_and_silent_after_it() {
-        let connection = Connection::new(SocketAddr::from(([127, 0, 0, 1], 1)), false);
+        let connection = Connection::new(SocketAddr::from(([127, 0, 0, 1], 1)), false, &CancellationToken::new());
         let held = connection.hold();
         assert_eq!(connection.look(&mut 0, PERIOD), Seen::Alive);
         drop(held);
@@ -280,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_client_that_does_not_read_its_stream_is_stuck() {
-        let connection = Connection::new(SocketAddr::from(([127, 0, 0, 1], 1)), false);
+        let connection = Connection::new(SocketAddr::from(([127, 0, 0, 1], 1)), false, &CancellationToken::new());
         let held = connection.hold();
         held.read_by(Instant::now() + PERIOD);
         assert_eq!(connection.look(&mut 0, PERIOD), Seen::Alive);

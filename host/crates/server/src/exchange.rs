@@ -59,7 +59,8 @@ pub(crate) struct Exchange {
     connection: Arc<Connection>,
     in_flight: Arc<InFlight>,
     metrics: Arc<Metrics>,
-    over: CancellationToken,
+    /// Where somebody waits for the end.
+    over: Option<CancellationToken>,
 }
 
 impl Exchange {
@@ -81,13 +82,13 @@ impl Exchange {
             connection: Arc::clone(connection),
             in_flight: Arc::clone(in_flight),
             metrics: Arc::clone(metrics),
-            over: CancellationToken::new(),
+            over: None,
         }
     }
 
     /// Fired when the request is over, however it ended.
-    pub(crate) fn over(&self) -> CancellationToken {
-        self.over.clone()
+    pub(crate) fn over(&mut self) -> CancellationToken {
+        self.over.get_or_insert_default().clone()
     }
 
     /// The head is on its way; the body follows.
@@ -135,7 +136,9 @@ impl Exchange {
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        self.over.cancel();
+        if let Some(over) = &self.over {
+            over.cancel();
+        }
         self.in_flight.remove(&self.context);
         self.connection.close(&self.context);
         let (context, took) = (&self.context, self.started.elapsed());

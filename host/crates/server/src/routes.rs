@@ -7,6 +7,7 @@ use crate::access::{Access, Door};
 use crate::admin::application::{self, RouteView};
 use crate::fixed::FixedAnswer;
 use crate::reach::{Node, reach};
+use crate::spin_headers::OfRoute;
 use bobbin_runtime::Calls;
 use routefinder::{RouteSpec, Segment};
 use std::collections::BTreeMap;
@@ -103,10 +104,8 @@ pub(crate) struct Target<H> {
     pub(crate) answers: Answers<H>,
     /// As the manifest writes it.
     pub(crate) raw: String,
-    /// Absolute, and without a slash at its end.
-    pub(crate) based: String,
-    /// As the manifest writes it, without the trailing wildcard.
-    pub(crate) prefix: String,
+    /// What its requests are told of it.
+    pub(crate) told: OfRoute,
 }
 
 /// Every public route, and every component that a trigger runs.
@@ -197,10 +196,14 @@ impl<H> RouteTable<H> {
             if based.starts_with(WELL_KNOWN) {
                 tracing::warn!(trigger = %trigger_id, route = %raw, "the host answers below {WELL_KNOWN} itself; this route is never reached");
             }
-            let prefix = raw.strip_suffix("/...").unwrap_or(&raw).to_owned();
+            let told = OfRoute::new(&based, &raw).ok_or_else(|| RouteError::Pattern {
+                route: raw.clone(),
+                trigger: Arc::clone(&trigger_id),
+                reason: "a route has no control characters".to_owned(),
+            })?;
             names.extend([raw.clone(), trigger_id.to_string()]);
             // A parsed spec converts into itself.
-            let Ok(()) = router.add(spec, Target { trigger_id, access, answers, raw, based, prefix });
+            let Ok(()) = router.add(spec, Target { trigger_id, access, answers, raw, told });
         }
         Ok(Self { router, components, names, views })
     }

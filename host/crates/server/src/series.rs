@@ -7,7 +7,7 @@
 use crate::admin::written;
 use crate::admission::Admission;
 use crate::metrics::{FIRST_TOKEN_SECONDS, Metrics, NO_BUNDLE};
-use bobbin_inference::{InferenceRecord, Reason};
+use bobbin_inference::InferenceRecord;
 use parking_lot::Mutex;
 use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
@@ -282,7 +282,7 @@ pub(crate) async fn keep(metrics: Arc<Metrics>, admission: Arc<Admission>, closi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bobbin_inference::{FinishReason, RequestId, Timings, Usage};
+    use bobbin_inference::{FinishReason, Reason, RequestId, Timings, Usage};
 
     fn record(bundle: &str, first: Option<u64>, error: Option<Reason>) -> InferenceRecord {
         InferenceRecord {

@@ -216,7 +216,10 @@ fn outside<H: Handle>(current: &Current<H>, brokers: &Arc<Brokers>) -> Outside {
             routes: app.table.views().iter().cloned().chain(subscribers).collect(),
         }
     };
-    let context = move |id| contexts.load().new_context(id, TraceParent::start(), playground::ROUTE.into(), None);
+    let context = move |id| {
+        let app = contexts.load();
+        app.new_context(id, TraceParent::start(), playground::ROUTE.into(), &app.cancel)
+    };
     let known = move || {
         let app = routes.load();
         known(&app.table, &app.releases)

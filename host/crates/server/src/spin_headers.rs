@@ -1,10 +1,11 @@
 //! What Spin tells a component about its request, in headers that only the host may set.
 
 use crate::routes::RouteMatch;
+use bytes::Bytes;
 use http::header::{CONNECTION, HOST, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Uri, Version, request};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::SocketAddr;
 
 const PATH_INFO: HeaderName = HeaderName::from_static("spin-path-info");
 const FULL_URL: HeaderName = HeaderName::from_static("spin-full-url");
@@ -20,7 +21,33 @@ const OURS: [HeaderName; 7] =
 
 /// What a request between components says of its host and client, which it does not have.
 const NO_HOST: &str = "localhost";
-const NO_CLIENT: SocketAddr = SocketAddr::V4(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
+const NO_CLIENT: HeaderValue = HeaderValue::from_static("0.0.0.0:0");
+
+/// What every request of one route is told, made once. A request shares the bytes.
+#[derive(Debug, Clone)]
+pub(crate) struct OfRoute {
+    /// Absolute, and without a slash at its end.
+    matched: HeaderValue,
+    /// As the manifest writes it.
+    raw: HeaderValue,
+    /// The same without the trailing wildcard.
+    prefix: HeaderValue,
+}
+
+impl OfRoute {
+    /// Of a route's pattern, which is ASCII, and the same made absolute. `None` for what fits into no header.
+    pub(crate) fn new(matched: &str, raw: &str) -> Option<Self> {
+        let value = |text: &str| HeaderValue::from_str(text).ok();
+        let prefix = raw.strip_suffix("/...").unwrap_or(raw);
+        Some(Self { matched: value(matched)?, raw: value(raw)?, prefix: value(prefix)? })
+    }
+}
+
+/// A client's address as requests tell it.
+pub(crate) fn client(address: SocketAddr) -> HeaderValue {
+    // Digits, dots, colons and brackets fit into a header.
+    HeaderValue::try_from(address.to_string()).unwrap_or(NO_CLIENT)
+}
 
 /// Why a request cannot be put into Spin's terms: for the client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,15 +68,15 @@ pub(crate) enum TargetError {
 pub(crate) fn prepare<H>(
     head: &mut request::Parts,
     route: &RouteMatch<'_, '_, H>,
-    client: SocketAddr,
+    client: HeaderValue,
     scheme: Scheme,
 ) -> Result<(), TargetError> {
     let authority = authority(head)?;
     if head.uri.path_and_query().is_none() {
         return Err(TargetError::NoPath);
     }
-    let host = authority.to_string();
-    describe(head, scheme, (authority, &host), &Seen::of(route), client);
+    let host = authority.clone();
+    describe(head, scheme, (authority, host.as_str()), &Seen::of(route), client);
     Ok(())
 }
 
@@ -64,24 +91,22 @@ pub(crate) fn prepare_chained(head: &mut request::Parts) {
     head.headers.remove(HOST);
     let authority = head.uri.authority().cloned().unwrap_or_else(|| Authority::from_static(NO_HOST));
     let path = head.uri.path().to_owned();
-    let seen = Seen { path_info: &path, based: "/...", raw: "/...", prefix: "", params: &[] };
+    let every = HeaderValue::from_static("/...");
+    let route = OfRoute { matched: every.clone(), raw: every, prefix: HeaderValue::from_static("") };
+    let seen = Seen { path_info: &path, route: &route, params: &[] };
     describe(head, Scheme::HTTP, (authority, NO_HOST), &seen, NO_CLIENT);
 }
 
 /// What a component sees of its route.
 struct Seen<'a> {
     path_info: &'a str,
-    based: &'a str,
-    raw: &'a str,
-    prefix: &'a str,
+    route: &'a OfRoute,
     params: &'a [(&'a str, &'a str)],
 }
 
 impl<'a> Seen<'a> {
     fn of<H>(route: &'a RouteMatch<'_, '_, H>) -> Self {
-        let target = route.target;
-        let (based, raw, prefix) = (&target.based, &target.raw, &target.prefix);
-        Self { path_info: &route.path_info, based, raw, prefix, params: &route.params }
+        Self { path_info: &route.path_info, route: &route.target.told, params: &route.params }
     }
 }
 
@@ -90,7 +115,7 @@ fn describe(
     scheme: Scheme,
     (authority, host): (Authority, &str),
     seen: &Seen<'_>,
-    client: SocketAddr,
+    client: HeaderValue,
 ) {
     let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
     let full_url = format!("{scheme}://{host}{path}");
@@ -101,36 +126,39 @@ fn describe(
     }
     let headers = &mut head.headers;
     strip(headers);
-    set(headers, PATH_INFO, seen.path_info);
-    set(headers, FULL_URL, &full_url);
-    set(headers, MATCHED_ROUTE, seen.based);
-    set(headers, BASE_PATH, "/");
-    set(headers, RAW_COMPONENT_ROUTE, seen.raw);
-    set(headers, COMPONENT_ROUTE, seen.prefix);
-    set(headers, CLIENT_ADDR, &client.to_string());
+    headers.reserve(OURS.len());
+    let OfRoute { matched, raw, prefix } = seen.route;
+    set(headers, PATH_INFO, Bytes::copy_from_slice(seen.path_info.as_bytes()));
+    set(headers, FULL_URL, full_url);
+    headers.insert(MATCHED_ROUTE, matched.clone());
+    headers.insert(BASE_PATH, HeaderValue::from_static("/"));
+    headers.insert(RAW_COMPONENT_ROUTE, raw.clone());
+    headers.insert(COMPONENT_ROUTE, prefix.clone());
+    headers.insert(CLIENT_ADDR, client);
     for (name, value) in seen.params {
         let name = format!("{PATH_MATCH}{}", name.replace('_', "-").to_ascii_lowercase());
         // A parameter whose name fits no header has none, as in Spin.
         if let Ok(name) = HeaderName::try_from(name) {
-            set(headers, name, value);
+            set(headers, name, Bytes::copy_from_slice(value.as_bytes()));
         }
     }
 }
 
-fn set(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    // Routes are ASCII and paths went through the parser, so a value always fits.
-    if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
+fn set(headers: &mut HeaderMap, name: HeaderName, value: impl Into<Bytes>) {
+    // Paths went through the parser, so a value always fits.
+    if let Ok(value) = HeaderValue::from_maybe_shared(value.into()) {
         headers.insert(name, value);
     }
 }
 
 /// Removes what only the host may say, and what belongs to this connection alone.
 fn strip(headers: &mut HeaderMap) {
-    for name in OURS {
-        headers.remove(name);
-    }
-    let smuggled: Vec<HeaderName> =
-        headers.keys().filter(|name| name.as_str().starts_with(PATH_MATCH)).cloned().collect();
+    let is_ours = |name: &&HeaderName| {
+        let name = name.as_str();
+        name.starts_with("spin-") && (name.starts_with(PATH_MATCH) || OURS.iter().any(|ours| ours.as_str() == name))
+    };
+    // Hardly ever is there one.
+    let smuggled: Vec<HeaderName> = headers.keys().filter(is_ours).cloned().collect();
     for name in smuggled {
         headers.remove(name);
     }

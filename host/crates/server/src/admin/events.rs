@@ -140,7 +140,7 @@ mod tests {
             subscription: releases.subscribe(None),
             closing: closing.clone(),
             keep_alive: Duration::from_millis(1),
-            held: Connection::new(SocketAddr::from(([127, 0, 0, 1], 1)), false).hold(),
+            held: Connection::new(SocketAddr::from(([127, 0, 0, 1], 1)), false, &closing).hold(),
             _place: Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap(),
         });
         for _ in 0..3 {

@@ -36,7 +36,8 @@ impl<H: Handle> App<H> {
         let id = RequestId::new();
         // No client is behind a message: each is one of its own to a release that splits.
         let client = Arc::from(id.as_str());
-        let context = Arc::new(self.new_context(id, TraceParent::start(), trigger, Some(client)));
+        let context = self.new_context(id, TraceParent::start(), trigger, &self.cancel);
+        let context = Arc::new(RequestContext { sticky_key: Some(client), ..context });
         let delivery = Delivery {
             context: Arc::clone(&context),
             to,

@@ -5,6 +5,7 @@ use super::tools::Writing;
 use super::tools::written::{MOST_BYTES, Written};
 use bobbin_inference::wire::{CallId, FromWorker};
 use bobbin_inference::{Constraint, FinishReason, Options, StopFilter, TokenLogprob, Usage, Utf8Assembler};
+use std::collections::VecDeque;
 
 /// What a token did to the answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub(super) enum Verdict {
 pub(super) struct Generation {
     characters: Utf8Assembler,
     stops: StopFilter,
+    /// Whether there are stop strings.
+    stoppable: bool,
     /// Parts text from calls, where tools may be called.
     written: Option<Written>,
     /// The token that begins the calls, which has no text.
@@ -30,6 +33,11 @@ pub(super) struct Generation {
     /// Ready, not sent.
     text: String,
     reported: Vec<TokenLogprob>,
+    /// Tokens that a stop string may yet cut off, each with where in the text it begins.
+    withheld: VecDeque<(usize, TokenLogprob)>,
+    /// Bytes of text that were made, and those of them that are certain to be in the answer.
+    made: usize,
+    certain: usize,
     unsent: u32,
     /// Of the text so far.
     bytes: u64,
@@ -42,6 +50,7 @@ impl Generation {
         Self {
             characters: Utf8Assembler::default(),
             stops: StopFilter::new(options.stop.clone()),
+            stoppable: !options.stop.is_empty(),
             written: tools.then(|| Written::new(writing)),
             opener: writing.opener.filter(|_| tools),
             most: options.max_tokens,
@@ -49,6 +58,9 @@ impl Generation {
             usage: Usage { input_tokens, ..Usage::default() },
             text: String::new(),
             reported: Vec::new(),
+            withheld: VecDeque::new(),
+            made: 0,
+            certain: 0,
             unsent: 0,
             bytes: 0,
         }
@@ -79,19 +91,42 @@ impl Generation {
         self.usage.output_tokens += 1;
         self.unsent += 1;
         self.bytes += u64::try_from(bytes.len()).unwrap_or(0);
-        self.reported.extend(logprob);
+        self.withheld.extend(logprob.map(|logprob| (self.made, logprob)));
         let characters = self.characters.push(bytes);
+        self.made += characters.len();
         let mut text = self.before_calls(characters);
         if let (true, Some(written)) = (self.opener == Some(token), &mut self.written) {
             text.push_str(&written.begin());
         }
-        self.text.push_str(&self.stops.push(&text));
+        let certain = self.stops.push(&text);
+        self.say(&certain);
+        self.report();
         if self.stops.stopped() {
             Verdict::Finish(FinishReason::Stop)
         } else if self.usage.output_tokens >= self.most {
             Verdict::Finish(FinishReason::Length)
         } else {
             Verdict::Continue
+        }
+    }
+
+    /// This is in the answer.
+    fn say(&mut self, text: &str) {
+        self.certain += text.len();
+        self.text.push_str(text);
+    }
+
+    /// Lets the log-probabilities go of tokens that no stop string cuts off any more: those that begin in what was said, and
+    /// those of calls.
+    fn report(&mut self) {
+        let stopped = self.stops.stopped();
+        let called = self.written.as_ref().is_some_and(Written::begun);
+        let free = !stopped && (!self.stoppable || called);
+        while let Some((_, logprob)) = self.withheld.pop_front_if(|(begins, _)| free || *begins < self.certain) {
+            self.reported.push(logprob);
+        }
+        if stopped {
+            self.withheld.clear();
         }
     }
 
@@ -120,10 +155,14 @@ impl Generation {
                 rest.push_str(&text);
                 tool_calls = calls;
             }
-            self.text.push_str(&self.stops.push(&rest));
+            let certain = self.stops.push(&rest);
+            self.say(&certain);
             if !self.stops.stopped() {
-                self.text.push_str(&self.stops.finish());
+                let held = self.stops.finish();
+                self.say(&held);
+                self.reported.extend(self.withheld.drain(..).map(|(_, logprob)| logprob));
             }
+            self.report();
         }
         let finish = match finish {
             Some(FinishReason::Stop) if !tool_calls.is_empty() => Some(FinishReason::ToolCalls),
@@ -207,6 +246,45 @@ mod tests {
     fn a_stop_string_whose_character_is_split_over_tokens_is_found() {
         let (texts, finish, _) = run(&options(9, &["é!"]), &[b"x", b"\xc3", b"\xa9", b"!", b"y"]);
         assert_eq!((texts.concat().as_str(), finish), ("x", Some(FinishReason::Stop)));
+    }
+
+    /// Text, and the tokens that log-probabilities are told of, of an answer of these tokens.
+    fn told(options: &Options, tokens: &[&[u8]]) -> (String, Vec<String>) {
+        let mut generation = Generation::new(options, 1, WRITING);
+        let (mut text, mut told) = (String::new(), Vec::new());
+        let mut take = |piece| {
+            let FromWorker::Piece { text: more, logprobs, .. } = piece else { unreachable!() };
+            text.push_str(&more);
+            told.extend(logprobs.into_iter().map(|one| String::from_utf8_lossy(&one.bytes).into_owned()));
+            // What is told of begins in what was said.
+            assert!(told.concat().starts_with(&text) || text.contains('\u{fffd}'), "{text:?} {told:?}");
+        };
+        for token in tokens {
+            let logprob = TokenLogprob { id: 0, bytes: token.to_vec(), logprob: -1.0, top: Vec::new() };
+            let verdict = generation.push(0, token, Some(logprob));
+            take(generation.piece(1, None));
+            if verdict != Verdict::Continue {
+                break;
+            }
+        }
+        take(generation.piece(1, Some(FinishReason::Stop)));
+        (text, told)
+    }
+
+    #[test]
+    fn tokens_of_a_stop_string_are_not_told_of() {
+        let tokens: [&[u8]; 5] = [b"a", b" sm", b"all", b" girl", b" named"];
+        let of = |stop: &[&str]| told(&options(9, stop), &tokens);
+        let whole = (String::from("a small girl named"), vec!["a", " sm", "all", " girl", " named"]);
+        for stop in [&[][..], &["never"], &["named!"]] {
+            let (text, told) = of(stop);
+            assert_eq!((text, told.iter().map(String::as_str).collect::<Vec<_>>()), whole, "{stop:?}");
+        }
+        assert_eq!(of(&[" girl"]), ("a small".into(), vec!["a".into(), " sm".into(), "all".into()]));
+        assert_eq!(of(&["small girl named"]), ("a ".into(), vec!["a".into(), " sm".into()]), "it begins before");
+        assert_eq!(of(&["a"]), (String::new(), Vec::new()));
+        let split: [&[u8]; 4] = [b"x", b"\xc3", b"\xa9", b"!"];
+        assert_eq!(told(&options(9, &["é!"]), &split), ("x".into(), vec!["x".into()]));
     }
 
     #[test]

@@ -30,6 +30,10 @@ pub(super) fn scratch() -> Scratch {
     LlamaTokenDataArray::new(Vec::new(), false)
 }
 
+/// Below this temperature the likeliest token is taken: logits divided by less would be infinite, and their probabilities no
+/// numbers.
+const COLDEST: f32 = 1e-5;
+
 impl Sampler {
     /// Builds the sampler for checked options. `history` is the session's tokens, prompt included: penalties
     /// see it.
@@ -48,7 +52,7 @@ impl Sampler {
             && (sampling.repeat_penalty - 1.0 != 0.0
                 || sampling.presence_penalty != 0.0
                 || sampling.frequency_penalty != 0.0);
-        let greedy = sampling.temperature <= 0.0;
+        let greedy = sampling.temperature < COLDEST;
         if greedy && !penalised && sampling.logit_bias.is_empty() {
             return Ok(Self::Greedy);
         }

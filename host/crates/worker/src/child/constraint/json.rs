@@ -5,6 +5,7 @@
 //! work: memory and time of a hostile schema end in an error.
 
 mod formats;
+mod references;
 
 use super::super::process;
 use super::super::sampler::Scratch;
@@ -144,7 +145,7 @@ impl Json {
             .map_err(|_panic| "the compiler of schemas gave up; simplify it".to_owned())?;
         let mut matcher = Matcher::new(parser);
         if let Some(error) = matcher.get_error() {
-            return Err(error.lines().next().unwrap_or_default().to_owned());
+            return Err(in_short(&error));
         }
         match matcher.grammar_warnings().first() {
             Some(warning) => Err(warning.clone()),
@@ -198,7 +199,7 @@ impl Json {
     /// When it may not be.
     pub(super) fn accept(&mut self, token: Token) -> Result<(), String> {
         let id = u32::try_from(token).map_err(|error| error.to_string())?;
-        self.matcher.consume_token(id).map_err(|error| error.to_string())
+        self.matcher.consume_token(id).map_err(|error| in_short(&error.to_string()))
     }
 }
 
@@ -215,7 +216,19 @@ fn prepared(schema: Value) -> Result<Value, String> {
     let options = JsonCompileOptions { whitespace_pattern: Some(WHITE_SPACE.to_owned()), ..Default::default() };
     options.apply_to(&mut schema);
     formats::tighten(&mut schema);
+    references::check(&schema)?;
     Ok(schema)
+}
+
+/// What llguidance says without the state of its parser and the drawing of a pattern: of what it says over several lines, the
+/// first and the last before the state, which is the reason.
+pub(super) fn in_short(error: &str) -> String {
+    let mut lines = error.lines().map(str::trim).take_while(|line| !line.starts_with("<state>")).filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or_default();
+    match lines.next_back() {
+        Some(last) => format!("{} {last}", first.trim_end_matches(';')),
+        None => first.to_owned(),
+    }
 }
 
 fn cannot(what: &str, error: &str) -> String {

@@ -31,6 +31,11 @@ impl Written {
         Self { form: writing.form, held: String::new(), begun: false, said: false }
     }
 
+    /// Whether calls have begun: no text comes after that.
+    pub(in super::super) fn begun(&self) -> bool {
+        self.begun
+    }
+
     /// Bytes of the calls so far.
     pub(in super::super) fn bytes(&self) -> usize {
         if self.begun { self.held.len() } else { 0 }

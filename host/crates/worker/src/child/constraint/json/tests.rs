@@ -268,6 +268,8 @@ fn what_cannot_be_obeyed_is_refused_by_name() {
         (json!({"type": "integer", "minimum": 5, "maximum": 2}), "nsatisfiable"),
         (json!({"$ref": "https://example.com/schema.json"}), "example.com"),
         (json!({"$ref": "#/$defs/nowhere"}), "nowhere"),
+        (json!({"$ref": "#"}), "leads back to itself"),
+        (json!({"type": "string", "pattern": "^(a)\\1$"}), "backreferences are not supported"),
         (json!({"x-guidance": {"lenient": true}, "type": "string"}), "x-guidance"),
         (json!([]), "must be an object"),
         (json!("string"), "must be an object"),
