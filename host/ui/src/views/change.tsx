@@ -262,7 +262,7 @@ function planned(step: Step, release: Release, bundle: string, weight: number | 
     case "start":
       return {
         title: "Start a canary",
-        button: `Start canary at ${share}`,
+        button: weight === null ? "Start canary" : `Start canary at ${share}`,
         effect: `${first} it answers ${part} of the requests. ${stable.bundle} answers the others.`,
         differences: [["Candidate", shown, `${bundle} at ${share}`], ["Stable's share", percent(100 - (candidate?.weight ?? 0)), rest], next],
         send: put({ candidate: { bundle, weight } }),
@@ -271,7 +271,7 @@ function planned(step: Step, release: Release, bundle: string, weight: number | 
       return (
         candidate && {
           title: "Step the canary",
-          button: `Step to ${share}`,
+          button: weight === null ? "Step" : `Step to ${share}`,
           effect: `${candidate.bundle} answers ${part} of the requests from now on, instead of ${percent(candidate.weight)}.`,
           differences: [["Candidate's share", percent(candidate.weight), share], ["Stable's share", percent(100 - candidate.weight), rest], next],
           send: put({ candidate: { bundle: candidate.bundle, weight } }),
