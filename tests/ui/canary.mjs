@@ -1,6 +1,6 @@
 // A canary is started, stepped and promoted, and rolled back, by keyboard alone; each change is named before it is made.
 import assert from "node:assert/strict";
-import { ask, card, eventually, generation, open, picture, row } from "./page.mjs";
+import { ask, card, choosable, eventually, generation, open, picture, row } from "./page.mjs";
 
 /** Goes on with the tab key until what has the focus is called this. */
 async function tabTo(page, name) {
@@ -23,6 +23,7 @@ async function cell(dialog, what, column) {
 await open({ reducedMotion: "reduce" }, async (page, seen) => {
   await card(page, "story").waitFor();
   await generation(page, "story", 1);
+  await choosable(page, "story");
 
   await tabTo(page, "Skip to the releases");
   await page.keyboard.press("Enter");

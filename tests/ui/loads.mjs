@@ -1,6 +1,6 @@
 // The page as it is found: its parts, both themes, a narrow screen, what a screen reader has, and its policy.
 import assert from "node:assert/strict";
-import { CONSOLE, card, fits, open, row } from "./page.mjs";
+import { CONSOLE, ask, card, choosable, eventually, fits, open, row } from "./page.mjs";
 
 const PARTS = ["Releases", "Traffic", "Playground", "Workers", "History", "Bundles"];
 
@@ -61,15 +61,42 @@ await open({ colorScheme: "light" }, async (page, seen, response) => {
   await page.getByRole("button", { name: /Colours: dark/ }).click();
   assert.equal(await ground(page), light);
   await page.emulateMedia({ colorScheme: "dark" });
-  assert.equal(await ground(page), dark, "the system's wish is heard");
+  await eventually("the system's wish is heard", async () => (await ground(page)) === dark);
   assert.ok(seen.requests.every(({ url }) => url.startsWith(CONSOLE) || url.startsWith(new URL(CONSOLE).origin)));
 });
+
+// A history that could not be read is read again: a change of which nothing else tells is not missed.
+await open({}, async (page) => {
+  await page.locator("#history tbody tr").first().waitFor();
+  let refused = 0;
+  await page.route("**/history?*", (route) => (refused++ === 0 ? route.fulfill({ status: 503, json: {} }) : route.continue()));
+  await ask("PUT", "/admin/v1/releases/story?wait=ready", { expected_generation: 1, drain_seconds: 29, reason: "told in the end" });
+  await page.locator("#history tbody tr").filter({ hasText: "told in the end" }).waitFor();
+  assert.ok(refused > 1);
+}, ["503"]);
 
 for (const width of [360, 768]) {
   await open({ viewport: { width, height: 740 } }, async (page) => {
     await card(page, "story").waitFor();
     await page.locator("#workers tbody tr").first().waitFor();
+    await page.locator("#history tbody tr").first().waitFor();
     await fits(page);
+    for (const link of await page.getByRole("navigation").getByRole("link").all()) {
+      const { x, width: wide } = await link.boundingBox();
+      assert.ok(x >= 0 && x + wide <= width, `${await link.innerText()} ends at ${x + wide} of ${width} pixels`);
+    }
+    // What a table has is in its panel, or the panel shows that there is more of it.
+    for (const id of ["workers", "history"]) {
+      const wide = await page.locator(`#${id} .scroll`).evaluate((one) => [one.scrollWidth > one.clientWidth, getComputedStyle(one).backgroundImage]);
+      assert.ok(!wide[0] || wide[1] !== "none", `${id} goes on beyond its panel, and nothing shows it`);
+      assert.ok(!wide[0] || width > 360, `${id} is cut on a narrow screen`);
+    }
+    if (width === 360) {
+      const names = await page.locator("#workers tbody tr").first().locator("td").evaluateAll((cells) => cells.map((cell) => getComputedStyle(cell, "::before").content));
+      const heads = await page.locator("#workers thead th").allTextContents();
+      assert.deepEqual(names, heads.slice(1).map((name) => `"${name.trim()}"`), "each number has its column's name");
+    }
+    await choosable(page, "story");
     await card(page, "story").getByRole("button", { name: "Start canary …" }).click();
     const dialog = page.getByRole("dialog");
     await dialog.waitFor();

@@ -16,9 +16,9 @@ export function variable(name, otherwise) {
 
 /**
  * Opens the console, does `what` with it, and checks that all was well. `first` runs in the page before the page's own
- * code; `expected` are errors that must be there.
+ * code; `before` gets the page before it asks for anything; `expected` are errors that must be there.
  */
-export async function open({ first, ...options }, what, expected = []) {
+export async function open({ first, before, ...options }, what, expected = []) {
   const browser = await chromium.launch({
     executablePath: variable("BOBBIN_CHROMIUM"),
     // Chromium's own sandbox needs what root and containers do not have; the pages here are ours.
@@ -42,6 +42,7 @@ export async function open({ first, ...options }, what, expected = []) {
       seen.requests.push({ method: request.method(), url: request.url(), headers: request.headers() });
       if (new URL(request.url()).origin !== new URL(CONSOLE).origin) seen.elsewhere.push(request.url());
     });
+    await before?.(page);
     const response = await page.goto(CONSOLE);
     assert.equal(response.status(), 200);
     await what(page, seen, response);
@@ -67,6 +68,11 @@ export async function generation(page, graph, wanted) {
 /** The row of a version in a role. */
 export function row(page, graph, role) {
   return card(page, graph).locator(`tr[data-role="${role}"]`);
+}
+
+/** Waits until the page knows what there is to choose from: before, the buttons are there and do nothing. */
+export async function choosable(page, graph) {
+  await card(page, graph).locator('button[aria-disabled="false"]', { hasText: "Swap …" }).waitFor();
 }
 
 /** Waits until `look` gives something true. */
@@ -98,6 +104,24 @@ export async function picture(page, name, options = {}) {
   if (folder === undefined) return;
   await mkdir(folder, { recursive: true });
   await page.screenshot({ path: join(folder, name), animations: "disabled", ...options });
+}
+
+/** Keeps the page's answers about the repository back, until the function that it returns is called. */
+export async function lateRepository(page) {
+  let release;
+  const released = new Promise((resolve) => (release = resolve));
+  await page.route("**/admin/v1/bundles", async (route) => {
+    await released;
+    await route.continue();
+  });
+  return release;
+}
+
+/** What a screen reader says of a control beside its name. */
+export function described(control) {
+  return control.evaluate((one) =>
+    (one.getAttribute("aria-describedby") ?? "").split(" ").map((id) => document.getElementById(id)?.textContent ?? "").join(" "),
+  );
 }
 
 /** Nothing is wider than the screen. */

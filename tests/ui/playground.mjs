@@ -11,7 +11,7 @@ await open({}, async (page) => {
   const part = page.locator("#playground");
   await row(page, "story", "candidate").getByText("ready").waitFor();
   const answers = part.locator("article");
-  assert.equal(await answers.count(), 2, "where there are two versions, both are asked");
+  await eventually("where there are two versions, both are asked", async () => (await answers.count()) === 2);
   const status = (column) => answers.nth(column).locator(".text").getAttribute("data-status");
   const both = async (wanted) => (await status(0)) === wanted && (await status(1)) === wanted;
 
@@ -65,6 +65,20 @@ await open({}, async (page) => {
   await part.getByLabel(/As wasi-nn has them/).fill('{"n_gpu_layers": 99}');
   await part.getByRole("button", { name: "Run" }).click();
   await answers.nth(0).getByText('unknown option "n_gpu_layers"').waitFor();
+
+  // More than the model reads: both answers are over, and nobody is told to wait for them.
+  await part.getByLabel(/As wasi-nn has them/).fill("");
+  await part.getByLabel("Prompt").fill("Once upon a time ".repeat(3000));
+  await part.getByRole("button", { name: "Run" }).click();
+  await eventually("both answers have failed", () => both("failed"));
+  for (const column of [0, 1]) {
+    const text = await answers.nth(column).innerText();
+    assert.match(text, /tokens/);
+    assert.doesNotMatch(text, /waiting/);
+    assert.equal(await answers.nth(column).getAttribute("aria-busy"), "false");
+  }
+  await part.getByRole("button", { name: "Run" }).waitFor();
+  await part.getByLabel("Prompt").fill("Once upon a time");
 
   // One that goes on for long is stopped, and the host is told.
   await part.getByLabel(/As wasi-nn has them/).fill('{"grammar": "root ::= [a-z ]+"}');

@@ -1,6 +1,6 @@
 // A host that others can reach demands its token: of the page's calls, and so of whoever opens it.
 import assert from "node:assert/strict";
-import { CONSOLE, card, open, variable } from "./page.mjs";
+import { CONSOLE, card, choosable, open, variable } from "./page.mjs";
 
 const TOKEN = variable("BOBBIN_TOKEN");
 
@@ -31,6 +31,7 @@ await open({ first: late }, async (page, seen) => {
   assert.ok(!kept[0].includes(TOKEN) && !kept[1].includes(TOKEN) && kept[2].includes(TOKEN));
 
   // A change, with the token.
+  await choosable(page, "story");
   await card(page, "story").getByRole("button", { name: "Start canary …" }).click();
   await page.getByRole("dialog").getByRole("button", { name: /^Start canary at/ }).click();
   await card(page, "story").locator('tr[data-role="candidate"]').waitFor();

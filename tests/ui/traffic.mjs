@@ -41,12 +41,25 @@ await open({ colorScheme: "light", viewport: { width: 1360, height: 1010 } }, as
   await eventually("times are measured", async () => /\d/.test(await cells("Time to first token", 0)));
   assert.match(await cells("Errors", 0), /^0$/);
 
-  // Something is drawn: the canvas is not of one colour.
-  const drawn = await part.locator("canvas").first().evaluate((canvas) => {
-    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-    return new Set(Array.from({ length: data.length / 4 }, (_, pixel) => data.slice(pixel * 4, pixel * 4 + 3).join())).size;
-  });
-  assert.ok(drawn > 3, `the chart has ${drawn} colours`);
+  // Something is drawn: the canvas is not of one colour. And what the versions' lines are drawn with is the theme's.
+  const palette = () =>
+    page.evaluate(() => {
+      const style = getComputedStyle(document.documentElement);
+      return [0, 1, 2, 3, 4, 5, 6, 7].map((place) => style.getPropertyValue(`--c${place}`).trim());
+    });
+  const colours = () =>
+    part.locator("canvas").first().evaluate((canvas) => {
+      // Of a copy: the page's own canvas is made to be drawn on, and says so to whoever reads it often.
+      const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d");
+      copy.drawImage(canvas, 0, 0);
+      const { data } = copy.getImageData(0, 0, canvas.width, canvas.height);
+      const hex = (at) => `#${[...data.slice(at, at + 3)].map((one) => one.toString(16).padStart(2, "0")).join("")}`;
+      return [...new Set(Array.from({ length: data.length / 4 }, (_, pixel) => (data[pixel * 4 + 3] === 255 ? hex(pixel * 4) : "")))];
+    });
+  await eventually("the chart has colours", async () => (await colours()).length > 3);
+  const drawn_in = async (wanted) => (await colours()).some((one) => wanted.includes(one));
+  const light = await palette();
+  await eventually("the lines are in the light theme's colours", () => drawn_in(light));
   await part.getByText("12 hours").click();
   await part.getByRole("figure", { name: /Requests/ }).waitFor();
   await part.getByText("30 minutes").click();
@@ -58,6 +71,7 @@ await open({ colorScheme: "light", viewport: { width: 1360, height: 1010 } }, as
   await page.evaluate(() => scrollTo(0, 0));
   await picture(page, "console-light.png");
   await page.emulateMedia({ colorScheme: "dark" });
+  await eventually("the lines are in the dark theme's colours", async () => !(await drawn_in(light)) && (await drawn_in(await palette())));
   await picture(page, "console-dark.png");
   going = false;
   await Promise.all(clients);

@@ -35,7 +35,7 @@ export function span(value: number): string {
   const whole = Math.max(0, Math.round(value));
   if (whole < 60) return `${whole} s`;
   if (whole < 3600) return `${Math.floor(whole / 60)} min${whole % 60 && whole < 600 ? ` ${whole % 60} s` : ""}`;
-  if (whole < 86_400) return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+  if (whole < 86_400) return `${Math.floor(whole / 3600)} h${whole % 3600 < 60 ? "" : ` ${Math.floor((whole % 3600) / 60)} min`}`;
   return `${Math.floor(whole / 86_400)} d ${Math.floor((whole % 86_400) / 3600)} h`;
 }
 
@@ -53,6 +53,12 @@ const DAY = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle:
 
 export function clock(time: string | number): string {
   return CLOCK.format(new Date(time));
+}
+
+/** An interval of the clock, in seconds since 1970; with seconds where it does not begin and end on a minute. */
+export function between(from: number, to: number): string {
+  const long = from % 60 === 0 && to % 60 === 0 ? 5 : 8;
+  return `${clock(from * 1000).slice(0, long)}–${clock(to * 1000).slice(0, long)}`;
 }
 
 export function moment(time: string): string {

@@ -5,7 +5,7 @@ import { useEffect } from "preact/hooks";
 import "uplot/dist/uPlot.min.css";
 import "./app.css";
 import { start, useWorld } from "./store";
-import { apply, theme } from "./theme";
+import * as theme from "./theme";
 import { Bundles } from "./views/bundles";
 import { History } from "./views/history";
 import { Playground } from "./views/playground";
@@ -42,7 +42,7 @@ function Console() {
   );
 }
 
-apply(theme());
+theme.start();
 start();
 const place = document.getElementById("app");
 if (place !== null) render(<Console />, place);

@@ -31,7 +31,8 @@ export interface World {
   denied: boolean;
   application: Application | null;
   releases: Release[] | null;
-  bundles: Bundle[];
+  /** `null` until the repository was read: what there is to choose from is not known before. */
+  bundles: Bundle[] | null;
   workers: Worker[] | null;
   history: { release: string; change: Change }[] | null;
   live: Steps | null;
@@ -59,7 +60,7 @@ let world: World = {
   denied: false,
   application: null,
   releases: null,
-  bundles: [],
+  bundles: null,
   workers: null,
   history: null,
   live: null,
@@ -71,6 +72,11 @@ let world: World = {
 };
 const listeners = new Set<() => void>();
 let attempt = new AbortController();
+/** Looks that have begun, and the last of them whose answer is shown: answers may come in another order. */
+let looks = 0;
+let shown = 0;
+/** The generations that `history` tells of. */
+let told_of = "";
 /** The last event that was heard; before the first, all that the host remembers are wanted. */
 let last = "0";
 /** What the host remembers comes first, all at once: it is shown, and not spoken of. */
@@ -100,6 +106,7 @@ export function start(): void {
   attempt.abort();
   attempt = new AbortController();
   last = "0";
+  told_of = "";
   set({ link: "starting", told: [], progress: {} });
   void follow(attempt.signal);
 }
@@ -112,7 +119,7 @@ export function enter(secret: string): void {
 export function leave(): void {
   api.keepToken(null);
   attempt.abort();
-  set({ link: "locked", denied: false, application: null, releases: null, workers: null, history: null, live: null, hours: null, told: [], bundles: [] });
+  set({ link: "locked", denied: false, application: null, releases: null, workers: null, history: null, live: null, hours: null, told: [], bundles: null });
 }
 
 /** The host refused: without a token, or with another one, nothing goes on. Anything else is for whoever asked. */
@@ -129,7 +136,10 @@ async function follow(signal: AbortSignal): Promise<void> {
   let pause = 1000;
   const timers = [
     setInterval(() => set({ now: Date.now() }), 1000),
-    setInterval(() => void look(signal), LOOK),
+    setInterval(() => {
+      void look(signal);
+      if (world.bundles === null) void repository(signal);
+    }, LOOK),
     setInterval(() => void series(signal), SERIES),
   ];
   signal.addEventListener("abort", () => timers.forEach(clearInterval));
@@ -138,7 +148,7 @@ async function follow(signal: AbortSignal): Promise<void> {
       for await (const event of api.events("admin/v1/events", { last, signal, patience: SILENCE })) {
         if (event === "open") {
           pause = 1000;
-          await everything(signal);
+          await everything(signal, true);
           // Whoever left meanwhile does not come back by what was still on its way.
           if (signal.aborted) return;
           if (last === "0") quiet = performance.now() + REPLAY;
@@ -165,24 +175,31 @@ function soon(): void {
   due = setTimeout(() => void everything(attempt.signal), 80);
 }
 
-async function everything(signal: AbortSignal): Promise<void> {
-  await Promise.all([look(signal, true), repository(signal), series(signal)]);
+async function everything(signal: AbortSignal, afresh = false): Promise<void> {
+  await Promise.all([look(signal, true), repository(signal), series(signal, afresh)]);
 }
 
 async function look(signal: AbortSignal, wanted = false): Promise<void> {
   if (document.hidden && !wanted) return;
   try {
+    const turn = ++looks;
     const [application, { releases }, { workers }] = await Promise.all([
       api.get<Application>("admin/v1/application", signal),
       api.get<{ releases: Release[] }>("admin/v1/releases", signal),
       api.get<{ workers: Worker[] }>("admin/v1/workers", signal),
     ]);
-    const moved = generations(releases) !== generations(world.releases ?? []);
+    if (signal.aborted || turn < shown) return;
+    shown = turn;
     set({ application, releases, workers, now: Date.now() });
-    if (moved || world.history === null) await history(releases, signal);
+    if (world.history === null || generations(releases) !== told_of) await history(releases, signal);
   } catch (error) {
-    refused(error);
+    failed(error, signal);
   }
+}
+
+/** What was asked under a token that is no longer used says nothing about the one that is. */
+function failed(error: unknown, signal: AbortSignal): void {
+  if (!signal.aborted) refused(error);
 }
 
 function generations(releases: Release[]): string {
@@ -196,27 +213,32 @@ async function history(releases: Release[], signal: AbortSignal): Promise<void> 
   });
   const all = (await Promise.all(asked)).flat();
   all.sort((one, other) => Date.parse(other.change.at) - Date.parse(one.change.at) || other.change.generation - one.change.generation);
+  if (signal.aborted) return;
+  // Not before it is there: what could not be read is asked for again.
+  told_of = generations(releases);
   set({ history: all });
 }
 
 async function repository(signal: AbortSignal): Promise<void> {
   try {
-    set({ bundles: (await api.get<{ bundles: Bundle[] }>("admin/v1/bundles", signal)).bundles });
+    const { bundles } = await api.get<{ bundles: Bundle[] }>("admin/v1/bundles", signal);
+    if (!signal.aborted) set({ bundles });
   } catch (error) {
-    refused(error);
+    failed(error, signal);
   }
 }
 
-async function series(signal: AbortSignal): Promise<void> {
+/** `afresh`: it may be another host by now, which counts its steps anew. */
+async function series(signal: AbortSignal, afresh = false): Promise<void> {
   if (document.hidden && world.live !== null) return;
   try {
     const [live, hours] = await Promise.all([
-      more("live", world.live, signal),
-      more("hours", world.hours, signal),
+      more("live", afresh ? null : world.live, signal),
+      more("hours", afresh ? null : world.hours, signal),
     ]);
-    set({ live: merged(world.live, live, 360), hours: merged(world.hours, hours, 720) });
+    if (!signal.aborted) set({ live: merged(world.live, live, 360), hours: merged(world.hours, hours, 720) });
   } catch (error) {
-    refused(error);
+    failed(error, signal);
   }
 }
 
@@ -224,14 +246,13 @@ function more(span: string, had: Steps | null, signal: AbortSignal): Promise<Ser
   return api.get<Series>(`admin/v1/series?span=${span}&after=${had?.samples.at(-1)?.number ?? 0}`, signal);
 }
 
-/** What there was, and what is new. Two answers may overlap; and another host counts from one again. */
+/** What there was, and what is new. Two answers may overlap, and come in any order. */
 function merged(had: Steps | null, series: Series, most: number): Steps {
-  const first = series.samples[0];
-  const before = had?.samples.filter((sample) => first === undefined || Date.parse(sample.at) < Date.parse(first.at)) ?? [];
+  const all = new Map([...(had?.samples ?? []), ...series.samples].map((sample) => [Date.parse(sample.at), sample]));
   return {
     seconds: series.step_seconds,
     bounds: series.first_token_bounds,
-    samples: [...before, ...series.samples].slice(-most),
+    samples: [...all].sort(([one], [other]) => one - other).map(([, sample]) => sample).slice(-most),
   };
 }
 

@@ -58,7 +58,15 @@ async fn two_versions_answer_side_by_side_and_what_they_write_is_text() -> Resul
 async fn what_happens_is_drawn_and_can_be_read_as_a_table() -> Result {
     let Some(browser) = Browser::here() else { return Ok(()) };
     let host = TestHost::example().start().await?;
+    browser.run("tables.mjs", &variables(&host)).await?;
     browser.run("traffic.mjs", &variables(&host)).await
+}
+
+#[tokio::test]
+async fn what_cannot_be_done_says_why_and_a_share_that_is_none_is_refused_in_words() -> Result {
+    let Some(browser) = Browser::here() else { return Ok(()) };
+    let host = TestHost::example().start().await?;
+    browser.run("choices.mjs", &variables(&host)).await
 }
 
 #[tokio::test]

@@ -13,10 +13,11 @@ export function Bundles({ world }: { world: World }) {
         <h2 id="bundles-title">Bundles</h2>
       </header>
       <div class="panel list">
-        {world.bundles.map((bundle) => (
+        {world.bundles === null && <p class="quiet">Reading the repository …</p>}
+        {world.bundles?.map((bundle) => (
           <One key={bundle.bundle} bundle={bundle} />
         ))}
-        {world.bundles.length === 0 && <p class="quiet">The repository is empty.</p>}
+        {world.bundles?.length === 0 && <p class="quiet">The repository is empty.</p>}
       </div>
     </section>
   );

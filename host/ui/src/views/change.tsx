@@ -8,7 +8,7 @@ import * as api from "../api";
 import { Refused } from "../api";
 import { name, percent } from "../format";
 import { changed, refused } from "../store";
-import type { Bundle, Release } from "../types";
+import type { Bundle, Release, Worker } from "../types";
 import { aftermath } from "./releases";
 
 export type Step = "start" | "step" | "promote" | "end" | "rollback" | "swap" | "cancel";
@@ -18,7 +18,10 @@ interface Props {
   release: Release;
   /** What people call the release. */
   route: string;
-  bundles: Bundle[];
+  /** `null` while they are being read. */
+  bundles: Bundle[] | null;
+  /** What is loaded, for whatever release. */
+  warm: Set<string>;
   close: () => void;
 }
 
@@ -34,16 +37,28 @@ interface Plan {
 
 const WEIGHTS = [1, 5, 10, 25, 50, 100];
 
+/** A share as it was typed: a number that the host takes, or what is wrong with it. The host takes tenths and rounds nothing. */
+function share_of(typed: string, now: number | undefined): number | string {
+  const weight = Number(typed);
+  if (typed.trim() === "" || !Number.isFinite(weight)) return "Write a share: a number from 0 to 100.";
+  if (weight < 0 || weight > 100) return `A share is from 0 to 100 %, not ${typed} %.`;
+  if (Math.abs(weight * 10 - Math.round(weight * 10)) > 1e-6) return `A share has one digit after the point at most, such as 12.5 %; ${typed} % has more.`;
+  if (weight === now) return `The candidate has ${percent(weight)} already.`;
+  return weight;
+}
+
 /** The usual share after this one. */
 function next(weight: number): number {
   return WEIGHTS.find((preset) => preset > weight) ?? 100;
 }
 
-export function Change({ step, release, route, bundles, close }: Props) {
+export function Change({ step, release, route, bundles, warm, close }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
-  const choices = eligible(bundles, release);
-  const [bundle, choose] = useState(choices[0]?.bundle ?? "");
-  const [weight, weigh] = useState(step === "step" ? next(release.candidate?.weight ?? 0) : 10);
+  const offered = choices(bundles, release);
+  const [chosen, choose] = useState("");
+  // What there is to choose from may change while the dialog is open.
+  const bundle = (offered.find((one) => one.bundle === chosen) ?? offered[0])?.bundle ?? "";
+  const [typed, type] = useState(String(step === "step" ? next(release.candidate?.weight ?? 0) : 10));
   const [who, name] = useState(api.actor());
   const [why, explain] = useState("");
   const [error, fail] = useState<string | null>(null);
@@ -52,10 +67,13 @@ export function Change({ step, release, route, bundles, close }: Props) {
   const [seen, see] = useState(release);
   // While it is being sent, the generation moves by what is sent.
   const moved = !sending && release.generation !== seen.generation;
-  const plan = planned(step, seen, bundle, weight);
   const choosing = step === "start" || step === "swap";
   const weighing = step === "start" || step === "step";
-  const ready = plan !== null && (!choosing || bundle !== "") && (!weighing || (weight >= 0 && weight <= 100 && weight !== seen.candidate?.weight));
+  const weight = share_of(typed, seen.candidate?.weight);
+  const wrong = weighing && typeof weight === "string" ? weight : null;
+  const plan = choosing && bundle === "" ? null : planned(step, seen, bundle, typeof weight === "number" ? weight : null, warm);
+  // One of them at least says why, where it cannot be sent.
+  const cannot = moved ? "change-moved" : plan === null ? "change-title" : wrong !== null ? "change-wrong" : null;
 
   useLayoutEffect(() => {
     dialog.current?.showModal();
@@ -65,7 +83,7 @@ export function Change({ step, release, route, bundles, close }: Props) {
 
   const confirm = async (event: Event) => {
     event.preventDefault();
-    if (plan === null || !ready || sending) return;
+    if (plan === null || cannot !== null || sending) return;
     send(true);
     fail(null);
     api.keepActor(who.trim());
@@ -84,7 +102,7 @@ export function Change({ step, release, route, bundles, close }: Props) {
 
   return (
     <dialog ref={dialog} class="change" aria-labelledby="change-title" onClose={close}>
-      <form onSubmit={(event) => void confirm(event)}>
+      <form noValidate onSubmit={(event) => void confirm(event)}>
         <h2 id="change-title">{plan?.title ?? "This can no longer be done"}</h2>
         <p class="quiet">
           <code>{route}</code>
@@ -93,7 +111,7 @@ export function Change({ step, release, route, bundles, close }: Props) {
           <label class="field">
             <span>Version</span>
             <select value={bundle} onChange={(event) => choose(event.currentTarget.value)}>
-              {choices.map((choice) => (
+              {offered.map((choice) => (
                 <option key={choice.bundle} value={choice.bundle}>
                   {choice.bundle}
                 </option>
@@ -101,8 +119,8 @@ export function Change({ step, release, route, bundles, close }: Props) {
             </select>
           </label>
         )}
-        {choosing && choices.length === 0 && <p class="notice bad">The repository has no other version of {name_of(release)}.</p>}
-        {weighing && <Weight weight={weight} weigh={weigh} />}
+        {choosing && offered.length === 0 && <p class="notice bad">{lonely(release)}.</p>}
+        {weighing && <Weight typed={typed} wrong={wrong} type={type} />}
         {plan !== null && (
           <>
             <p>{plan.effect}</p>
@@ -141,7 +159,7 @@ export function Change({ step, release, route, bundles, close }: Props) {
           {error !== null && <p class="notice bad">{error}</p>}
           {moved && (
             <p class="notice">
-              <span>
+              <span id="change-moved">
                 The release has moved on: it is in generation {release.generation} now, set by {release.changed.who}.
               </span>
               <button
@@ -161,7 +179,7 @@ export function Change({ step, release, route, bundles, close }: Props) {
           <button type="button" class="plain" onClick={leave}>
             Leave as it is
           </button>
-          <button type="submit" class="main" disabled={!ready || sending || moved}>
+          <button type="submit" class="main" aria-disabled={cannot !== null || sending} aria-describedby={cannot ?? undefined}>
             {sending ? "Sending …" : (plan?.button ?? "–")}
           </button>
         </div>
@@ -170,67 +188,92 @@ export function Change({ step, release, route, bundles, close }: Props) {
   );
 }
 
-function Weight({ weight, weigh }: { weight: number; weigh: (weight: number) => void }) {
+interface WeightProps {
+  typed: string;
+  wrong: string | null;
+  type: (typed: string) => void;
+}
+
+function Weight({ typed, wrong, type }: WeightProps) {
+  // The slider stays where it was while the field holds what is no share.
+  const last = useRef(0);
+  const weight = typed.trim() === "" ? NaN : Number(typed);
+  if (weight >= 0 && weight <= 100) last.current = weight;
   return (
     <fieldset class="field weight">
       <legend>Share of the requests, in percent</legend>
-      <input type="range" min={0} max={100} step={1} value={weight} aria-label="Share, in whole percent" onInput={(event) => weigh(event.currentTarget.valueAsNumber)} />
+      <input type="range" min={0} max={100} step={1} value={last.current} aria-label="Share, in whole percent" onInput={(event) => type(event.currentTarget.value)} />
       <input
         type="number"
         min={0}
         max={100}
         step={0.1}
-        value={weight}
+        value={typed}
         required
         aria-label="Share, in percent"
-        onInput={(event) => weigh(event.currentTarget.valueAsNumber)}
+        aria-invalid={wrong !== null}
+        aria-describedby={wrong === null ? undefined : "change-wrong"}
+        onInput={(event) => type(event.currentTarget.value)}
       />
       <span class="presets" role="group" aria-label="Usual shares">
         {WEIGHTS.map((preset) => (
-          <button type="button" class="small" aria-pressed={weight === preset} onClick={() => weigh(preset)}>
+          <button type="button" class="small" aria-pressed={weight === preset} onClick={() => type(String(preset))}>
             {preset}
           </button>
         ))}
+      </span>
+      <span role="status" class="wrong">
+        {wrong !== null && <span id="change-wrong">{wrong}</span>}
       </span>
     </fieldset>
   );
 }
 
-function name_of(release: Release): string {
-  return name(release.stable.bundle);
-}
-
 /** Versions that could serve: those of the same kind, the ones of the same name first. */
-function eligible(bundles: Bundle[], release: Release): Bundle[] {
-  const kind = bundles.find(({ bundle }) => bundle === release.stable.bundle)?.kind;
-  const could = bundles.filter((one) => one.bundle !== release.stable.bundle && one.kind === kind && one.state !== "failed");
-  const same = (one: Bundle) => Number(name(one.bundle) === name_of(release));
+export function choices(bundles: Bundle[] | null, release: Release): Bundle[] {
+  const kind = bundles?.find(({ bundle }) => bundle === release.stable.bundle)?.kind;
+  const could = bundles?.filter((one) => one.bundle !== release.stable.bundle && one.kind === kind && one.state !== "failed") ?? [];
+  const same = (one: Bundle) => Number(name(one.bundle) === name(release.stable.bundle));
   return could.sort((one, other) => same(other) - same(one) || other.bundle.localeCompare(one.bundle, undefined, { numeric: true }));
 }
 
-function planned(step: Step, release: Release, bundle: string, weight: number): Plan | null {
+/** That there are no choices. */
+export function lonely(release: Release): string {
+  return `The repository has no other version of ${name(release.stable.bundle)}`;
+}
+
+/** The versions that need not be loaded to serve. */
+export function warm(workers: Worker[] | null): Set<string> {
+  return new Set(workers?.filter((one) => one.class === "serving" && one.state === "ready").map(({ bundle }) => bundle));
+}
+
+/** `weight` is `null` while what was typed is no share. */
+function planned(step: Step, release: Release, bundle: string, weight: number | null, warm: Set<string>): Plan | null {
   const { id, generation, stable, candidate, previous, pending } = release;
   const put = (edit: object): Plan["send"] => (said, who) => api.send("PUT", api.release(id), { ...said, ...edit }, who);
   const post = (what: string): Plan["send"] => (said, who) => api.send("POST", api.release(id, what), said, who);
   const next: [string, string, string] = ["Generation", String(generation), String(generation + 1)];
   const shown = candidate === null ? "none" : `${candidate.bundle} at ${percent(candidate.weight)}`;
-  const share = Number.isFinite(weight) ? percent(weight) : "–";
+  const share = weight === null ? "–" : percent(weight);
+  const part = weight === null ? "its share" : share;
+  const rest = weight === null ? "–" : percent(100 - weight);
+  const first = warm.has(bundle) ? `${bundle} is loaded already: at once` : `${bundle} is verified, loaded and proven; then`;
   switch (step) {
     case "start":
       return {
         title: "Start a canary",
-        button: `Start canary at ${share}`,
-        effect: `${bundle} is verified, loaded and proven; then it answers ${share} of the requests. ${stable.bundle} answers the others.`,
-        differences: [["Candidate", shown, `${bundle} at ${share}`], ["Stable's share", percent(100 - (candidate?.weight ?? 0)), percent(100 - weight || 0)], next],
+        button: weight === null ? "Start canary" : `Start canary at ${share}`,
+        effect: `${first} it answers ${part} of the requests. ${stable.bundle} answers the others.`,
+        differences: [["Candidate", shown, `${bundle} at ${share}`], ["Stable's share", percent(100 - (candidate?.weight ?? 0)), rest], next],
         send: put({ candidate: { bundle, weight } }),
       };
     case "step":
       return (
         candidate && {
           title: "Step the canary",
-          button: `Step to ${share}`,
-          effect: `${candidate.bundle} answers ${share} of the requests from now on, instead of ${percent(candidate.weight)}.`,
-          differences: [["Candidate's share", percent(candidate.weight), share], ["Stable's share", percent(100 - candidate.weight), percent(100 - weight || 0)], next],
+          button: weight === null ? "Step" : `Step to ${share}`,
+          effect: `${candidate.bundle} answers ${part} of the requests from now on, instead of ${percent(candidate.weight)}.`,
+          differences: [["Candidate's share", percent(candidate.weight), share], ["Stable's share", percent(100 - candidate.weight), rest], next],
           send: put({ candidate: { bundle: candidate.bundle, weight } }),
         }
       );
@@ -268,7 +311,7 @@ function planned(step: Step, release: Release, bundle: string, weight: number): 
       return {
         title: "Swap the stable version",
         button: `Swap to ${bundle}`,
-        effect: `${bundle} is verified, loaded and proven; then it answers every request that stable would. ${stable.bundle} ${aftermath(release)}.`,
+        effect: `${first} it answers every request that stable would. ${stable.bundle} ${aftermath(release)}.`,
         differences: [["Stable", stable.bundle, bundle], ...(candidate?.bundle === bundle ? [["Candidate", shown, "none"] as [string, string, string]] : []), next],
         send: put({ stable: bundle }),
       };

@@ -4,7 +4,7 @@ import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import { colour, place } from "../colours";
 import { NO_MODEL, type Figure } from "../figures";
-import { clock } from "../format";
+import { between, clock } from "../format";
 import { watch } from "../theme";
 
 interface Props {
@@ -12,19 +12,18 @@ interface Props {
   unit: string;
   figure: Figure;
   format: (value: number) => string;
+  /** What a row of the table is, and how its numbers are written. */
+  rows: { are: string; format: (value: number) => string };
   /** Of the last step, for everybody. */
   now: string;
   span: string;
 }
 
-/** Rows of the table: more than these nobody reads. */
-const ROWS = 12;
-
 export function label(bundle: string): string {
   return bundle === NO_MODEL ? "without a model" : bundle;
 }
 
-export function Chart({ title, unit, figure, format, now, span }: Props) {
+export function Chart({ title, unit, figure, format, rows, now, span }: Props) {
   const host = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const shape = figure.lines.map((line) => `${line.bundle} ${line.label}`).join("\n");
@@ -73,7 +72,7 @@ export function Chart({ title, unit, figure, format, now, span }: Props) {
         <summary>
           <span class="sr">{title}: </span>as a table
         </summary>
-        <Table title={title} figure={figure} format={format} />
+        <Table id={id} title={title} figure={figure} rows={rows} />
       </details>
     </figure>
   );
@@ -134,36 +133,36 @@ function shown(_: uPlot, first: number | null, last: number | null): [number, nu
   return first && last ? [Math.min(first, last - LEAST), last] : [now - LEAST, now];
 }
 
-function Table({ title, figure, format }: Pick<Props, "title" | "figure" | "format">) {
+function Table({ id, title, figure, rows }: Pick<Props, "title" | "figure" | "rows"> & { id: string }) {
   if (figure.lines.length === 0) return <p class="quiet">Nothing yet.</p>;
-  const every = Math.max(1, Math.ceil(figure.times.length / ROWS));
-  const rows = figure.times.map((time, index) => ({ time, index })).filter(({ index }) => (figure.times.length - 1 - index) % every === 0);
   return (
-    <div class="scroll" tabIndex={0} role="region" aria-label={`${title}, as a table`}>
-      <table>
-        <thead>
-          <tr>
-            <th scope="col">Time</th>
-            {figure.lines.map((line) => (
-              <th scope="col" class="figure">
-                {label(line.bundle)} {line.label}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {rows.reverse().map(({ time, index }) => (
-            <tr key={time}>
-              <th scope="row">{clock(time * 1000)}</th>
-              {figure.lines.map((line) => {
-                const value = line.values[index];
-                return <td class="figure">{value == null ? "–" : format(value)}</td>;
-              })}
+    <>
+      <p id={`${id}-rows`}>{rows.are} A row with seconds is not whole: it is not over yet, or its beginning is not remembered.</p>
+      <div class="scroll" tabIndex={0} role="region" aria-label={`${title}, as a table`}>
+        <table aria-describedby={`${id}-rows`}>
+          <thead>
+            <tr>
+              <th scope="col">Time</th>
+              {figure.lines.map((line) => (
+                <th scope="col" class="figure">
+                  {label(line.bundle)} {line.label}
+                </th>
+              ))}
             </tr>
-          ))}
-        </tbody>
-      </table>
-    </div>
+          </thead>
+          <tbody>
+            {figure.rows.map((row) => (
+              <tr key={row.from} data-whole={row.whole}>
+                <th scope="row">{between(row.from, row.to)}</th>
+                {row.values.map((value) => (
+                  <td class="figure">{value === null ? "–" : rows.format(value)}</td>
+                ))}
+              </tr>
+            ))}
+          </tbody>
+        </table>
+      </div>
+    </>
   );
 }
 

@@ -36,7 +36,7 @@ export function History({ world }: { world: World }) {
       </header>
       <div class="columns">
         <div class="scroll panel" tabIndex={0} role="region" aria-label="History of the releases, a wide table">
-          <table>
+          <table class="stack">
             <thead>
               <tr>
                 <th scope="col">When</th>
@@ -54,20 +54,22 @@ export function History({ world }: { world: World }) {
                 ?.filter(({ release }) => only === "" || release === only)
                 .map(({ release, change }) => (
                   <tr key={`${release} ${change.generation}`}>
-                    <td>
+                    <td data-label="When">
                       <time dateTime={change.at} title={moment(change.at)}>
                         {ago(change.at, world.now)}
                       </time>
                     </td>
-                    <td>
+                    <td data-label="Release" class="long">
                       <code>{call(release)}</code>
                     </td>
-                    <td class="figure">{change.generation}</td>
-                    <td>
+                    <td class="figure" data-label="Generation">{change.generation}</td>
+                    <td data-label="What" class="long">
                       <What change={change} />
                     </td>
-                    <td>{change.who}</td>
-                    <td>{change.why ?? "–"}</td>
+                    <td data-label="Who">{change.who}</td>
+                    <td data-label="Why" class="long">
+                      {change.why ?? "–"}
+                    </td>
                   </tr>
                 ))}
             </tbody>

@@ -18,7 +18,8 @@ function live(release: Release): { bundle: string; role: string }[] {
 }
 
 export function Playground({ world }: { world: World }) {
-  const kinds = new Map(world.bundles.map(({ bundle, kind }) => [bundle, kind]));
+  const kinds = new Map(world.bundles?.map(({ bundle, kind }) => [bundle, kind]));
+  const known = world.releases !== null && world.bundles !== null;
   const releases = world.releases?.filter(({ stable }) => kinds.get(stable.bundle) !== "embed") ?? [];
   const [id, choose] = useState("");
   const release = releases.find((one) => one.id === id) ?? releases[0];
@@ -26,7 +27,7 @@ export function Playground({ world }: { world: World }) {
     <section id="playground" aria-labelledby="playground-title">
       <header class="head">
         <h2 id="playground-title">Playground</h2>
-        {releases.length > 1 && (
+        {known && releases.length > 1 && (
           <label class="inline">
             <span>Release</span>
             <select value={release?.id ?? ""} onChange={(event) => choose(event.currentTarget.value)}>
@@ -39,7 +40,14 @@ export function Playground({ world }: { world: World }) {
           </label>
         )}
       </header>
-      {release === undefined ? <p class="quiet">No release writes text.</p> : <Desk key={release.id} release={release} />}
+      {/* Not before it is known what each of them does: another desk would take what was typed away. */}
+      {!known ? (
+        <p class="quiet">Reading the releases …</p>
+      ) : release === undefined ? (
+        <p class="quiet">No release writes text.</p>
+      ) : (
+        <Desk key={release.id} release={release} />
+      )}
     </section>
   );
 }
@@ -218,8 +226,8 @@ function Piece({ token, shaded }: { token: Token; shaded: boolean }) {
   );
 }
 
-function numbers({ metadata, first, took }: Answer): string {
-  if (metadata === null) return "waiting";
+function numbers({ status, metadata, first, took }: Answer): string {
+  if (metadata === null) return status === "waiting" ? "waiting" : "no answer";
   const rate = first === null || took <= first ? null : (metadata.output_tokens - 1) / ((took - first) / 1000);
   const parts = [`${metadata.output_tokens} tokens`];
   if (rate !== null && rate > 0) parts.push(`${number(rate)}/s`);

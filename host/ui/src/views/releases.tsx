@@ -1,11 +1,12 @@
 // Each route's releases: who answers, in which share, and what can be done about it.
 
+import type { ComponentChildren } from "preact";
 import { useRef, useState } from "preact/hooks";
 import { place } from "../colours";
 import { ago, percent, span, until } from "../format";
 import type { World } from "../store";
 import type { Release, Route, State, Version } from "../types";
-import { Change, type Step } from "./change";
+import { Change, choices, lonely, warm, type Step } from "./change";
 import { Badge, Moving } from "./state";
 import { Swatch } from "./chart";
 
@@ -57,6 +58,7 @@ export function Releases({ world }: { world: World }) {
           release={release}
           route={named(release, routes)}
           bundles={world.bundles}
+          warm={warm(world.workers)}
           // A dialog says late that it is closed: the next one may be open by then.
           close={() => ask((now) => (now === asked ? null : now))}
         />
@@ -80,8 +82,12 @@ interface OneProps {
 
 function One({ release, route, world, ask }: OneProps) {
   const { candidate, previous, pending } = release;
-  const busy = pending !== null;
   const title = `release-${release.id}`;
+  const [moving, alone] = [`${title}-moving`, `${title}-alone`];
+  // What cannot be done now stays where it is and says why, to whoever comes by with the tab key, too.
+  const busy = pending !== null ? moving : null;
+  const others = choices(world.bundles, release);
+  const choosing = busy ?? (others.length === 0 ? alone : null);
   return (
     <article class="card" aria-labelledby={title}>
       <header>
@@ -102,7 +108,7 @@ function One({ release, route, world, ask }: OneProps) {
       <Versions release={release} world={world} />
       {pending !== null && (
         <p class="notice" role="status">
-          <span>
+          <span id={moving}>
             {pending.bundle ?? "A change"} is {pending.step}, for {pending.who}
             {pending.why !== null && <>: “{pending.why}”</>}
           </span>
@@ -125,20 +131,20 @@ function One({ release, route, world, ask }: OneProps) {
       </p>
       <div class="actions" role="group" aria-label={`Change ${named(release, world.application?.routes ?? [])}`}>
         {candidate === null ? (
-          <button type="button" disabled={busy} onClick={() => ask("start")}>
+          <Act cannot={choosing} act={() => ask("start")}>
             Start canary …
-          </button>
+          </Act>
         ) : (
           <>
-            <button type="button" disabled={busy} onClick={() => ask("step")}>
+            <Act cannot={busy} act={() => ask("step")}>
               Step …
-            </button>
-            <button type="button" class="main" disabled={busy} onClick={() => ask("promote")}>
+            </Act>
+            <Act cannot={busy} act={() => ask("promote")} look="main">
               Promote …
-            </button>
-            <button type="button" disabled={busy} onClick={() => ask("end")}>
+            </Act>
+            <Act cannot={busy} act={() => ask("end")}>
               End canary …
-            </button>
+            </Act>
           </>
         )}
         {previous !== null && (
@@ -146,11 +152,33 @@ function One({ release, route, world, ask }: OneProps) {
             Roll back …
           </button>
         )}
-        <button type="button" class="plain" disabled={busy} onClick={() => ask("swap")}>
+        <Act cannot={choosing} act={() => ask("swap")} look="plain">
           Swap …
-        </button>
+        </Act>
       </div>
+      {others.length === 0 && (
+        <p class="quiet" id={alone}>
+          {world.bundles === null ? "Reading which versions there are …" : `${lonely(release)}, so there is nothing to start a canary of or to swap to.`}
+        </p>
+      )}
     </article>
+  );
+}
+
+/** A button that says why it does nothing: `cannot` is the id of the reason. */
+export function Act({ cannot, act, look, children }: { cannot: string | null; act: () => void; look?: string; children: ComponentChildren }) {
+  return (
+    <button
+      type="button"
+      class={look}
+      aria-disabled={cannot !== null}
+      aria-describedby={cannot ?? undefined}
+      onClick={() => {
+        if (cannot === null) act();
+      }}
+    >
+      {children}
+    </button>
   );
 }
 

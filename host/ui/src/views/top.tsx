@@ -4,7 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import { token } from "../api";
 import { ago } from "../format";
 import { leave, type World } from "../store";
-import { apply, next, theme } from "../theme";
+import * as themes from "../theme";
 
 export const PARTS = [
   ["releases", "Releases"],
@@ -51,15 +51,15 @@ export function Top({ world }: { world: World }) {
 }
 
 function Switch() {
-  const [now, choose] = useState(theme());
+  const [now, show] = useState(themes.theme());
   return (
     <button
       type="button"
       class="plain small"
-      aria-label={`Colours: ${now}. Change to ${next(now)}`}
+      aria-label={`Colours: ${now}. Change to ${themes.next(now)}`}
       onClick={() => {
-        apply(next(now));
-        choose(theme());
+        themes.choose(themes.next(now));
+        show(themes.theme());
       }}
     >
       <span aria-hidden="true">{{ system: "◐", light: "○", dark: "●" }[now]}</span> {now}

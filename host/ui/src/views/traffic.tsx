@@ -1,8 +1,8 @@
 // What happened lately, by version.
 
 import { useMemo, useState } from "preact/hooks";
-import { figure, versions, type Figure } from "../figures";
-import { number, seconds } from "../format";
+import { figure, interval, versions, type Figure } from "../figures";
+import { number, seconds, span as span_of } from "../format";
 import type { Steps, World } from "../store";
 import { Chart, Swatch, label } from "./chart";
 
@@ -51,19 +51,22 @@ function Charts({ steps, span }: { steps: Steps; span: Span }) {
   }, [steps]);
   const middle = latest(first, "p50");
   const tail = latest(first, "p99");
+  const row = `Each row is ${span_of(interval(steps))} of the clock`;
+  const sums = (what: string) => ({ are: `${row}, and sums ${what} ended in it.`, format: String });
   return (
     <div class="charts">
-      <Chart title="Requests" unit="a second" figure={requests} format={number} now={number(total(requests))} span={span} />
-      <Chart title="Tokens" unit="a second" figure={tokens} format={number} now={number(total(tokens))} span={span} />
+      <Chart title="Requests" unit="a second" figure={requests} format={number} rows={sums("the requests that")} now={number(total(requests))} span={span} />
+      <Chart title="Tokens" unit="a second" figure={tokens} format={number} rows={sums("the tokens of sessions that")} now={number(total(tokens))} span={span} />
       <Chart
         title="Time to first token"
         unit="p50, and p99 dashed"
         figure={first}
         format={seconds}
+        rows={{ are: `${row}; quantiles are over all sessions that ended in it.`, format: seconds }}
         now={middle === null || tail === null ? "–" : `${seconds(middle)} · ${seconds(tail)}`}
         span={span}
       />
-      <Chart title="Errors" unit="a minute" figure={errors} format={number} now={number(total(errors))} span={span} />
+      <Chart title="Errors" unit="a minute" figure={errors} format={number} rows={sums("the errors of what")} now={number(total(errors))} span={span} />
     </div>
   );
 }

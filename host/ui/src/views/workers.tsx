@@ -18,7 +18,7 @@ export function Workers({ world }: { world: World }) {
         <p class="quiet">Reading the workers …</p>
       ) : (
         <div class="scroll panel" tabIndex={0} role="region" aria-label="Workers, a wide table">
-          <table>
+          <table class="stack">
             <thead>
               <tr>
                 <th scope="col">Version</th>
@@ -81,15 +81,15 @@ function Row({ worker, now }: { worker: Worker; now: number }) {
           {process?.gpu?.computes ? process.gpu.detail : "processor"}
         </span>
       </th>
-      <td>
+      <td data-label="State">
         <Badge state={worker.state} />
         <span class="quiet line">{ago(worker.since, now)}</span>
       </td>
-      <td class="figure">
+      <td class="figure" data-label="Memory">
         {process?.resident_bytes == null ? "–" : bytes(process.resident_bytes)}
         <span class="quiet line">{worker.need_bytes !== null && <>of {bytes(worker.need_bytes)}</>}</span>
       </td>
-      <td>
+      <td data-label="Cells in use">
         {process !== null && process.cells > 0 ? (
           <>
             <meter min={0} max={process.cells} value={held} aria-label={`Cells of ${worker.bundle} in use`} />
@@ -101,19 +101,19 @@ function Row({ worker, now }: { worker: Worker; now: number }) {
           "–"
         )}
       </td>
-      <td class="figure">
+      <td class="figure" data-label="Sequences">
         {process?.running ?? "–"}
         <span class="quiet line">{process && <>of {process.sequences} held</>}</span>
       </td>
-      <td class="figure">{process ? process.waiting + process.paused : "–"}</td>
-      <td class="figure">
+      <td class="figure" data-label="Waiting">{process ? process.waiting + process.paused : "–"}</td>
+      <td class="figure" data-label="Prompt cache">
         {totals.input_tokens === 0 ? "–" : percent((totals.cached_tokens / totals.input_tokens) * 100)}
         <span class="quiet line">{totals.input_tokens > 0 && "of prompt tokens"}</span>
       </td>
-      <td class="figure">{totals.sessions}</td>
-      <td class={totals.errors > 0 ? "figure bad" : "figure"}>{totals.errors}</td>
-      <td class={process && process.restarts > 0 ? "figure bad" : "figure"}>{process?.restarts ?? "–"}</td>
-      <td>
+      <td class="figure" data-label="Sessions">{totals.sessions}</td>
+      <td class={totals.errors > 0 ? "figure bad" : "figure"} data-label="Errors">{totals.errors}</td>
+      <td class={process && process.restarts > 0 ? "figure bad" : "figure"} data-label="Restarts">{process?.restarts ?? "–"}</td>
+      <td data-label="Cage">
         {process === null || process.cage.length === 0 ? (
           "–"
         ) : failing.length === 0 ? (
