@@ -137,6 +137,68 @@ async fn log_probabilities_are_of_the_tokens_that_make_the_text_in_both_forms() 
 }
 
 #[tokio::test]
+async fn log_probabilities_end_where_a_stop_string_ends_the_text() -> Result {
+    let (api, host) = (PublicApi::read()?, example().await?);
+    let of = |stop: &[&str]| chat(&json!({ "max_tokens": 24, "temperature": 0, "logprobs": true, "stop": stop }));
+    let whole_text = |answer: &Value| answer["choices"][0]["message"]["content"].as_str().map(str::to_owned);
+    let told = |answer: &Value| -> String {
+        let tokens = answer["choices"][0]["logprobs"]["content"].as_array().map(Vec::as_slice).unwrap_or_default();
+        tokens.iter().filter_map(|token| token["token"].as_str()).collect()
+    };
+    let free = whole_text(&whole(&api, &host, CHAT, &of(&[])).await?).context("a text")?;
+    let words: Vec<&str> = free.split_whitespace().collect();
+    let stop = words.get(4..6).context("a story of six words")?.join(" ");
+    let (before, _) = free.split_once(&stop).context("the words are there")?;
+    let body = of(&[&stop]);
+    let answer = whole(&api, &host, CHAT, &body).await?;
+    assert_eq!(whole_text(&answer).as_deref(), Some(before));
+    // The token that the stop string begins in may have begun before it.
+    let tokens = told(&answer);
+    assert!(tokens.starts_with(before) && stop.starts_with(&tokens[before.len()..]), "{tokens:?} of {free:?}");
+    let mut body = body;
+    body["stream"] = true.into();
+    let chunks = streamed(&api, &host, CHAT, &body).await?;
+    let streamed: String = chunks
+        .iter()
+        .filter_map(|chunk| chunk["choices"][0]["logprobs"]["content"].as_array())
+        .flatten()
+        .filter_map(|token| token["token"].as_str())
+        .collect();
+    assert_eq!(streamed, tokens);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_completion_tells_the_token_that_was_taken_however_unlikely_it_was() -> Result {
+    let (api, host) = (PublicApi::read()?, example().await?);
+    let body = prompt(&json!({ "max_tokens": 24, "temperature": 2, "top_p": 1, "logprobs": 1, "seed": 3 }));
+    let answer = whole(&api, &host, COMPLETIONS, &body).await?;
+    let logprobs = &answer["choices"][0]["logprobs"];
+    let (tokens, tops) =
+        (logprobs["tokens"].as_array().context("tokens")?, logprobs["top_logprobs"].as_array().context("tops")?);
+    for (token, top) in tokens.iter().zip(tops) {
+        assert!(top.get(token.as_str().context("a text")?).is_some(), "{token} is not in {top}");
+    }
+    let unlikely = tops.iter().filter(|top| top.as_object().is_some_and(|top| top.len() == 2)).count();
+    assert!(unlikely > 0, "no other token than the likeliest was taken: {logprobs}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_coldest_temperatures_take_the_likeliest_token() -> Result {
+    let (api, host) = (PublicApi::read()?, example().await?);
+    let told = async |temperature: f64| -> Result<Value> {
+        let body = chat(&json!({ "max_tokens": 12, "temperature": temperature, "top_p": 1, "seed": 1 }));
+        Ok(whole(&api, &host, CHAT, &body).await?["choices"][0]["message"]["content"].clone())
+    };
+    let likeliest = told(0.0).await?;
+    for temperature in [1e-45, 1e-38, 1e-20, 1e-6] {
+        assert_eq!(told(temperature).await?, likeliest, "{temperature}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn what_shapes_an_answer_does() -> Result {
     let (api, host) = (PublicApi::read()?, example().await?);
     let one = async |more: Value| -> Result<String> {

@@ -126,7 +126,10 @@ async fn models_that_are_not_there_or_of_another_kind_are_told_by_the_field() ->
         (CHAT, chat(&json!({ "model": "embedder" })), "unsupported_by_model"),
         (EMBEDDINGS, json!({ "model": "storyteller", "input": "a" }), "unsupported_by_model"),
     ] {
-        is_refused(&api, &host.post_json(path, &body).await?, 404, code, Some("model"))?;
+        let answer = host.post_json(path, &body).await?;
+        is_refused(&api, &answer, 404, code, Some("model"))?;
+        // In the words of this API.
+        assert!(!answer.text().contains("graph") && !answer.text().contains("input \\\""), "{}", answer.text());
     }
     answers(&host).await
 }

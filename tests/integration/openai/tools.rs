@@ -76,6 +76,20 @@ async fn a_call_that_has_to_be_made_is_made_and_its_arguments_hold_to_the_schema
 }
 
 #[tokio::test]
+async fn an_answer_that_is_cut_in_a_call_shows_nothing_of_it() -> Result {
+    let (_app, host) = start().await?;
+    for most in [1, 2, 3, 5, 8, 13, 21] {
+        let tools = json!([tool("weather", &parameters())]);
+        let body = chat(&json!({ "tools": tools, "tool_choice": "required", "max_tokens": most, "temperature": 0 }));
+        let answer = host.post_json(CHAT, &body).await?.json()?;
+        let choice = &answer["choices"][0];
+        let content = choice["message"]["content"].as_str().unwrap_or_default();
+        assert_eq!((content, choice["finish_reason"].as_str()), ("", Some("length")), "{most}: {answer}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_streamed_call_is_put_together_as_clients_do() -> Result {
     let (api, (_app, host)) = (PublicApi::read()?, start().await?);
     let body = chat(&json!({

@@ -78,6 +78,26 @@ async fn text_that_is_no_json_and_names_that_are_none_are_refused() -> Result {
 }
 
 #[tokio::test]
+async fn a_version_that_does_something_else_is_refused_and_the_route_goes_on() -> Result {
+    let host = TestHost::example().start().await?;
+    let release = host.release("story");
+    for edit in [json!({"stable": "sentence@1.0.0"}), json!({"candidate": {"bundle": "sentence@1.0.0", "weight": 10}})]
+    {
+        let answer = release.try_set(edit).await?;
+        assert_eq!(
+            (answer.status(), answer.json()?["code"].as_str()),
+            (422, Some("invalid_change")),
+            "{}",
+            answer.text()
+        );
+        assert!(answer.text().contains("sentence@1.0.0 is there to embed"), "{}", answer.text());
+    }
+    assert_eq!(release.generation().await?, 1);
+    assert_eq!(host.post_json("/story", &json!({"prompt": "Once", "max_tokens": 2})).await?.status(), 200);
+    Ok(())
+}
+
+#[tokio::test]
 async fn steps_that_lead_nowhere_are_refused() -> Result {
     let host = TestHost::stories().start().await?;
     let release = host.release("story");

@@ -127,8 +127,14 @@ impl Reason {
     #[must_use]
     pub fn is_the_callers(self) -> bool {
         let (kind, _) = self.policy();
-        matches!(kind, ErrorKind::InvalidArgument | ErrorKind::TooLarge | ErrorKind::NotFound | ErrorKind::Security | ErrorKind::InvalidEncoding)
-            || self == Self::Cancelled
+        matches!(
+            kind,
+            ErrorKind::InvalidArgument
+                | ErrorKind::TooLarge
+                | ErrorKind::NotFound
+                | ErrorKind::Security
+                | ErrorKind::InvalidEncoding
+        ) || self == Self::Cancelled
     }
 
     /// The one place that decides wasi-nn's code and whether a retry can help.

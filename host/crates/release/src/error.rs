@@ -168,7 +168,9 @@ impl ChangeError {
         match refusal {
             Refusal::NothingToPromote => Self::NothingToPromote { id, refusal },
             Refusal::NothingToRollBack => Self::NothingToRollBack { id, refusal },
-            Refusal::IsStable { .. } | Refusal::OutOfRange { .. } | Refusal::OtherKind { .. } => Self::Invalid { id, refusal },
+            Refusal::IsStable { .. } | Refusal::OutOfRange { .. } | Refusal::OtherKind { .. } => {
+                Self::Invalid { id, refusal }
+            }
         }
     }
 }

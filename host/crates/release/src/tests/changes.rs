@@ -85,7 +85,10 @@ async fn what_makes_no_sense_is_refused_before_anything_is_loaded() {
     for command in [stable("e@1.0.0"), candidate("e@1.0.0", 10.0)] {
         let error = host.change(command).await.unwrap_err();
         assert_eq!(error.code(), "invalid_change");
-        assert!(error.to_string().contains("e@1.0.0 is there to embed, and s@1.0.0, which serves, to generate"), "{error}");
+        assert!(
+            error.to_string().contains("e@1.0.0 is there to embed, and s@1.0.0, which serves, to generate"),
+            "{error}"
+        );
     }
     assert_eq!(code(host.change(Command::Promote).await), "nothing_to_promote");
     assert_eq!(code(host.change(Command::Rollback).await), "nothing_to_roll_back");

@@ -273,7 +273,10 @@ impl Grammar {
 
 #[allow(clippy::needless_pass_by_value, reason = "it is what errors are mapped with")]
 fn failed(error: String) -> InferenceError {
-    invalid(format!("the grammar or schema failed in the middle of the answer: {}; simplify it", json::in_short(&error)))
+    invalid(format!(
+        "the grammar or schema failed in the middle of the answer: {}; simplify it",
+        json::in_short(&error)
+    ))
 }
 
 fn too_slow() -> InferenceError {

@@ -223,9 +223,10 @@ fn prepared(schema: Value) -> Result<Value, String> {
 /// What llguidance says without the state of its parser and the drawing of a pattern: of what it says over several lines, the
 /// first and the last before the state, which is the reason.
 pub(super) fn in_short(error: &str) -> String {
-    let mut lines = error.lines().map(str::trim).take_while(|line| !line.starts_with("<state>")).filter(|line| !line.is_empty());
+    let mut lines =
+        error.lines().map(str::trim).take_while(|line| !line.starts_with("<state>")).filter(|line| !line.is_empty());
     let first = lines.next().unwrap_or_default();
-    match lines.next_back() {
+    match lines.last() {
         Some(last) => format!("{} {last}", first.trim_end_matches(';')),
         None => first.to_owned(),
     }

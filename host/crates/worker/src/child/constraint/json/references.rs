@@ -45,7 +45,8 @@ mod tests {
 
     #[test]
     fn a_reference_may_lead_on_and_not_back_to_itself() {
-        let chain = json!({ "$ref": "#/$defs/a", "$defs": { "a": { "$ref": "#/$defs/b" }, "b": { "type": "string" } } });
+        let chain =
+            json!({ "$ref": "#/$defs/a", "$defs": { "a": { "$ref": "#/$defs/b" }, "b": { "type": "string" } } });
         let tree = json!({ "type": "object", "properties": { "next": { "$ref": "#" } } });
         let elsewhere = json!({ "$ref": "#/$defs/nowhere" });
         for sound in [chain, tree, elsewhere] {
