@@ -121,10 +121,12 @@ pub(crate) fn interrupted() -> Result<CancellationToken, Failure> {
         cancelled.cancel();
         // Again, or what is done does not end: somebody does not want to wait.
         let _ = tokio::time::timeout(CLEAN_END, interrupt.recv()).await;
-        std::process::exit(i32::from(INTERRUPTED));
+        std::process::exit(i32::from(Exit::GivenUp as u8));
     });
     Ok(token)
 }
 
-/// What a shell calls the end of a command by Ctrl-C.
-pub(crate) const INTERRUPTED: u8 = 130;
+/// What a command that was ended by Ctrl-C tells programs.
+pub(crate) fn given_up() -> Failure {
+    Failure::new(Exit::GivenUp, "given up")
+}

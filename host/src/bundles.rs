@@ -8,14 +8,15 @@ pub(crate) use find::{Wanted, find, unknown};
 pub(crate) use new::{Import, New, import, new};
 
 use crate::cli::{List, One};
-use crate::failure::told;
-use crate::terminal::Bar;
-use anyhow::Result;
-use bobbin_bundle::{Bundle, BundleError, Pace, Progress, Report, Repository, WeightsSummary, verify_in_place};
-use bobbin_manifest::{BundleRef, BundleRefError};
+use crate::failure::Failure;
+use crate::release::{Exit, table};
+use crate::terminal::{Bar, print};
+use bobbin_bundle::{Bundle, Listed, Pace, Progress, Report, WeightsSummary, verify_in_place};
+use bobbin_manifest::BundleRefError;
+use indicatif::HumanBytes;
 use serde_json::{Value, json};
 use std::error::Error;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -24,8 +25,8 @@ use std::str::FromStr;
 /// A bundle, as a command line names it.
 #[derive(Debug, Clone)]
 pub(crate) enum BundleArg {
-    /// `name@version`, to be found in a repository.
-    Ref(BundleRef),
+    /// A name, perhaps with a version, to be found in a repository.
+    Named(Wanted),
     /// A folder.
     Folder(PathBuf),
 }
@@ -33,26 +34,24 @@ pub(crate) enum BundleArg {
 impl FromStr for BundleArg {
     type Err = BundleRefError;
 
-    /// What has an `@`, no `/`, and is no folder here, can only be meant as a reference.
+    /// What has no `/` and is no folder here is a name; what could be none can only be a folder.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let reference = text.contains('@') && !text.contains('/') && !Path::new(text).exists();
-        if reference { text.parse().map(Self::Ref) } else { Ok(Self::Folder(text.into())) }
+        if text.contains('/') || Path::new(text).exists() {
+            return Ok(Self::Folder(text.into()));
+        }
+        match text.parse() {
+            Ok(wanted) => Ok(Self::Named(wanted)),
+            Err(error) if text.contains('@') => Err(error),
+            Err(_) => Ok(Self::Folder(text.into())),
+        }
     }
 }
 
-/// Does something with the folder of a bundle; whether it is one is for whoever opens it.
-fn in_folder(one: &One, act: impl FnOnce(&Path) -> Result<ExitCode>) -> Result<ExitCode> {
-    let BundleRef { name, version } = match &one.bundle {
-        BundleArg::Folder(folder) => return act(folder),
-        BundleArg::Ref(reference) => reference,
-    };
-    match Repository::open(&one.repository)?.find(name, version) {
-        Ok(bundle) => act(bundle.folder()),
-        Err(BundleError::NotFound { .. }) => {
-            let unknown = unknown(&Repository::open(&one.repository)?, name, Some(&version.to_string()))?;
-            Ok(told(one.json, Err(unknown)))
-        }
-        Err(error) => Err(error.into()),
+/// The folder of the bundle that is meant; whether it is one is for whoever opens it.
+fn folder(one: &One) -> Result<PathBuf, Failure> {
+    match &one.bundle {
+        BundleArg::Named(wanted) => Ok(find(&one.repository, wanted)?.folder().to_owned()),
+        BundleArg::Folder(folder) => find::at(folder),
     }
 }
 
@@ -79,41 +78,37 @@ macro_rules! say {
 }
 
 /// Checks one bundle, file by file, and goes on after the first error.
-pub(crate) fn verify(args: &One) -> Result<ExitCode> {
-    in_folder(args, |folder| verify_folder(folder, args.json))
-}
-
-fn verify_folder(folder: &Path, json: bool) -> Result<ExitCode> {
-    let mut bar = Bar::new(!json, "verifying");
-    bar.count(Bundle::open(folder)?.manifest().size());
+pub(crate) fn verify(args: &One) -> Result<ExitCode, Failure> {
+    let folder = folder(args)?;
+    let mut bar = Bar::new(!args.json, "verifying");
     let mut show = |progress: Progress<'_>| {
-        bar.at(progress.path, progress.done);
+        bar.at(&progress);
         ControlFlow::Continue(())
     };
-    let report = verify_in_place(folder, &mut Pace::full().with_progress(&mut show))?;
+    let report = verify_in_place(&folder, &mut Pace::full().with_progress(&mut show))?;
     drop(bar);
-    if json {
-        say!("{:#}", report_json(&report));
-    } else {
+    if !args.json {
         print_report(&report);
     }
-    for error in report.errors() {
-        eprintln!("error: {}", chain(error));
+    let errors: Vec<String> = report.errors().map(|error| chain(error)).collect();
+    if errors.is_empty() {
+        if args.json {
+            say!("{:#}", report_json(&report));
+        }
+        return Ok(ExitCode::SUCCESS);
     }
-    Ok(if report.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Err(Failure::new(Exit::Failed, errors.join("; ")).beside(report_json(&report)))
 }
 
 /// Shows one bundle as its manifest has it; whether the files are that, `verify` says.
-pub(crate) fn show(args: &One) -> Result<ExitCode> {
-    in_folder(args, |folder| {
-        let bundle = Bundle::open(folder)?;
-        if args.json {
-            say!("{:#}", show::json(&bundle)?);
-        } else {
-            let _ = std::io::stdout().write_all(show::text(&bundle).as_bytes());
-        }
-        Ok(ExitCode::SUCCESS)
-    })
+pub(crate) fn show(args: &One) -> Result<ExitCode, Failure> {
+    let bundle = Bundle::open(&folder(args)?)?;
+    if args.json {
+        say!("{:#}", show::json(&bundle)?);
+    } else {
+        let _ = std::io::stdout().write_all(show::text(&bundle).as_bytes());
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn print_report(report: &Report) {
@@ -160,8 +155,8 @@ fn report_json(report: &Report) -> Value {
 }
 
 /// Lists a repository. A bundle that cannot be read is a line of its own, and makes the exit code a failure.
-pub(crate) fn list(args: &List) -> Result<ExitCode> {
-    let listed = Repository::open(&args.repository)?.list()?;
+pub(crate) fn list(args: &List) -> Result<ExitCode, Failure> {
+    let listed = find::repository(&args.repository)?.list()?;
     let unreadable = listed.iter().filter(|listed| listed.bundle.is_err()).count();
     if args.json {
         let entries = listed.iter().map(|listed| match &listed.bundle {
@@ -171,23 +166,35 @@ pub(crate) fn list(args: &List) -> Result<ExitCode> {
             }
         });
         say!("{:#}", entries.collect::<Value>());
+    } else if listed.is_empty() {
+        eprintln!("no bundles in {}; a bundle is <name>/<version>/bundle.toml", args.repository.display());
     } else {
-        for listed in &listed {
-            match &listed.bundle {
-                Ok(bundle) => print_bundle(bundle),
-                Err(error) => say!("{}@{}  UNREADABLE  {}", listed.name, listed.version, chain(error)),
-            }
-        }
-        if listed.is_empty() {
-            eprintln!("no bundles in {}; a bundle is <name>/<version>/bundle.toml", args.repository.display());
-        }
+        print(&table(&listed.iter().map(row).collect::<Vec<_>>(), ""));
     }
     Ok(if unreadable == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn print_bundle(bundle: &Bundle) {
+/// A line of a list.
+fn row(listed: &Listed) -> [String; 4] {
+    let id = format!("{}@{}", listed.name, listed.version);
+    match &listed.bundle {
+        Ok(bundle) => line(bundle),
+        Err(error) => [id, "UNREADABLE".into(), String::new(), chain(error)],
+    }
+}
+
+fn line(bundle: &Bundle) -> [String; 4] {
     let manifest = bundle.manifest();
-    say!("{}  {}  {} bytes  {}", bundle.id(), manifest.kind, manifest.size(), bundle.digest());
+    [bundle.id(), manifest.kind.to_string(), size(manifest.size()), bundle.digest().to_string()]
+}
+
+/// Bytes, for people in a unit that they can compare; for what reads standard output, exactly.
+fn size(bytes: u64) -> String {
+    if std::io::stdout().is_terminal() { format!("{}", HumanBytes(bytes)) } else { format!("{bytes} bytes") }
+}
+
+fn print_bundle(bundle: &Bundle) {
+    print(&table(&[line(bundle)], ""));
 }
 
 fn bundle_json(bundle: &Bundle) -> Value {
@@ -205,11 +212,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bundle_is_named_by_reference_or_by_folder_and_a_slip_is_not_taken_for_a_folder() {
-        assert!(matches!("tiny@1.0.0".parse(), Ok(BundleArg::Ref(_))));
-        for folder in ["models/tiny/1.0.0", "tiny", "./a@1.0.0"] {
+    fn a_bundle_is_named_or_is_a_folder_and_a_slip_is_not_taken_for_one() {
+        for name in ["tiny@1.0.0", "tiny", "tiny@1.0"] {
+            assert!(matches!(name.parse(), Ok(BundleArg::Named(_))), "{name}");
+        }
+        for folder in ["models/tiny/1.0.0", "./tiny", "./a@1.0.0", "Tiny"] {
             assert!(matches!(folder.parse(), Ok(BundleArg::Folder(_))), "{folder}");
         }
-        assert!("tiny@1.0".parse::<BundleArg>().is_err());
+        assert!("Tiny@1.0".parse::<BundleArg>().is_err());
     }
 }

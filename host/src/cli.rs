@@ -8,11 +8,13 @@ use crate::key::KeyArgs;
 use crate::pages::{Completions, Man};
 use crate::release::ReleaseArgs;
 use crate::source::Source;
+use crate::usage;
 use crate::variables::{VariableArg, environment_variable};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 /// An edge and serverless runtime for language models.
 #[derive(Debug, Parser)]
@@ -59,11 +61,16 @@ pub(crate) fn command() -> clap::Command {
     ))
 }
 
-/// Reads the command line; where it makes no sense, says so and ends the process.
-pub(crate) fn parse(given: impl Iterator<Item = OsString>) -> Cli {
+/// Reads the command line.
+///
+/// # Errors
+/// How the process ends that has said why the command line makes no sense, or has helped.
+pub(crate) fn parse(given: impl Iterator<Item = OsString>) -> Result<Cli, ExitCode> {
     let mut command = command();
-    let matches = command.clone().get_matches_from(arguments(given));
-    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.format(&mut command).exit())
+    let words = arguments(given);
+    let parsed = command.try_get_matches_from_mut(&words);
+    let parsed = parsed.and_then(|matches| Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command)));
+    parsed.map_err(|error| usage::told(error, &command, &words))
 }
 
 #[derive(Debug, Subcommand)]
@@ -115,6 +122,30 @@ For bash: bobbin completions bash > ~/.local/share/bash-completion/completions/b
     Trigger(Trigger),
 }
 
+impl Command {
+    /// Whether somebody wants one document on standard output, and nothing else there.
+    pub(crate) fn json(&self) -> bool {
+        match self {
+            Self::Infer(args) => args.json,
+            Self::Bench(args) => args.json,
+            Self::Bundle(BundleCommand::New(args)) => args.json,
+            Self::Bundle(BundleCommand::Import(args)) => args.json,
+            Self::Bundle(BundleCommand::Verify(args) | BundleCommand::Show(args)) => args.json,
+            Self::Bundle(BundleCommand::List(args)) => args.json,
+            Self::Release(args) => args.json,
+            Self::Key(args) => args.json,
+            Self::Doctor(args) => args.json,
+            Self::Man(args) => args.json,
+            Self::Up(_)
+            | Self::Watch(_)
+            | Self::Completions(_)
+            | Self::Examine
+            | Self::Worker(_)
+            | Self::Trigger(_) => false,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Up {
     /// The application: a spin.toml, a folder with one, a locked application, or an image of an OCI registry
@@ -135,7 +166,7 @@ pub(crate) struct Up {
 #[derive(Debug, Args)]
 pub(crate) struct Watch {
     /// Follow what the components' build commands make, and do not run them
-    #[arg(long)]
+    #[arg(long, conflicts_with = "build")]
     pub(crate) skip_build: bool,
     /// How long files must have stayed as they are, in milliseconds, before a change counts
     #[arg(short, long, value_name = "MS", default_value_t = 100)]
@@ -148,10 +179,10 @@ pub(crate) struct Watch {
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
     /// Where the application listens
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3000")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3000", value_parser = address)]
     pub(crate) listen: SocketAddr,
     /// Where health, readiness and metrics listen
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3001")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3001", value_parser = address)]
     pub(crate) admin_listen: SocketAddr,
     /// The bearer token of the admin listener; required for an address other machines can reach
     #[arg(long, value_name = "TOKEN", env = "BOBBIN_ADMIN_TOKEN", hide_env_values = true)]
@@ -160,16 +191,16 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
     /// The file of the API keys, which several hosts may share [default: keys.json in the state folder]
-    #[arg(long, value_name = "FILE", env = "BOBBIN_KEYS_FILE")]
+    #[arg(long, value_name = "FILE", env = "BOBBIN_KEYS_FILE", hide_env_values = true)]
     pub(crate) keys_file: Option<PathBuf>,
     /// The certificates that the application's listener shows, in PEM: HTTPS instead of HTTP
-    #[arg(long, value_name = "FILE", env = "SPIN_TLS_CERT", requires = "tls_key")]
+    #[arg(long, value_name = "FILE", env = "SPIN_TLS_CERT", hide_env_values = true, requires = "tls_key")]
     pub(crate) tls_cert: Option<PathBuf>,
     /// The private key of the first certificate, in PEM
-    #[arg(long, value_name = "FILE", env = "SPIN_TLS_KEY", requires = "tls_cert")]
+    #[arg(long, value_name = "FILE", env = "SPIN_TLS_KEY", hide_env_values = true, requires = "tls_cert")]
     pub(crate) tls_key: Option<PathBuf>,
     /// Where what components print is written to; \"\" for nowhere [default: logs in the state folder]
-    #[arg(short = 'L', long, value_name = "DIR", env = "SPIN_LOG_DIR")]
+    #[arg(short = 'L', long, value_name = "DIR", env = "SPIN_LOG_DIR", hide_env_values = true)]
     pub(crate) log_dir: Option<OsString>,
     /// Begin the files in the log folder anew
     #[arg(long)]
@@ -181,7 +212,7 @@ pub(crate) struct Serve {
     #[arg(short, long, aliases = ["sh", "shush"])]
     pub(crate) quiet: bool,
     /// Bytes of memory that each instance may take, instead of the manifest's guest_memory_bytes
-    #[arg(long, value_name = "BYTES", env = "SPIN_MAX_INSTANCE_MEMORY", value_parser = clap::value_parser!(u64).range(1 << 16..=4 << 30))]
+    #[arg(long, value_name = "BYTES", env = "SPIN_MAX_INSTANCE_MEMORY", hide_env_values = true, value_parser = clap::value_parser!(u64).range(1 << 16..=4 << 30))]
     pub(crate) max_instance_memory: Option<u64>,
     /// Requests at once, instead of the manifest's limit
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
@@ -193,7 +224,7 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "N")]
     pub(crate) gpu_layers: Option<u32>,
     /// Where variables, key-value stores and SQLite databases are, in the form of Spin's runtime-config.toml
-    #[arg(long, value_name = "FILE", env = "RUNTIME_CONFIG_FILE")]
+    #[arg(long, value_name = "FILE", env = "RUNTIME_CONFIG_FILE", hide_env_values = true)]
     pub(crate) runtime_config_file: Option<PathBuf>,
     /// The value of a variable: NAME=VALUE, NAME=@FILE, @FILE.json or @FILE.toml; may be given several times
     #[arg(long, value_name = "NAME=VALUE")]
@@ -201,6 +232,15 @@ pub(crate) struct Serve {
     /// An environment variable for all components; may be given several times
     #[arg(short = 'e', long, value_name = "NAME=VALUE", value_parser = environment_variable)]
     pub(crate) env: Vec<(String, String)>,
+}
+
+/// An address to listen on. `localhost` is this machine alone, over IPv4, as where nobody says anything.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let named = text.strip_prefix("localhost:").map(|port| format!("127.0.0.1:{port}"));
+    let parsed = named.as_deref().unwrap_or(text).parse();
+    parsed.map_err(|_says_less| {
+        "write an IP address and a port, such as 127.0.0.1:3000, or 0.0.0.0:3000 for other machines".to_owned()
+    })
 }
 
 /// What Spin asks of a trigger.
@@ -238,7 +278,7 @@ const BUNDLE_EXIT_CODES: &str = "Exit codes:
   1  something is wrong
   2  the command line makes no sense
   3  the version is there already
-  4  no such bundle
+  4  no such bundle, repository or file
   5  the bundle, or what it should be made of, was refused";
 
 fn bundle_help(examples: &str) -> String {
@@ -263,7 +303,9 @@ pub(crate) enum BundleCommand {
   bobbin bundle verify storyteller@1.0.0 --repository models"))]
     Verify(One),
     /// Show what a bundle is: its card, limits, files, digests and fingerprint
-    #[command(after_help = bundle_help("Example:\n  bobbin bundle show storyteller@1.0.0 --repository models"))]
+    #[command(after_help = bundle_help("Examples:
+  bobbin bundle show storyteller
+  bobbin bundle show storyteller@1.0.0 --repository models"))]
     Show(One),
     /// List the bundles of a repository
     #[command(after_help = bundle_help("Example:\n  bobbin bundle list --repository models"))]
@@ -272,10 +314,10 @@ pub(crate) enum BundleCommand {
 
 #[derive(Debug, Args)]
 pub(crate) struct One {
-    /// The bundle: name@version in the repository, or its folder
+    /// The bundle: name@version in the repository, a name for its newest version, or its folder
     #[arg(value_name = "BUNDLE")]
     pub(crate) bundle: BundleArg,
-    /// Where name@version is looked for
+    /// Where names are looked for
     #[arg(long, value_name = "DIR", default_value = "models")]
     pub(crate) repository: PathBuf,
     /// Print JSON
@@ -318,6 +360,15 @@ mod tests {
         assert_eq!(line(&["trigger-bobbin"]), ["trigger-bobbin", "trigger"]);
         assert_eq!(line(&["trigger-bobbin", "worker"]), ["trigger-bobbin", "worker"]);
         assert_eq!(line(&[]).len(), 0);
+    }
+
+    #[test]
+    fn localhost_is_this_machine() {
+        assert_eq!(address("localhost:4108"), Ok(SocketAddr::from(([127, 0, 0, 1], 4108))));
+        assert_eq!(address("[::1]:80").map(|address| address.port()), Ok(80));
+        for wrong in ["localhost", "node:80", "3000", "localhost:http"] {
+            assert!(address(wrong).unwrap_err().contains("127.0.0.1:3000"), "{wrong}");
+        }
     }
 
     /// The numbers that a help lists, in its order.

@@ -1,10 +1,9 @@
 //! What is made of the command line itself: completions for shells, and manual pages.
 
 use crate::cli;
-use crate::failure::{Failure, told};
+use crate::failure::Failure;
 use crate::release::Exit;
 use crate::terminal::print;
-use anyhow::Result;
 use clap::Args;
 use clap_complete::Shell;
 use serde_json::json;
@@ -47,16 +46,17 @@ fn listed(whole: &clap::Command) -> clap::Command {
 }
 
 /// Writes a page for each command.
-pub(crate) fn man(args: &Man) -> Result<ExitCode> {
-    let written = write(&args.folder).map(|files| {
-        if args.json {
-            print(&format!("{:#}\n", json!({ "files": files })));
-        } else {
-            print(&format!("{} pages in {}\n", files.len(), args.folder.display()));
-        }
-        ExitCode::SUCCESS
-    });
-    Ok(told(args.json, written))
+///
+/// # Errors
+/// When the folder cannot be written into.
+pub(crate) fn man(args: &Man) -> Result<ExitCode, Failure> {
+    let files = write(&args.folder)?;
+    if args.json {
+        print(&format!("{:#}\n", json!({ "files": files })));
+    } else {
+        print(&format!("{} pages in {}\n", files.len(), args.folder.display()));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn write(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
@@ -65,7 +65,7 @@ fn write(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
         Failure::new(Exit::Failed, format!("the pages cannot be written into {shown}: {error}; name another folder"))
     };
     fs::create_dir_all(folder).map_err(failed)?;
-    let mut command = cli::command();
+    let mut command = without_help(cli::command());
     command.build();
     let mut files = Vec::new();
     pages(&command, "bobbin", folder, &mut files).map_err(failed)?;
@@ -73,17 +73,66 @@ fn write(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     Ok(files)
 }
 
+/// The command line without `help`, which has no page: `man bobbin-infer` is what it would say.
+fn without_help(command: clap::Command) -> clap::Command {
+    let names: Vec<String> = command.get_subcommands().map(|inner| inner.get_name().to_owned()).collect();
+    let command = command.disable_help_subcommand(true);
+    names.into_iter().fold(command, |command, name| command.mut_subcommand(name, without_help))
+}
+
 /// The page of a command, and those of its own commands.
 fn pages(command: &clap::Command, name: &str, folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    // The name of a page is that of its command, with hyphens: `man bobbin-bundle-new`.
-    let page = clap_mangen::Man::new(command.clone().display_name(name.to_owned())).title(name.to_uppercase());
-    let mut text = Vec::new();
-    page.render(&mut text)?;
     let file = folder.join(format!("{name}.1"));
-    fs::write(&file, text)?;
+    fs::write(&file, page(command, name)?)?;
     files.push(file);
-    for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set() && inner.get_name() != "help") {
+    for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
         pages(inner, &format!("{name}-{}", inner.get_name()), folder, files)?;
     }
     Ok(())
+}
+
+/// One page, section by section. As in the help, arguments stand before options, and the synopsis is the line of usage.
+fn page(command: &clap::Command, name: &str) -> std::io::Result<Vec<u8>> {
+    let usage = command.clone().render_usage().to_string();
+    let synopsis = usage.trim_start_matches("Usage:").trim().to_owned();
+    // The name of a page is that of its command, with hyphens: `man bobbin-bundle-new`.
+    let command = command.clone().display_name(name.to_owned());
+    let source = concat!("bobbin ", env!("CARGO_PKG_VERSION"));
+    let of = |command: clap::Command| clap_mangen::Man::new(command).title(name.to_uppercase()).source(source);
+    let whole = of(command.clone());
+    let mut text = Vec::new();
+    whole.render_title(&mut text)?;
+    whole.render_name_section(&mut text)?;
+    of(command.clone().override_usage(synopsis)).render_synopsis_section(&mut text)?;
+    whole.render_description_section(&mut text)?;
+    let shown = |argument: &clap::Arg| !argument.is_hide_set();
+    if command.get_positionals().any(shown) {
+        let arguments = command.clone().mut_args(|argument| {
+            let hidden = argument.is_hide_set() || !argument.is_positional();
+            argument.hide(hidden)
+        });
+        let mut section = Vec::new();
+        of(arguments).render_options_section(&mut section)?;
+        text.extend(renamed(&section, "OPTIONS", "ARGUMENTS"));
+    }
+    let options = command.clone().mut_args(|argument| {
+        let hidden = argument.is_hide_set() || argument.is_positional();
+        argument.hide(hidden)
+    });
+    of(options).render_options_section(&mut text)?;
+    if command.get_subcommands().any(|inner| !inner.is_hide_set()) {
+        whole.render_subcommands_section(&mut text)?;
+    }
+    let mut section = Vec::new();
+    whole.render_extra_section(&mut section)?;
+    text.extend(renamed(&section, "EXTRA", "EXAMPLES"));
+    if command.get_version().is_some() {
+        whole.render_version_section(&mut text)?;
+    }
+    Ok(text)
+}
+
+/// A section under another heading.
+fn renamed(section: &[u8], from: &str, to: &str) -> Vec<u8> {
+    String::from_utf8_lossy(section).replacen(&format!(".SH {from}"), &format!(".SH {to}"), 1).into_bytes()
 }

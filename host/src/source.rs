@@ -2,12 +2,16 @@
 
 use crate::cli::Up;
 use crate::images;
+use crate::missing::NotThere;
 use anyhow::{Result, bail};
 use bobbin_manifest::App;
 use clap::Args;
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
+
+/// The application where nobody names one. What to do where there is none, whoever loads it says.
+const MANIFEST: &str = "spin.toml";
 
 /// What chooses an application, besides its file.
 #[derive(Debug, Args)]
@@ -60,6 +64,9 @@ fn from_registry(args: &Up, image: &str) -> Result<App> {
 }
 
 fn from_file(args: &Up) -> Result<App> {
+    if !args.file.exists() && args.file != Path::new(MANIFEST) {
+        return Err(NotThere::or(&args.file, "name the application with -f").into());
+    }
     if let Some(profile) = &args.profile {
         return Ok(bobbin_manifest::load_profile(&args.file, profile)?);
     }

@@ -1,5 +1,6 @@
 //! What is said on standard error and standard output besides logs and documents, and to whom.
 
+use bobbin_bundle::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 use std::env;
 use std::fmt::Arguments;
@@ -38,54 +39,58 @@ fn is_dumb() -> bool {
 /// Progress on standard error, where somebody watches; elsewhere nothing at all.
 pub(crate) struct Bar {
     bar: Option<ProgressBar>,
-    /// Bytes of the files before the present one, and the present one.
-    before: u64,
-    file: (String, u64),
+    /// What is done with the bytes that are counted.
+    counting: &'static str,
+    /// Bytes of the round that is shown; none while a step is.
+    round: Option<u64>,
+    /// The file that is shown.
+    file: String,
 }
 
 impl Bar {
-    /// `wanted`: it was not forbidden, as `--json` does.
-    pub(crate) fn new(wanted: bool, message: &str) -> Self {
+    /// `wanted`: it was not forbidden, as `--json` does. `counting` says what is done with bytes that are counted.
+    pub(crate) fn new(wanted: bool, counting: &'static str) -> Self {
         let bar = (wanted && is_watched() && !is_dumb()).then(|| {
             let bar = ProgressBar::new_spinner().with_style(style("{spinner} {elapsed}  {wide_msg}"));
-            bar.set_message(message.to_owned());
+            bar.set_message(counting);
             bar.enable_steady_tick(TICK);
             bar
         });
-        Self { bar, before: 0, file: (String::new(), 0) }
+        Self { bar, counting, round: None, file: String::new() }
     }
 
     /// What is being done now, for as long as it takes.
-    pub(crate) fn step(&self, message: &str) {
+    pub(crate) fn step(&mut self, message: &str) {
+        self.round = None;
         if let Some(bar) = &self.bar {
             bar.set_style(style("{spinner} {elapsed}  {wide_msg}"));
             bar.set_message(message.to_owned());
         }
     }
 
-    /// From now on bytes are counted, of so many in all.
-    pub(crate) fn count(&mut self, total: u64) {
-        (self.before, self.file) = (0, (String::new(), 0));
-        if let Some(bar) = &self.bar {
-            bar.set_style(crate::release::bytes_style());
-            bar.set_length(total);
-            bar.set_position(0);
-        }
+    /// From now on bytes are counted for something else.
+    pub(crate) fn counting(&mut self, what: &'static str) {
+        (self.counting, self.round) = (what, None);
     }
 
-    /// So many bytes of a file are done.
-    pub(crate) fn at(&mut self, path: &str, done: u64) {
-        if self.file.0 != path {
-            self.before += self.file.1;
-            path.clone_into(&mut self.file.0);
-            if let Some(bar) = &self.bar {
-                bar.set_message(path.to_owned());
-            }
+    /// So much is done. One bar is for all the files of a round.
+    pub(crate) fn at(&mut self, progress: &Progress<'_>) {
+        let Some(bar) = &self.bar else { return };
+        if self.round != Some(progress.all) {
+            self.round = Some(progress.all);
+            // In this order no picture between has more done than there is.
+            bar.set_position(0);
+            bar.set_length(progress.all);
+            bar.set_prefix(self.counting);
+            bar.set_style(crate::release::bytes_style());
+            self.file.clear();
         }
-        self.file.1 = done;
-        if let Some(bar) = &self.bar {
-            bar.set_position(self.before + done);
+        // Each change may be a picture, and there are so many a second.
+        if self.file != progress.path {
+            progress.path.clone_into(&mut self.file);
+            bar.set_message(self.file.clone());
         }
+        bar.set_position(progress.all_done);
     }
 }
 

@@ -26,6 +26,8 @@ fn a_list_has_every_bundle_with_its_digest() -> Result {
     let (code, list, errors) = bundle("list", &["--repository"], &models)?;
     assert_eq!(code, 0, "{errors}");
     assert_eq!(list.lines().count(), 3, "{list}");
+    let columns: Vec<Option<usize>> = list.lines().map(|line| line.find("sha256:")).collect();
+    assert!(columns.iter().all(|column| column.is_some() && *column == columns[0]), "not aligned:\n{list}");
     for bundle in ["another@2.1.0", "storyteller@1.0.0", "storyteller@1.1.0"] {
         assert!(line(&list, bundle).contains("generate") && line(&list, bundle).contains("sha256:"), "{list}");
     }
@@ -67,7 +69,7 @@ fn an_unreadable_bundle_is_listed_with_why_and_fails_the_command() -> Result {
 #[test]
 fn a_repository_that_is_not_there_is_named() -> Result {
     let (code, list, error) = bundle("list", &["--repository"], Path::new("no/such/models"))?;
-    assert_eq!((code, list.as_str()), (1, ""));
+    assert_eq!((code, list.as_str()), (4, ""));
     assert!(error.contains("no/such/models"), "{error}");
     Ok(())
 }
@@ -109,6 +111,32 @@ fn a_damaged_bundle_is_reported_to_programs_with_the_file_and_why() -> Result {
     assert_eq!(json["ok"], false, "{json}");
     for error in [&json["files"][0]["error"], &json["errors"][0]] {
         assert!(error.as_str().is_some_and(|error| error.contains("1000 bytes")), "{json}");
+    }
+    Ok(())
+}
+
+#[test]
+fn a_name_alone_is_its_newest_version_and_a_slip_finds_what_there_is() -> Result {
+    let app = TestApp::stories("")?;
+    let ran = |words: &[&str]| bobbin_tests::ran(app.path(), &[&["bundle"], words].concat());
+    for named in ["storyteller", "storyteller@1.1.0", "models/storyteller", "models/storyteller/1.1.0"] {
+        let shown = ran(&["show", named, "--json"])?;
+        assert_eq!((shown.code, &shown.json()?["bundle"]), (0, &"storyteller@1.1.0".into()), "{named}: {shown:?}");
+    }
+    assert_eq!(ran(&["verify", "storyteller"])?.code, 0);
+    for (words, code, says) in [
+        (["show", "storyteler"], 4, "did you mean \"storyteller\"?"),
+        (["verify", "models/storyteler/1.0.0"], 4, "did you mean \"storyteller\"?"),
+        (["verify", "models/storyteler"], 4, "did you mean \"storyteller\"?"),
+        (["verify", "models/storyteller/9.9.9"], 4, "no version 9.9.9 in models; there are 1.0.0, 1.1.0"),
+        (["verify", "modles/storyteller/1.0.0"], 4, "did you mean \"models/storyteller/1.0.0\"?"),
+        (["show", "storyteller@1.2.0"], 4, "there are 1.0.0, 1.1.0"),
+        (["show", "storyteller@latest"], 2, "there are 1.0.0, 1.1.0"),
+        (["show", "Storyteller@1.0.0"], 2, "lower-case"),
+        (["show", "elsewhere/x"], 4, "elsewhere/x is not there"),
+    ] {
+        let refused = ran(&words)?;
+        assert!(refused.code == code && refused.err.contains(says), "{words:?}: {refused:?}");
     }
     Ok(())
 }

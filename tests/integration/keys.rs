@@ -402,7 +402,11 @@ fn a_key_is_printed_once_and_what_makes_no_sense_is_refused_with_the_name_that_w
         assert!(list.stdout.contains("the Spin in Prague") && !list.stdout.contains(secret), "{list:?}");
     }
     for (words, code, part) in [
-        (&["create", "a", "--route", "/stroy"][..], 5, r#"did you mean "/story"?"#),
+        (
+            &["create", "a", "--route", "/stroy"][..],
+            5,
+            r#"--route is "/stroy", which there is not; did you mean "/story"?"#,
+        ),
         (&["create", "a", "--model", "llama"], 5, r#"known here: "story""#),
         (&["create", ""], 5, "1 to 100 characters"),
         (&["create", "a", "--expires", "2020-01-01T00:00:00Z"], 5, "in the past"),

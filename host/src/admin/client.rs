@@ -24,7 +24,7 @@ const MAX_ACTOR: usize = 100;
 pub(crate) struct Connection {
     /// The admin listener of the host
     #[arg(
-        long, global = true, value_name = "URL", env = "BOBBIN_ADMIN", default_value = "http://127.0.0.1:3001",
+        long, global = true, value_name = "URL", env = "BOBBIN_ADMIN", hide_env_values = true, default_value = "http://127.0.0.1:3001",
         value_parser = admin_url
     )]
     pub(crate) admin: Url,
@@ -34,7 +34,9 @@ pub(crate) struct Connection {
 }
 
 pub(crate) fn admin_url(text: &str) -> Result<Url, String> {
-    let url: Url = text.parse().map_err(|error| format!("{error}; write it as http://127.0.0.1:3001"))?;
+    // Nothing else is spoken there.
+    let whole = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let url: Url = whole.parse().map_err(|error| format!("{error}; write it as http://127.0.0.1:3001"))?;
     if url.scheme() != "http" || url.host().is_none() {
         return Err("the admin listener speaks plain HTTP; write it as http://127.0.0.1:3001".into());
     }
@@ -291,7 +293,8 @@ mod tests {
 
     #[test]
     fn an_address_that_is_not_plain_http_is_refused_with_one_that_is() {
-        for wrong in ["https://127.0.0.1:3001", "127.0.0.1:3001", "localhost:3001", "http://"] {
+        assert_eq!(admin_url("127.0.0.1:3001").unwrap().as_str(), "http://127.0.0.1:3001/");
+        for wrong in ["https://127.0.0.1:3001", "", "a b:3001", "http://"] {
             assert!(admin_url(wrong).unwrap_err().contains("http://127.0.0.1:3001"), "{wrong}");
         }
     }

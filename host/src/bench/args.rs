@@ -1,5 +1,8 @@
 //! `bobbin bench ..`: its arguments.
 
+use crate::failure::Failure;
+use crate::missing::unreadable;
+use crate::release::Exit;
 use clap::Args;
 use reqwest::Url;
 use reqwest::header::{HeaderName, HeaderValue};
@@ -18,6 +21,7 @@ Exit codes:
   0    every request was answered well
   1    some were not
   2    the command line makes no sense
+  4    no such file
   6    none could be made: nobody answers there
   130  given up by Ctrl-C; what was measured until then is printed";
 
@@ -82,7 +86,7 @@ impl Body {
     ///
     /// # Errors
     /// When the file cannot be read, or is too long.
-    pub(super) fn read(body: Option<&Self>) -> Result<Vec<u8>, String> {
+    pub(super) fn read(body: Option<&Self>) -> Result<Vec<u8>, Failure> {
         use std::io::Read;
         let path = match body {
             None => return Ok(BODY.into()),
@@ -94,8 +98,11 @@ impl Body {
         let read = std::fs::File::open(path).and_then(|file| file.take(MOST_BODY + 1).read_to_end(&mut bytes));
         match read {
             Ok(count) if count as u64 <= MOST_BODY => Ok(bytes),
-            Ok(_) => Err(format!("{shown} has more than {} MiB; send less at once", MOST_BODY >> 20)),
-            Err(error) => Err(format!("{shown} cannot be read: {error}; check the path after the @")),
+            Ok(_) => {
+                let message = format!("{shown} has more than {} MiB; send less at once", MOST_BODY >> 20);
+                Err(Failure::new(Exit::Usage, message))
+            }
+            Err(error) => Err(unreadable(path, &error)),
         }
     }
 }
@@ -123,7 +130,13 @@ fn key(text: &str) -> Result<HeaderValue, String> {
 }
 
 fn target(text: &str) -> Result<Url, String> {
-    let whole = if text.starts_with('/') { format!("{HOST}{text}") } else { text.to_owned() };
+    let host = text.split(['/', '?']).next().unwrap_or_default();
+    let whole = match text {
+        _ if text.starts_with('/') => format!("{HOST}{text}"),
+        // What can only be a host: http is taken for granted.
+        _ if !text.contains("://") && (host.contains(['.', ':']) || host == "localhost") => format!("http://{text}"),
+        _ => text.to_owned(),
+    };
     let wrong = |why: String| format!("{why}; write an address such as {HOST}/story, or a route such as /story");
     let url = Url::parse(&whole).map_err(|error| wrong(error.to_string()))?;
     match url.scheme() {
@@ -146,7 +159,10 @@ mod tests {
     fn a_route_is_one_of_the_host_that_runs_here() {
         assert_eq!(target("/story").unwrap().as_str(), "http://127.0.0.1:3000/story");
         assert_eq!(target("https://node/a?b=c").unwrap().as_str(), "https://node/a?b=c");
-        for wrong in ["story", "ftp://x/y", "localhost:3000/story", "http://"] {
+        for host in ["127.0.0.1:4100/story", "localhost:3000/story", "localhost/story", "node.example/story"] {
+            assert_eq!(target(host).unwrap().as_str(), format!("http://{host}"));
+        }
+        for wrong in ["story", "ftp://x/y", "http://", ":80/story"] {
             assert!(target(wrong).unwrap_err().contains("/story"), "{wrong}");
         }
     }

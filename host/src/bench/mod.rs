@@ -7,12 +7,11 @@ mod tally;
 
 pub(crate) use args::{Bench, HELP};
 
-use crate::alone::{INTERRUPTED, interrupted};
-use crate::failure::{Failure, told};
+use crate::alone::{given_up, interrupted};
+use crate::failure::Failure;
 use crate::release::{Exit, table};
-use crate::terminal::{Bar, print};
+use crate::terminal::{Bar, print, say};
 use answer::Body;
-use anyhow::Result;
 use futures::StreamExt;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, Method, redirect};
@@ -32,17 +31,19 @@ const WAITING: usize = 1024;
 /// Characters of a reason, of which there are not many then.
 const REASON: usize = 120;
 
-/// Runs the load; what went wrong is said on standard error, and with `--json` also on standard output.
-pub(crate) fn run(args: &Bench) -> Result<ExitCode> {
+/// Runs the load, and prints what came of it.
+///
+/// # Errors
+/// Why not every request was answered well. For programs what was measured stands beside the error.
+pub(crate) fn run(args: &Bench) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let result = runtime.block_on(bench(args));
-    Ok(told(args.json, result))
+    runtime.block_on(bench(args))
 }
 
 async fn bench(args: &Bench) -> Result<ExitCode, Failure> {
     let load = Arc::new(Load::new(args)?);
     let cancel = interrupted()?;
-    let bar = Bar::new(!args.json, "asking");
+    let mut bar = Bar::new(!args.json, "asking");
     let (count, mut outcomes) = mpsc::channel(WAITING);
     let (started, next) = (Instant::now(), Arc::new(AtomicU32::new(0)));
     let mut askers = JoinSet::new();
@@ -69,26 +70,52 @@ async fn bench(args: &Bench) -> Result<ExitCode, Failure> {
     drop(bar);
     let unreachable = tally.is_unreachable();
     let summary = tally.sum(after);
-    if args.json {
-        print(&format!("{}\n", serde_json::to_string_pretty(&summary)?));
-    } else {
+    if !args.json {
         print(&text(args, &summary));
     }
-    if cancel.is_cancelled() {
-        return Ok(INTERRUPTED.into());
-    }
-    if unreachable {
-        crate::terminal::say(format_args!(
-            "error: nobody answers at {}; start a host with `bobbin up`, or correct the address",
-            args.target
-        ));
-        return Ok(Exit::Unreachable.into());
-    }
     let unasked = u64::from(args.requests).saturating_sub(summary.requests);
-    if unasked > 0 {
-        crate::terminal::say(format_args!("note: {unasked} requests were not made: --at-most was over"));
+    if unasked > 0 && !cancel.is_cancelled() {
+        say(format_args!("note: {unasked} requests were not made: --at-most was over"));
     }
-    Ok(if summary.answered == summary.requests { Exit::Done } else { Exit::Failed }.into())
+    let failure = if cancel.is_cancelled() {
+        given_up()
+    } else if unreachable {
+        let message =
+            format!("nobody answers at {}; start a host with `bobbin up`, or correct the address", args.target);
+        Failure::new(Exit::Unreachable, message)
+    } else if summary.answered < summary.requests {
+        unanswered(args, &summary)
+    } else {
+        if args.json {
+            print(&format!("{}\n", serde_json::to_string_pretty(&summary)?));
+        }
+        return Ok(Exit::Done.into());
+    };
+    Err(failure.beside(serde_json::to_value(&summary)?))
+}
+
+/// Says how many requests were not answered well, and the next step where the statuses tell one.
+fn unanswered(args: &Bench, summary: &Summary) -> Failure {
+    let failed = summary.requests - summary.answered;
+    let has = |statuses: &[u16]| statuses.iter().any(|status| summary.failed.contains_key(&tally::status(*status)));
+    let message = format!("{failed} of {} requests were not answered well", summary.requests);
+    let failure = |step: &str| Failure::new(Exit::Failed, format!("{message}; {step}"));
+    if has(&[401, 403]) {
+        return failure(match args.key {
+            Some(_) => "the key is not taken there: `bobbin key list` shows which routes keys are for",
+            None => "a key is needed: give one with --key (BOBBIN_KEY); `bobbin key create <who holds it>` makes one",
+        });
+    }
+    if has(&[404]) {
+        return failure("no such route: correct the path, `bobbin up` prints the routes when it starts");
+    }
+    if has(&[400, 405, 415, 422]) {
+        return failure("the route wants another request: see --body, --get and -H");
+    }
+    if has(&[429, 503]) {
+        return failure("there is more load than the host takes: ask with a smaller --concurrency");
+    }
+    Failure::new(Exit::Failed, message)
 }
 
 /// What every request is.
@@ -109,8 +136,7 @@ impl Load {
         // A machine without certificates that it trusts can ask over plain HTTP.
         let builder = if args.target.scheme() == "http" { builder.tls_certs_only([]) } else { builder };
         let client = builder.build().map_err(Failure::of(Exit::Failed))?;
-        let usage = |why: String| Failure::new(Exit::Usage, why);
-        let body = if args.get { Vec::new() } else { args::Body::read(args.body.as_ref()).map_err(usage)? };
+        let body = if args.get { Vec::new() } else { args::Body::read(args.body.as_ref())? };
         let mut headers = HeaderMap::new();
         if !args.get {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -143,7 +169,7 @@ impl Load {
             Ok::<_, reqwest::Error>(match (status.is_success(), failed) {
                 (true, false) => Outcome::Answered { first: first.unwrap_or(all), all, tokens },
                 (true, true) => Outcome::Failed("an error in the midst of the answer".to_owned()),
-                (false, _) => Outcome::Failed(format!("status {}", status.as_u16())),
+                (false, _) => Outcome::Failed(tally::status(status.as_u16())),
             })
         };
         match tokio::time::timeout(self.timeout, answer).await {
@@ -197,6 +223,7 @@ fn text(args: &Bench, summary: &Summary) -> String {
     };
     let tokens = match (summary.tokens_per_second, summary.tokens) {
         (Some(rate), Some(tokens)) => format!("{rate:.1} a second, {tokens} in all"),
+        _ if summary.answered == 0 => "-".to_owned(),
         _ => "the answers do not say how many they have".to_owned(),
     };
     let mut rows = vec![

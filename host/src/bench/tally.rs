@@ -22,6 +22,11 @@ pub(super) enum Outcome {
     Unreachable(String),
 }
 
+/// The reason of a request that was answered with this status.
+pub(super) fn status(status: u16) -> String {
+    format!("status {status}")
+}
+
 /// All requests so far.
 #[derive(Debug, Default)]
 pub(super) struct Tally {

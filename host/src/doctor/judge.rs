@@ -104,11 +104,31 @@ fn processor(machine: &Machine) -> Finding {
 fn worker(machine: &Machine) -> Vec<Finding> {
     match &machine.worker {
         Ok(found) => {
-            let system: Vec<&str> = found.system.split_whitespace().collect();
-            vec![Finding::ok("llama.cpp", system.join(" ").trim_end_matches(" |"))]
+            vec![Finding::ok("llama.cpp", account(&found.system))]
         }
         Err(why) => vec![Finding::fails("worker", why, "no model can run; mend what it says, then look again")],
     }
+}
+
+/// llama.cpp's own account, such as `CPU : SSE3 = 1 | AVX2 = 1 | AVX512 = 0 |`, without what is switched off.
+fn account(system: &str) -> String {
+    let mut says = String::new();
+    for part in system.split('|').map(str::trim).filter(|part| !part.is_empty()) {
+        let (group, rest) = part.split_once(" : ").map_or(("", part), |(group, rest)| (group, rest));
+        if !group.is_empty() {
+            says.push_str(if says.is_empty() { "" } else { "; " });
+            says.push_str(&format!("{}:", group.trim()));
+        }
+        let word = match rest.split_once(" = ") {
+            Some((_, "0")) => continue,
+            Some((name, "1")) => name.trim().to_owned(),
+            Some((name, value)) => format!("{} {}", name.trim(), value.trim()),
+            None => rest.trim().to_owned(),
+        };
+        says.push_str(if says.is_empty() { "" } else { " " });
+        says.push_str(&word);
+    }
+    if says.is_empty() { "it says nothing of itself".to_owned() } else { says }
 }
 
 fn cores(machine: &Machine) -> Finding {
@@ -193,7 +213,10 @@ fn cage(found: &Examination) -> Vec<Finding> {
 fn open_files(machine: &Machine) -> Finding {
     let (current, maximum) = machine.open_files;
     let shown = |limit: Option<u64>| limit.map_or_else(|| "any number".to_owned(), |limit| limit.to_string());
-    let says = format!("{}, which may be raised to {}", shown(current), shown(maximum));
+    let says = match current == maximum {
+        true => shown(current),
+        false => format!("{}, which may be raised to {}", shown(current), shown(maximum)),
+    };
     let next = "raise the limit (`ulimit -n 65536`, LimitNOFILE= in systemd)";
     if maximum.is_some_and(|maximum| maximum < TOO_FEW_FILES) {
         return Finding::fails("open files", says, format!("{next}: a host cannot start with so few"));
@@ -278,6 +301,20 @@ mod tests {
         change(&mut machine);
         let findings = judge(&machine).into_iter().filter(|finding| finding.state != State::Ok);
         findings.map(|finding| (finding.state, format!("{}: {}", finding.says, finding.next.unwrap()))).collect()
+    }
+
+    #[test]
+    fn llama_cpps_account_is_told_without_what_is_switched_off() {
+        let system = "CPU : SSE3 = 1 | AVX2 = 1 | AVX512 = 0 | OPENMP = 1 | REPACK = 1 | CUDA : ARCHS = 900 | ";
+        assert_eq!(account(system), "CPU: SSE3 AVX2 OPENMP REPACK; CUDA: ARCHS 900");
+        assert_eq!(account(""), "it says nothing of itself");
+    }
+
+    #[test]
+    fn limits_that_cannot_be_raised_are_told_once() {
+        let mut machine = good();
+        machine.open_files = (Some(20_000), Some(20_000));
+        assert_eq!(open_files(&machine).says, "20000");
     }
 
     #[test]

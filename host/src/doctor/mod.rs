@@ -7,9 +7,9 @@ mod cpu;
 mod judge;
 mod machine;
 
-use crate::release::table;
+use crate::failure::Failure;
+use crate::release::{Exit, table};
 use crate::terminal::print;
-use anyhow::Result;
 use clap::Args;
 use judge::{Finding, State, judge};
 use machine::Machine;
@@ -34,23 +34,32 @@ pub(crate) struct Doctor {
 }
 
 /// Looks at the machine and says what it found.
-pub(crate) fn run(args: &Doctor) -> Result<ExitCode> {
+///
+/// # Errors
+/// What prevents running; for programs the findings stand beside it.
+pub(crate) fn run(args: &Doctor) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let machine = runtime.block_on(Machine::look());
     let findings = judge(&machine);
-    let runs = findings.iter().all(|finding| finding.state != State::Fails);
-    if args.json {
-        let document = json!({
-            "ok": runs,
-            "version": env!("CARGO_PKG_VERSION"),
-            "build": machine.build,
-            "findings": findings,
-        });
-        print(&format!("{document:#}\n"));
-    } else {
+    let fails: Vec<&str> =
+        findings.iter().filter(|finding| finding.state == State::Fails).map(|finding| finding.about).collect();
+    let document = json!({
+        "ok": fails.is_empty(),
+        "version": env!("CARGO_PKG_VERSION"),
+        "build": machine.build,
+        "findings": findings,
+    });
+    if !args.json {
         print(&text(&findings));
     }
-    Ok(if runs { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if !fails.is_empty() {
+        let message = format!("nothing runs on this machine until this is mended: {}", fails.join(", "));
+        return Err(Failure::new(Exit::Failed, message).beside(document));
+    }
+    if args.json {
+        print(&format!("{document:#}\n"));
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// A line for each finding, and one below it where there is something to do.

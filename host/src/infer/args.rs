@@ -15,13 +15,13 @@ Exit codes:
   0    done
   1    failed
   2    the command line makes no sense
-  4    no such bundle
+  4    no such bundle, repository or file
   5    the bundle was refused: it did not verify, load, warm up or fit, or cannot do this
   130  given up by Ctrl-C";
 
 #[derive(Debug, Args)]
 pub(crate) struct Infer {
-    /// The bundle: name@version, or a name for its newest version
+    /// The bundle: name@version, or a name for its newest version; with -f also the application's name for it
     #[arg(value_name = "MODEL")]
     pub(crate) model: Wanted,
     /// What to continue, or to embed [default: standard input; of a model that embeds, a text on each line]

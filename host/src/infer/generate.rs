@@ -2,7 +2,6 @@
 
 use super::Ask;
 use crate::failure::Failure;
-use crate::release::Exit;
 use crate::terminal::{is_watched, print as print_text, say};
 use bobbin_inference::{FinishReason, Generated, InferenceError, Metadata, Options, Output, Prompt, Usage, Work};
 use serde::Serialize;
@@ -10,6 +9,9 @@ use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 use tokio::io::AsyncWriteExt;
 use tokio_util::sync::CancellationToken;
+
+/// Pieces may wait some milliseconds until this process hears of them; a rate is told where that is little of its time.
+const LEAST: Duration = Duration::from_millis(20);
 
 /// What programs get.
 #[derive(Serialize)]
@@ -21,6 +23,7 @@ struct Document<'a> {
     usage: Usage,
     /// Seconds until the model could be asked, until the first token, and from the question to the end of the answer.
     seconds: Seconds,
+    /// Of the tokens after the first; none where they came too fast to tell.
     tokens_per_second: Option<f64>,
 }
 
@@ -40,7 +43,7 @@ pub(super) async fn print(ask: &Ask<'_>, prompt: Prompt, options: Options) -> Re
     let work = Work::Generate { prompt, options };
     let told = stream(ask, work, &mut screen).await;
     screen.end_line().await;
-    let told = told.map_err(|error| Failure::new(Exit::Failed, error.message))?;
+    let told = told.map_err(super::unanswered)?;
     if screen.closed {
         return Ok(());
     }
@@ -77,11 +80,8 @@ async fn stream(ask: &Ask<'_>, work: Work, screen: &mut Screen<'_>) -> Result<To
 }
 
 impl Told {
-    /// Tokens of a second, once the prompt was read; none where there was but one.
     fn rate(&self) -> Option<f64> {
-        let made = self.metadata.usage.output_tokens.checked_sub(1).filter(|made| *made > 0)?;
-        let time = self.all.saturating_sub(self.first).as_secs_f64();
-        (time > 0.0).then(|| f64::from(made) / time)
+        rate(self.metadata.usage.output_tokens, self.all.saturating_sub(self.first))
     }
 
     fn document(&self, ask: &Ask<'_>, text: &str) -> Result<String, Failure> {
@@ -116,6 +116,13 @@ impl Told {
             self.first.as_secs_f64()
         )
     }
+}
+
+/// Tokens of a second, once the prompt was read: those after the first, by the time after the first. None where that was
+/// so short that it says when this process was woken rather than how fast the model is.
+fn rate(tokens: u32, after_first: Duration) -> Option<f64> {
+    let made = tokens.checked_sub(1).filter(|made| *made > 0)?;
+    (after_first >= LEAST).then(|| f64::from(made) / after_first.as_secs_f64())
 }
 
 /// Where the answer goes.
@@ -183,6 +190,14 @@ fn harmless(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_rate_is_told_where_there_was_time_to_measure_it() {
+        let ms = Duration::from_millis;
+        assert_eq!(rate(101, ms(500)), Some(200.0));
+        assert_eq!(rate(40, Duration::from_micros(10)), None, "all pieces were there already");
+        assert_eq!((rate(1, ms(500)), rate(0, ms(500))), (None, None));
+    }
 
     #[test]
     fn a_model_cannot_steer_the_terminal() {

@@ -8,31 +8,36 @@ mod vectors;
 
 pub(crate) use args::{HELP, Infer};
 
-use crate::alone::{Alone, INTERRUPTED, interrupted};
-use crate::bundles::find;
-use crate::failure::{Failure, told};
+use crate::alone::{Alone, given_up, interrupted};
+use crate::bundles::{Wanted, find};
+use crate::failure::Failure;
+use crate::missing::NotThere;
 use crate::release::Exit;
 use crate::terminal::Bar;
-use anyhow::Result;
 use bobbin_bundle::{BlobStore, Bundle, Kind, Pace, VerifiedBundle};
+use bobbin_inference::{InferenceError, Reason};
+use bobbin_manifest::{App, BundleRef};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
-/// Runs one command; what went wrong is said on standard error, and with `--json` also on standard output.
-pub(crate) fn run(args: &Infer) -> Result<ExitCode> {
+/// Runs one command.
+///
+/// # Errors
+/// Why there is no answer, or not all of it.
+pub(crate) fn run(args: &Infer) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let result = runtime.block_on(infer(args));
     // What is still being hashed is no reason to stay.
     runtime.shutdown_background();
-    Ok(told(args.json, result))
+    result
 }
 
 async fn infer(args: &Infer) -> Result<ExitCode, Failure> {
     let places = Places::of(args)?;
-    let bundle = find(&places.repository, &args.model)?;
+    let bundle = places.find(&args.model)?;
     let kind = bundle.manifest().kind;
     check(args, &bundle, kind)?;
     // Before Ctrl-C is heard: whoever types a prompt gives up as with any other command.
@@ -40,7 +45,7 @@ async fn infer(args: &Infer) -> Result<ExitCode, Failure> {
     let cancel = interrupted()?;
     let mut bar = Bar::new(!args.json, "verifying");
     let started = Instant::now();
-    let Some(verified) = verify(&bundle, &places.state, &mut bar, &cancel)? else { return Ok(INTERRUPTED.into()) };
+    let Some(verified) = verify(&bundle, &places.state, &mut bar, &cancel)? else { return Err(given_up()) };
     if (args.chat || args.system.is_some()) && verified.template().is_none() {
         let message = format!("{} has no chat template; leave --chat and --system out", bundle.id());
         return Err(Failure::new(Exit::Refused, message));
@@ -50,13 +55,13 @@ async fn infer(args: &Infer) -> Result<ExitCode, Failure> {
     let options = args.options().resolve(&alone.graph().info().defaults);
     let options = match options {
         Ok(options) => options,
-        Err(error) => return Err(Failure::new(Exit::Usage, error.message)),
+        Err(error) => return Err(unanswered(error)),
     };
     tokio::select! {
         ready = alone.ready() => drop(ready?),
         () = cancel.cancelled() => {
             alone.stop().await;
-            return Ok(INTERRUPTED.into());
+            return Err(given_up());
         }
     }
     drop(bar);
@@ -71,7 +76,7 @@ async fn infer(args: &Infer) -> Result<ExitCode, Failure> {
     alone.stop().await;
     match done {
         // However far it was: whoever gave it up does not want to hear of it.
-        _ if cancel.is_cancelled() => Ok(INTERRUPTED.into()),
+        _ if cancel.is_cancelled() => Err(given_up()),
         Ok(()) => Ok(Exit::Done.into()),
         Err(error) => Err(error),
     }
@@ -84,6 +89,15 @@ struct Ask<'a> {
     json: bool,
     /// How long it took until the model could be asked.
     load: Duration,
+}
+
+/// Why the model does not answer. An option that it cannot take is the command line's matter.
+fn unanswered(error: InferenceError) -> Failure {
+    let exit = match error.reason {
+        Reason::InvalidOption | Reason::UnknownOption => Exit::Usage,
+        _ => Exit::Failed,
+    };
+    Failure::new(exit, error.message).code(error.reason.as_str())
 }
 
 /// Refuses what the bundle cannot do, and options that would be ignored.
@@ -119,9 +133,8 @@ fn verify(
     bar: &mut Bar,
     cancel: &CancellationToken,
 ) -> Result<Option<VerifiedBundle>, Failure> {
-    bar.count(bundle.manifest().size());
     let mut tell = |at: bobbin_bundle::Progress<'_>| {
-        bar.at(at.path, at.done);
+        bar.at(&at);
         if cancel.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let verified = tokio::task::block_in_place(|| {
@@ -143,23 +156,60 @@ fn verify(
 struct Places {
     repository: PathBuf,
     state: PathBuf,
+    /// The application that says where.
+    app: Option<App>,
 }
 
 impl Places {
     fn of(args: &Infer) -> Result<Self, Failure> {
-        let (repository, beside) = match &args.file {
+        let (repository, beside, app) = match &args.file {
             Some(file) => {
                 let manifest = if file.is_dir() { file.join("spin.toml") } else { file.clone() };
+                if !manifest.exists() {
+                    return Err(Failure::new(Exit::Unknown, NotThere::at(&manifest).to_string()));
+                }
                 let app = bobbin_manifest::load(&manifest).map_err(Failure::of(Exit::Usage))?;
-                (app.bobbin.repository.clone(), app.root)
+                (app.bobbin.repository.clone(), app.root.clone(), Some(app))
             }
             None => {
                 let repository = args.repository.clone().unwrap_or_else(|| "models".into());
                 let parent = repository.parent().unwrap_or(Path::new("")).to_owned();
-                (repository, parent)
+                (repository, parent, None)
             }
         };
         let state = args.state_dir.clone().unwrap_or_else(|| beside.join(".bobbin"));
-        Ok(Self { repository, state })
+        Ok(Self { repository, state, app })
     }
+
+    /// The bundle of this name; or the one that the application declares to be stable under it.
+    fn find(&self, wanted: &Wanted) -> Result<Bundle, Failure> {
+        let unknown = match find(&self.repository, wanted) {
+            Err(failure) if failure.exit == Exit::Unknown => failure,
+            found => return found,
+        };
+        let (Some(app), Wanted::Newest(name)) = (&self.app, wanted) else { return Err(unknown) };
+        match stable(app, name).as_slice() {
+            [] => Err(unknown),
+            [bundle] => find(&self.repository, &Wanted::Exactly(bundle.clone())),
+            several => {
+                let several: Vec<String> = several.iter().map(ToString::to_string).collect();
+                let message = format!(
+                    "{name:?} is another bundle in different triggers of {}; name one of {}",
+                    app.manifest.display(),
+                    several.join(", ")
+                );
+                Err(Failure::new(Exit::Usage, message))
+            }
+        }
+    }
+}
+
+/// The bundles that an application declares to be stable for a model of this name, each once.
+fn stable(app: &App, name: &str) -> Vec<BundleRef> {
+    let all = app.triggers.iter().flat_map(|trigger| app.releases_of(trigger));
+    let mut bundles: Vec<BundleRef> =
+        all.filter(|(graph, _)| graph.as_str() == name).map(|(_, release)| release.stable).collect();
+    bundles.sort();
+    bundles.dedup();
+    bundles
 }

@@ -28,7 +28,7 @@ struct Used {
 pub(super) async fn print(ask: &Ask<'_>, texts: Vec<String>, dimensions: Option<u32>) -> Result<(), Failure> {
     let mut session = ask.alone.session(ask.cancel.clone());
     let output = session.compute(Work::Embed { texts, dimensions }).await;
-    let output = output.map_err(|error| Failure::new(Exit::Failed, error.message))?;
+    let output = output.map_err(super::unanswered)?;
     let Output::Embeddings(embeddings) = output else {
         return Err(Failure::new(Exit::Failed, "the worker answered with something else than vectors; this is a bug"));
     };

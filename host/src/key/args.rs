@@ -43,7 +43,7 @@ pub(crate) struct Place {
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) state_dir: Option<PathBuf>,
     /// The file of the keys, where the host was given one with --keys-file
-    #[arg(long, global = true, value_name = "FILE", env = "BOBBIN_KEYS_FILE")]
+    #[arg(long, global = true, value_name = "FILE", env = "BOBBIN_KEYS_FILE", hide_env_values = true)]
     pub(crate) keys_file: Option<PathBuf>,
     /// The admin listener of a host that runs, instead of a folder
     #[arg(long, global = true, value_name = "URL", value_parser = admin_url, conflicts_with = "state_dir")]
@@ -81,7 +81,8 @@ pub(crate) struct Create {
     #[arg(long = "model", value_name = "MODEL")]
     pub(crate) models: Vec<String>,
     /// From when on it is refused: after a time such as 90d or 12h, or at a moment such as 2027-01-31T12:00:00Z
-    #[arg(long, value_name = "TIME")]
+    // What begins with a hyphen is refused as a time, with one that would do; an option it cannot be.
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     pub(crate) expires: Option<Expiry>,
     /// How many requests a minute it may make [default: any number]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000_000))]
@@ -173,6 +174,7 @@ mod tests {
         for (line, says) in [
             ("create", "<NAME>"),
             ("create a --expires soon", "90d"),
+            ("create a --expires -1d", "such as 90d"),
             ("create a --requests-per-minute 0", "1..=1000000000"),
             ("create a --tokens-per-minute many", "invalid"),
             ("revoke", "<ID>"),

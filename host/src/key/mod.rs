@@ -8,6 +8,7 @@ mod view;
 pub(crate) use args::KeyArgs;
 
 use crate::admin::{Admin, AdminError, Connection};
+use crate::failure::Failure;
 use crate::release::Exit;
 use crate::terminal::print;
 use args::{KeyCommand, Place};
@@ -18,27 +19,22 @@ use serde_json::json;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// Runs one command; what went wrong is said on standard error, and with `--json` also on standard output.
-pub(crate) fn run(args: &KeyArgs) -> anyhow::Result<ExitCode> {
-    let done = match Store::of(&args.place) {
-        Ok(store) => execute(args, &store),
-        Err(error) => Err(error),
-    };
-    Ok(match done {
-        Ok(()) => Exit::Done,
-        Err(error) => {
-            if args.json {
-                let document = match &error {
-                    KeyError::Admin(error) => error.document(),
-                    _ => json!({ "error": error.to_string() }),
-                };
-                print(&format!("{document:#}\n"));
-            }
-            eprintln!("error: {error}");
-            Exit::from(&error)
-        }
-    }
-    .into())
+/// Runs one command.
+///
+/// # Errors
+/// Why it did nothing.
+pub(crate) fn run(args: &KeyArgs) -> Result<ExitCode, Failure> {
+    let done = Store::of(&args.place).and_then(|store| execute(args, &store));
+    done.map(|()| Exit::Done.into()).map_err(|error| match &error {
+        KeyError::Admin(cause) => Failure::of_admin(cause, by_options(error.to_string())),
+        _ => Failure::new(Exit::from(&error), by_options(error.to_string())),
+    })
+}
+
+/// The lists of a key, called as the options that fill them.
+fn by_options(text: String) -> String {
+    let option = |list: &str, option: &str| Some(format!("{option} is {}", text.strip_prefix(list)?));
+    option("routes has ", "--route").or_else(|| option("models has ", "--model")).unwrap_or(text)
 }
 
 fn execute(args: &KeyArgs, store: &Store) -> Result<(), KeyError> {
@@ -67,7 +63,11 @@ fn execute(args: &KeyArgs, store: &Store) -> Result<(), KeyError> {
             }
         }
         KeyCommand::Revoke(revoke) => {
+            let before = store.list()?.into_iter().find(|key| key.id == revoke.id);
             let Revoked { key, warning } = store.revoke(&revoke.id)?;
+            if let Some(since) = before.and_then(|key| key.revoked) {
+                eprintln!("note: the key was revoked already, at {since}; it stays so");
+            }
             warn(warning.as_deref());
             print(&if args.json { format!("{:#}\n", json!(key)) } else { view::key(&key) });
         }

@@ -27,7 +27,8 @@ pub(crate) enum ReleaseCommand {
     #[command(after_help = exit::help("Example:\n  bobbin release show story"))]
     Show(Target),
     /// Make a version stable, or change settings
-    #[command(after_help = exit::help("Examples:
+    // Of itself it would be shown with the bundle, or a setting in its place, before the release.
+    #[command(override_usage = "bobbin release set [OPTIONS] <RELEASE> [BUNDLE]", after_help = exit::help("Examples:
   bobbin release set story storyteller@1.1.0 --reason \"the refresh of May\"
   bobbin release set story --sticky header:x-user --drain-seconds 60"))]
     Set(Set),
@@ -177,6 +178,13 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_usage_of_set_has_its_words_in_the_order_in_which_they_are_read() {
+        let said = refused("set story");
+        assert!(said.contains("Usage: bobbin release set [OPTIONS] <RELEASE> [BUNDLE]"), "{said}");
+        assert!(said.contains("--drain-seconds"), "what else would do is not named: {said}");
     }
 
     #[test]

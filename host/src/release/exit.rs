@@ -20,6 +20,24 @@ pub(crate) enum Exit {
     Refused = 5,
     /// The host cannot be reached, is stopping, or does not take the token.
     Unreachable = 6,
+    /// Somebody pressed Ctrl-C; what a shell calls that.
+    GivenUp = 130,
+}
+
+impl Exit {
+    /// What a document calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Usage => "usage",
+            Self::Conflict => "conflict",
+            Self::Unknown => "not_found",
+            Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
+            Self::GivenUp => "given_up",
+        }
+    }
 }
 
 /// For `--help`, of every command that talks to a host.

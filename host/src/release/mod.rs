@@ -14,6 +14,7 @@ pub(crate) use progress::bytes as bytes_style;
 pub(crate) use words::{ago, left, plain, table};
 
 use crate::admin::{Admin, AdminError, Answer, Code, EventStream, History, Problem, Release, Releases};
+use crate::failure::Failure;
 use crate::terminal::print;
 use args::{HistoryArgs, ReleaseCommand, Target};
 use change::Call;
@@ -27,27 +28,25 @@ const LAST_WORD: Duration = Duration::from_millis(250);
 /// How long a host may take to begin telling what happens; without it there is no progress to show, that is all.
 const FIRST_WORD: Duration = Duration::from_secs(2);
 
-/// Runs one command; what went wrong is said on standard error, and with `--json` also on standard output.
-pub(crate) fn run(args: &ReleaseArgs) -> anyhow::Result<ExitCode> {
+/// Runs one command.
+///
+/// # Errors
+/// What the host refused, or why it could not be asked, with the next step where the command line knows one that the
+/// host cannot.
+pub(crate) fn run(args: &ReleaseArgs) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let result = runtime.block_on(execute(args));
-    Ok(match result {
-        Ok(()) => Exit::Done,
-        Err(error) => {
-            if args.json {
-                print(&format!("{:#}\n", error.document()));
-            }
-            eprintln!("error: {error}");
-            if let AdminError::Refused(problem) = &error {
-                help(problem);
-                if let Some(near) = runtime.block_on(meant(args, problem)) {
-                    eprintln!("  help: did you mean {near:?}?");
-                }
-            }
-            Exit::from(&error)
+    let error = match runtime.block_on(execute(args)) {
+        Ok(()) => return Ok(Exit::Done.into()),
+        Err(error) => error,
+    };
+    let mut failure = Failure::of_admin(&error, error.to_string());
+    if let AdminError::Refused(problem) = &error {
+        let near = runtime.block_on(meant(args, problem)).map(|near| format!("did you mean {near:?}?"));
+        for step in help(problem).into_iter().chain(near) {
+            failure = failure.help(step);
         }
     }
-    .into())
+    Err(failure)
 }
 
 async fn execute(args: &ReleaseArgs) -> Result<(), AdminError> {
@@ -167,9 +166,9 @@ async fn meant(args: &ReleaseArgs, problem: &Problem) -> Option<String> {
     bobbin_suggest::nearest(asked, names.iter().map(String::as_str)).map(str::to_owned)
 }
 
-/// The next step, where the command line knows one that the host cannot.
-fn help(problem: &Problem) {
-    let step = match problem.code {
+/// The next steps that the command line knows, and the host cannot.
+fn help(problem: &Problem) -> Vec<String> {
+    let step: Option<String> = match problem.code {
         Code::StaleGeneration => Some(match problem.current_generation {
             Some(current) => format!("look at it with `bobbin release show`, then repeat with --expect {current}"),
             None => "look at it with `bobbin release show`, then repeat the command".into(),
@@ -192,10 +191,7 @@ fn help(problem: &Problem) {
         | Code::Stopping
         | Code::Other => None,
     };
-    if let Some(step) = step {
-        eprintln!("  help: {step}");
-    }
-    if let (true, Some(id)) = (problem.status.is_server_error(), &problem.request_id) {
-        eprintln!("  the host's log has more under request {id}");
-    }
+    let asked = problem.request_id.as_ref().filter(|_| problem.status.is_server_error());
+    let log = asked.map(|id| format!("the host's log has more under request {id}"));
+    step.into_iter().chain(log).collect()
 }

@@ -6,7 +6,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 const SPINNER: &str = "{spinner} {elapsed}  {wide_msg}";
-const BYTES: &str = "verifying [{bar:30}] {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {wide_msg}";
+const BYTES: &str = "{prefix} [{bar:30}] {binary_bytes}/{binary_total_bytes}  {binary_bytes_per_sec}  {wide_msg}";
 
 /// How often the bar shows that it lives.
 const TICK: Duration = Duration::from_millis(120);
@@ -98,6 +98,7 @@ impl Display {
             let bar = ProgressBar::new_spinner();
             bar.set_message("asking the host");
             bar.enable_steady_tick(TICK);
+            bar.set_prefix("verifying");
             Screen::Bar(bar)
         } else {
             Screen::Lines

@@ -1,6 +1,7 @@
 //! `bobbin bench ..`: a small load, and what came of it.
 
 use bobbin_tests::{Ran, Result, TestHost, ran};
+use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
 
@@ -47,11 +48,14 @@ async fn what_is_not_answered_well_is_counted_by_reason_and_fails_the_command() 
     let url = |path: &str| format!("http://{}{path}", host.app_addr());
     let told = bench(&[&url("/nowhere"), "-n", "4", "--json"]).await?;
     assert_eq!((told.code, &told.json()?["failed"]["status 404"]), (1, &4.into()), "{told:?}");
+    assert!(told.err.contains("4 of 4 requests were not answered well; no such route"), "{told:?}");
+    assert_eq!(told.json()?["error"]["exit_code"], 1, "{told:?}");
     let told = bench(&[&url("/story"), "-n", "2", "--body", STORY.get(..9).unwrap_or_default(), "--json"]).await?;
     assert_eq!((told.code, &told.json()?["failed"]["status 400"]), (1, &2.into()), "{told:?}");
     // Somebody listens, and never answers.
     let silent = TcpListener::bind("127.0.0.1:0")?;
-    let address = format!("http://{}/", silent.local_addr()?);
+    // Without http, which is taken for granted.
+    let address = format!("{}/", silent.local_addr()?);
     let told = bench(&[&address, "-n", "2", "-c", "2", "--timeout", "50ms", "--json"]).await?;
     assert_eq!((told.code, &told.json()?["failed"]["no answer within 50ms"]), (1, &2.into()), "{told:?}");
     // No request begins after the time for all of them.
@@ -75,10 +79,41 @@ async fn what_makes_no_sense_is_refused_before_anybody_is_asked() -> Result {
         (&["/story", "--timeout", "soon"], "30s"),
         (&["/story", "-H", "nothing"], "NAME: VALUE"),
         (&["/story", "--body", "{}", "--get"], "cannot be used with"),
-        (&["/story", "--body", "@nowhere.json"], "nowhere.json"),
     ] {
         let told = bench(args).await?;
         assert!(told.code == 2 && told.err.contains(says), "{args:?}: {told:?}");
     }
+    let told = bench(&["/story", "--body", "@nowhere.json"]).await?;
+    assert!(told.code == 4 && told.err.contains("nowhere.json is not there"), "{told:?}");
+    Ok(())
+}
+
+/// A server that refuses whatever it is asked.
+fn refusing(status: &'static str) -> Result<String> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            // Read before it is closed: a reset would be another failure.
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = write!(stream, "HTTP/1.1 {status}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        }
+    });
+    Ok(format!("http://{address}/story"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_are_refused_for_want_of_a_key_are_told_the_option() -> Result {
+    let url = refusing("401 Unauthorized")?;
+    let told = bench(&[&url, "-n", "3", "--get"]).await?;
+    assert!(told.code == 1 && told.err.contains("3 of 3 requests") && told.err.contains("--key"), "{told:?}");
+    assert!(!told.out.contains("do not say how many"), "nothing was answered that could say it: {told:?}");
+    let told = bench(&[&url, "-n", "3", "--get", "--json"]).await?;
+    let json = told.json()?;
+    assert_eq!((&json["answered"], &json["failed"]["status 401"]), (&0.into(), &3.into()), "{json}");
+    assert!(json["error"]["message"].as_str().is_some_and(|message| message.contains("--key")), "{json}");
+    let told = bench(&[&url, "-n", "1", "--get", "--key", "bobbin_x"]).await?;
+    assert!(told.code == 1 && told.err.contains("bobbin key list"), "{told:?}");
     Ok(())
 }

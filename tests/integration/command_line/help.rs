@@ -81,9 +81,13 @@ fn colours_are_for_terminals_whose_owner_wants_them() -> Result {
 
 #[test]
 fn a_slip_finds_the_command_that_was_meant() -> Result {
-    for (line, meant) in
-        [(&["relaese"][..], "release"), (&["bundle", "imprt"], "import"), (&["key", "revok"], "revoke")]
-    {
+    for (line, meant) in [
+        (&["relaese"][..], "release"),
+        (&["bundle", "imprt"], "import"),
+        (&["key", "revok"], "revoke"),
+        (&["help", "infr"], "infer"),
+        (&["help", "bundle", "nw"], "new"),
+    ] {
         let refused = ran(Path::new("."), line)?;
         assert!(refused.code == 2 && refused.err.contains(&format!("'{meant}'")), "{line:?}: {refused:?}");
     }
@@ -144,10 +148,21 @@ fn every_command_has_a_manual_page() -> Result {
     for entry in fs::read_dir(&pages)? {
         let path = entry?.path();
         let text = fs::read_to_string(&path)?;
-        assert!(text.contains(".SH") && text.contains("Example"), "{}:\n{text}", path.display());
+        assert!(text.contains(".SH EXAMPLES") && text.contains("Example"), "{}:\n{text}", path.display());
+        assert!(!text.contains("bobbin\\-help") && !text.contains(".SH EXTRA"), "{}:\n{text}", path.display());
         found.insert(path.file_name().and_then(|name| name.to_str()).context("a name")?.to_owned());
     }
     assert_eq!(found, expected);
+    let page = |name: &str| fs::read_to_string(pages.join(name));
+    let infer = page("bobbin-infer.1")?;
+    let place = |part: &str| infer.find(part).with_context(|| format!("{part} is not in {infer}"));
+    assert!(place(".SH ARGUMENTS")? < place(".SH OPTIONS")?, "{infer}");
+    assert!(infer.contains("[OPTIONS] <MODEL> [PROMPT]"), "{infer}");
+    assert!(
+        page("bobbin-release-set.1")?.contains("[OPTIONS] <RELEASE> [BUNDLE]"),
+        "{}",
+        page("bobbin-release-set.1")?
+    );
     assert_eq!(written.json()?["files"].as_array().map(Vec::len), Some(expected.len()));
     fs::write(folder.path().join("file"), "")?;
     let refused = ran(folder.path(), &["man", "file"])?;

@@ -191,9 +191,9 @@ fn what_is_no_archive_or_half_of_one_is_refused() -> Result {
     stage.refuses(&text, 5, "cannot be read as an archive")?;
     fs::write(&text, "")?;
     stage.refuses(&text, 5, "holds no bundle.toml")?;
-    stage.refuses(Path::new("nowhere.tar"), 1, "nowhere.tar")?;
+    stage.refuses(Path::new("nowhere.tar"), 4, "nowhere.tar")?;
     let json = stage.import(Path::new("nowhere.tar"), &["--json"])?;
-    assert!(json.json()?["error"].as_str().is_some_and(|error| error.contains("nowhere.tar")), "{json:?}");
+    assert!(json.json()?["error"]["message"].as_str().is_some_and(|error| error.contains("nowhere.tar")), "{json:?}");
     Ok(())
 }
 

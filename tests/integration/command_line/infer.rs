@@ -110,7 +110,7 @@ fn a_model_that_embeds_answers_with_vectors() -> Result {
     for (more, code, says) in [
         (&["x", "--temperature", "1"][..], 2, "--temperature means nothing"),
         (&["x", "--system", "y"], 2, "--system means nothing"),
-        (&["x", "--dimensions", "1000000"], 1, "dimensions"),
+        (&["x", "--dimensions", "1000000"], 2, "dimensions"),
         (&[], 2, "no text to embed"),
     ] {
         let refused = ran(folder.path(), &[&args[..], more].concat())?;
@@ -126,10 +126,12 @@ fn whatever_cannot_be_done_is_said_with_what_can() -> Result {
     refused(at, &["storyteler", "x"], 4, &["\"storyteler\"", "did you mean \"storyteller\"?"])?;
     refused(at, &["llama", "x"], 4, &["known here: \"storyteller\""])?;
     refused(at, &["storyteller@1.0.7", "x"], 4, &["no version 1.0.7", "1.0.0, 1.1.0"])?;
-    refused(at, &["storyteller@one", "x"], 2, &["no semantic version"])?;
+    refused(at, &["storyteller@one", "x"], 2, &["\"one\" is no version", "there are 1.0.0, 1.1.0"])?;
+    refused(at, &["storyteller@1.0", "x"], 2, &["\"1.0\" is no version", "there are 1.0.0, 1.1.0"])?;
+    refused(at, &["storyteler@latest", "x"], 4, &["did you mean \"storyteller\"?"])?;
     refused(at, &["../x", "x"], 2, &["lower-case letters"])?;
-    refused(at, &["storyteller", "x", "--repository", "nowhere"], 1, &["nowhere"])?;
-    refused(at, &["storyteller", "x", "-f", "nowhere.toml"], 2, &["nowhere.toml"])?;
+    refused(at, &["storyteller", "x", "--repository", "modles"], 4, &["modles", "did you mean \"models\"?"])?;
+    refused(at, &["storyteller", "x", "-f", "spin.tml"], 4, &["spin.tml", "did you mean \"spin.toml\"?"])?;
     refused(at, &["storyteller", "x", "-f", "spin.toml", "--repository", "models"], 2, &["cannot be used with"])?;
     refused(at, &["storyteller", "x", "--temperature", "11"], 2, &["\"temperature\" is 11", "10"])?;
     refused(at, &["storyteller", "x", "--temperature", "nan"], 2, &["temperature"])?;
@@ -142,7 +144,7 @@ fn whatever_cannot_be_done_is_said_with_what_can() -> Result {
     let binary = ran_with(at, &["infer", "storyteller"], b"ab\xff")?;
     assert!(binary.code == 2 && binary.err.contains("byte 2"), "{binary:?}");
     let json = infer(at, &["storyteler", "x", "--json"])?;
-    assert!(json.json()?["error"].as_str().is_some_and(|error| error.contains("did you mean")), "{json:?}");
+    assert!(json.json()?["error"]["message"].as_str().is_some_and(|error| error.contains("did you mean")), "{json:?}");
     Ok(())
 }
 
@@ -167,6 +169,36 @@ fn an_application_says_where_its_bundles_are() -> Result {
     let told = infer(elsewhere.path(), &["storyteller", PROMPT, "--max-tokens", "4", "-f", manifest])?;
     assert_eq!(told.code, 0, "{told:?}");
     assert!(app.path().join(".bobbin/blobs").is_dir() && !elsewhere.path().join(".bobbin").exists());
+    Ok(())
+}
+
+#[test]
+fn an_application_says_which_bundle_its_names_mean() -> Result {
+    let app = stories()?;
+    let told = infer(app.path(), &["story", PROMPT, "--max-tokens", "2", "-f", "spin.toml", "--json"])?;
+    assert_eq!((told.code, &told.json()?["bundle"]), (0, &"storyteller@1.0.0".into()), "what it declares: {told:?}");
+    refused(app.path(), &["story", "x"], 4, &["\"story\""])?;
+    refused(app.path(), &["tale", "x", "-f", "spin.toml"], 4, &["\"tale\""])
+}
+
+#[test]
+fn a_rate_is_told_where_there_was_time_to_measure_it() -> Result {
+    let app = stories()?;
+    let mut told = 0;
+    for tokens in ["1", "2", "3", "200"] {
+        let json = infer(app.path(), &["storyteller@1.0.0", PROMPT, "--max-tokens", tokens, "--json"])?.json()?;
+        let seconds = |of: &str| json["seconds"][of].as_f64().unwrap_or_default();
+        let after_first = seconds("answer") - seconds("first_token");
+        let made = json["usage"]["output_tokens"].as_f64().unwrap_or_default() - 1.0;
+        match json["tokens_per_second"].as_f64() {
+            Some(rate) => {
+                told += 1;
+                ensure!(after_first > 0.019 && (rate * after_first - made).abs() < 0.1, "{json}");
+            }
+            None => ensure!(after_first < 0.021 || made < 1.0, "{json}"),
+        }
+    }
+    ensure!(told < 4, "one token has no rate");
     Ok(())
 }
 

@@ -2,10 +2,12 @@
 
 use super::{tree, weights};
 use anyhow::{Context, ensure};
-use bobbin_tests::{Ran, Result, ran, shared_models, typed};
+use bobbin_tests::{Ran, Result, bobbin, eventually, ran, shared_models, typed};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::fs;
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 fn make(folder: &Path, weights: &Path, more: &[&str]) -> Result<Ran> {
     let weights = weights.to_str().context("a path")?;
@@ -104,6 +106,7 @@ fn other_shapes_of_weights_are_known_by_themselves() -> Result {
     let folder = tempfile::tempdir()?;
     let wrong = make(folder.path(), &shared.join("stories260K-f16.gguf"), &more[..2])?;
     assert!(wrong.code == 5 && wrong.err.contains("tokenizer"), "{wrong:?}");
+    assert_eq!(wrong.err.lines().count(), 1, "said once, and not by a log: {wrong:?}");
     assert!(tree(folder.path())?.is_empty(), "{:?}", tree(folder.path())?);
     Ok(())
 }
@@ -147,6 +150,7 @@ fn what_makes_no_sense_is_said_before_anything_is_written() -> Result {
     fs::copy(weights(), &model)?;
     let cut = folder.path().join("cut.gguf");
     fs::write(&cut, fs::read(&model)?.get(..5000).context("bytes")?)?;
+    fs::write(folder.path().join("readme.md"), "# A readme\n\nProse, and no template.\n")?;
     let before = tree(folder.path())?;
     let new = |words: &[&str]| ran(folder.path(), &[&["bundle", "new"], words].concat());
     let named = ["--name", "tale", "--version", "1.0.0"];
@@ -155,15 +159,28 @@ fn what_makes_no_sense_is_said_before_anything_is_written() -> Result {
         (&["model.gguf", "--name", "Tale", "--version", "1.0.0"], 2, "lower-case letters"),
         (&["model.gguf", "--name", "../tale", "--version", "1.0.0"], 2, "lower-case letters"),
         (&["model.gguf", "--name", "tale", "--version", "1"], 2, "1.0.0"),
-        (&["nowhere.gguf", named[0], named[1], named[2], named[3]], 1, "nowhere.gguf cannot be read"),
+        (&["nowhere.gguf", named[0], named[1], named[2], named[3]], 4, "nowhere.gguf is not there"),
         (&[".", named[0], named[1], named[2], named[3]], 5, "no regular file"),
         (&["cut.gguf", named[0], named[1], named[2], named[3]], 5, "cut.gguf"),
         (&["model.gguf", named[0], named[1], named[2], named[3], "--context", "4096"], 5, "made for 256 tokens"),
         (&["model.gguf", named[0], named[1], named[2], named[3], "--context", "1"], 2, "8..=1048576"),
         (&["model.gguf", named[0], named[1], named[2], named[3], "--tolerance", "0"], 2, "above 0"),
         (&["model.gguf", named[0], named[1], named[2], named[3], "--kind", "classify"], 2, "possible values"),
-        (&["model.gguf", named[0], named[1], named[2], named[3], "--template", "nowhere"], 1, "nowhere cannot be read"),
-        (&["model.gguf", named[0], named[1], named[2], named[3], "--licence", " "], 5, "nothing is said here"),
+        (&["model.gguf", named[0], named[1], named[2], named[3], "--template", "nowhere"], 4, "nowhere is not there"),
+        (&["modle.gguf", named[0], named[1], named[2], named[3]], 4, "did you mean \"model.gguf\"?"),
+        (
+            &["model.gguf", named[0], named[1], named[2], named[3], "--licence-file", "nowhere"],
+            4,
+            "nowhere is not there",
+        ),
+        (&["model.gguf", named[0], named[1], named[2], named[3], "--licence", " "], 2, "no SPDX expression"),
+        (
+            &["model.gguf", named[0], named[1], named[2], named[3], "--licence", "apachee-2.0"],
+            2,
+            "mean \"Apache-2.0\"?",
+        ),
+        (&["model.gguf", named[0], named[1], named[2], named[3], "--language", "English"], 2, "did you mean \"en\"?"),
+        (&["model.gguf", named[0], named[1], named[2], named[3], "--template", "readme.md"], 5, "no chat template"),
         (&["model.gguf", named[0], named[1], named[2], named[3], "--template", "cut.gguf"], 5, "template"),
         (&["model.gguf", named[0], named[1], named[2], named[3], "--into", "cut.gguf"], 1, "cut.gguf"),
     ] {
@@ -172,7 +189,63 @@ fn what_makes_no_sense_is_said_before_anything_is_written() -> Result {
         assert_eq!(tree(folder.path())?, before, "{words:?}");
     }
     let json = new(&["nowhere.gguf", "--name", "tale", "--version", "1.0.0", "--json"])?;
-    assert!(json.json()?["error"].as_str().is_some_and(|error| error.contains("nowhere.gguf")), "{json:?}");
+    assert!(json.json()?["error"]["message"].as_str().is_some_and(|error| error.contains("nowhere.gguf")), "{json:?}");
+    Ok(())
+}
+
+#[test]
+fn licences_and_languages_are_written_as_programs_read_them() -> Result {
+    let folder = tempfile::tempdir()?;
+    let more = ["--no-fingerprint", "--licence", "mit or apache2", "--language", "PT-br", "--language", "en"];
+    assert_eq!(make(folder.path(), &weights(), &more)?.code, 0);
+    let text = manifest(folder.path())?;
+    assert_eq!(text["card"]["licence"].as_str(), Some("MIT OR Apache-2.0"), "{text}");
+    assert_eq!(text["card"]["languages"], toml::Value::from(vec!["pt-BR", "en"]), "{text}");
+    Ok(())
+}
+
+/// The drafts that lie in the repository.
+fn drafts(folder: &Path) -> Result<Vec<String>> {
+    let names = match fs::read_dir(folder.join("models")) {
+        Ok(entries) => entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())),
+        Err(_) => return Ok(Vec::new()),
+    };
+    let names: Vec<String> = names.collect::<Result<_>>()?;
+    Ok(names.into_iter().filter(|name| name.starts_with(".draft-")).collect())
+}
+
+fn signal(child: &Child, signal: Signal) -> Result {
+    Ok(kill_process(Pid::from_raw(child.id().try_into()?).context("a process id")?, signal)?)
+}
+
+/// Begins a bundle, and stops the process as soon as it holds its draft: it goes on when it is told to.
+async fn begun(folder: &Path) -> Result<Child> {
+    let mut command = Command::new(bobbin());
+    command.args(["bundle", "new"]).arg(weights()).args(["--name", "slow", "--version", "1.0.0"]).current_dir(folder);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    let held = |draft: &String| folder.join("models").join(draft).join("lock").exists();
+    eventually(async || Ok(drafts(folder)?.iter().any(held).then_some(()))).await?;
+    signal(&child, Signal::STOP)?;
+    Ok(child)
+}
+
+#[tokio::test]
+async fn what_a_killed_process_left_is_removed_by_the_next_one_at_once() -> Result {
+    for signals in [&[Signal::KILL][..], &[Signal::CONT, Signal::INT, Signal::INT]] {
+        let folder = tempfile::tempdir()?;
+        let mut child = begun(folder.path()).await?;
+        assert_eq!(make(folder.path(), &weights(), &["--no-fingerprint"])?.code, 0);
+        assert_eq!(drafts(folder.path())?.len(), 1, "what somebody still writes stays");
+        for each in signals {
+            signal(&child, *each)?;
+        }
+        let ended = child.wait()?;
+        assert!(!ended.success(), "it was to be given up: {ended:?}");
+        let again = make(folder.path(), &weights(), &["--no-fingerprint"])?;
+        assert_eq!(again.code, 3, "{again:?}");
+        assert_eq!(drafts(folder.path())?, Vec::<String>::new(), "{signals:?}");
+        assert!(!folder.path().join("models/slow").exists(), "{signals:?}");
+    }
     Ok(())
 }
 

@@ -102,6 +102,8 @@ async fn a_script_learns_from_the_exit_code_what_went_wrong() -> Result {
     let (code, text, _) = release(&host, &["set", "story", "storyteller@9.9.9", "--json"]).await?;
     let problem: Value = serde_json::from_str(&text).with_context(|| text)?;
     assert_eq!((code, &problem["code"]), (4, &json!("unknown_bundle")), "{problem}");
+    assert_eq!(problem["error"]["code"], "unknown_bundle", "{problem}");
+    assert_eq!(problem["error"]["message"], problem["detail"], "{problem}");
     assert_eq!(host.release("story").generation().await?, 1);
     let nobody = ["release", "list", "--admin", "http://127.0.0.1:1"];
     let output = Command::new(bobbin()).args(nobody).output().await?;

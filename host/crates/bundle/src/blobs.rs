@@ -108,6 +108,13 @@ impl BlobStore {
         Ok(blob)
     }
 
+    /// How many bytes [`Self::keep`] will read: a blob that is there is read besides the file.
+    pub(crate) fn work(&self, expected: &Expected<'_>) -> u64 {
+        let there = self.path(&expected.digest).symlink_metadata();
+        let twice = there.is_ok_and(|metadata| metadata.is_file() && metadata.len() == expected.size);
+        expected.size.saturating_mul(if twice { 2 } else { 1 })
+    }
+
     /// An existing blob is trusted only after its bytes were hashed again; anything else is replaced.
     fn is_whole(&self, blob: &Path, expected: &Expected<'_>, pace: &mut Pace<'_>) -> Result<bool, VerifyError> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;

@@ -1,11 +1,12 @@
 //! A bundle that is being written into a repository, and appears there whole or not at all.
 //!
 //! It lies in a folder whose name begins with a dot, which whoever reads the repository leaves alone, and becomes a
-//! version by one rename that replaces nothing. What is not published is removed when the draft is dropped; what a
-//! process left that was killed, the next draft of the repository removes.
+//! version by one rename that replaces nothing. What is not published is removed when the draft is dropped. A process
+//! that writes holds a lock on a file in it; what one left that was killed nobody holds, and the next draft of the
+//! repository removes it.
 
 use crate::hashing::{Pass, PassError};
-use crate::{Bundle, BundleError, Digest, FileEntry, Pace, Progress, Role};
+use crate::{Bundle, BundleError, Digest, FileEntry, Pace, Role};
 use rustix::fs::{CWD, FlockOperation, RenameFlags, flock, renameat_with};
 use rustix::io::Errno;
 use semver::Version;
@@ -16,7 +17,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const DRAFT: &str = ".draft-";
-/// A folder without a lock that is younger may belong to a process that has just made it.
+/// The file whose lock says that somebody still writes. It never has this name before it is locked.
+const LOCK: &str = "lock";
+const NEW_LOCK: &str = "lock.new";
+/// A folder without such a file that is younger may belong to a process that has just made it.
 const ABANDONED: Duration = Duration::from_secs(60);
 /// Read, hashed and written at once.
 const CHUNK: usize = 128 << 10;
@@ -97,11 +101,10 @@ impl Draft {
             lock: None,
             made,
         };
-        draft.is_new()?;
         remove_abandoned(repository);
+        draft.is_new()?;
         fs::create_dir(&hidden).map_err(failed("made", &hidden))?;
-        let locked = |file: &File| flock(file, FlockOperation::NonBlockingLockExclusive).is_ok();
-        draft.lock = File::open(&hidden).ok().filter(locked);
+        draft.lock = Some(hold(&hidden).map_err(failed("locked", &hidden))?);
         fs::create_dir_all(draft.folder()).map_err(failed("made", &draft.folder()))?;
         Ok(draft)
     }
@@ -183,7 +186,7 @@ impl Draft {
                 hasher.update(bytes);
                 file.write_all(bytes).map_err(failed("written", &target))?;
             }
-            pace.step(count as u64, Progress { path, done, total: size })
+            pace.step(count as u64, path, done, size)
                 .map_err(|_broken_off| DraftError::GivenUp { bundle: self.id() })?;
         }
         self.is_whole(path, size, done)?;
@@ -290,18 +293,38 @@ fn make(folder: &Path, made: &mut Vec<PathBuf>) -> Result<(), DraftError> {
     Ok(())
 }
 
+/// Holds a draft until the process ends. Whoever sees the file by its name sees it locked.
+fn hold(hidden: &Path) -> io::Result<File> {
+    let (new, name) = (hidden.join(NEW_LOCK), hidden.join(LOCK));
+    let file = OpenOptions::new().write(true).create_new(true).open(&new)?;
+    flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+    fs::rename(&new, &name)?;
+    Ok(file)
+}
+
 /// Drafts of processes that were killed.
 fn remove_abandoned(repository: &Path) {
     let Ok(entries) = fs::read_dir(repository) else { return };
     for entry in entries.flatten().filter(|entry| entry.file_name().to_string_lossy().starts_with(DRAFT)) {
         let path = entry.path();
-        let old = entry.metadata().and_then(|metadata| metadata.modified()).ok();
-        let old = old.and_then(|modified| modified.elapsed().ok()).is_some_and(|age| age >= ABANDONED);
-        let free = File::open(&path).is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok());
-        if old && free {
+        let abandoned = match OpenOptions::new().write(true).open(path.join(LOCK)) {
+            Ok(file) => is_free(&file),
+            // Killed between two calls of the kernel, or by a version that locked the folder; or just begun.
+            Err(_) => is_old(&path) && File::open(&path).is_ok_and(|folder| is_free(&folder)),
+        };
+        if abandoned {
             drop(fs::remove_dir_all(&path));
         }
     }
+}
+
+fn is_free(file: &File) -> bool {
+    flock(file, FlockOperation::NonBlockingLockExclusive).is_ok()
+}
+
+fn is_old(path: &Path) -> bool {
+    let modified = path.metadata().and_then(|metadata| metadata.modified()).ok();
+    modified.and_then(|modified| modified.elapsed().ok()).is_some_and(|age| age >= ABANDONED)
 }
 
 fn failed(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DraftError + use<> {
@@ -349,14 +372,31 @@ mod tests {
     #[test]
     fn what_a_killed_process_left_goes_with_the_next_draft_and_what_is_being_written_stays() {
         let folder = tempfile::tempdir().unwrap();
-        let left = folder.path().join(".draft-1-1");
-        fs::create_dir(&left).unwrap();
+        // Killed a moment ago: its lock is there, and nobody holds it.
+        let killed = folder.path().join(".draft-1-1");
+        fs::create_dir(&killed).unwrap();
+        fs::write(killed.join(LOCK), "").unwrap();
+        // Killed before it had one, long ago and just now.
+        let (old, young) = (folder.path().join(".draft-2-2"), folder.path().join(".draft-3-3"));
+        fs::create_dir(&old).unwrap();
+        fs::create_dir(&young).unwrap();
         let long_ago = SystemTime::now() - 2 * ABANDONED;
-        File::open(&left).unwrap().set_modified(long_ago).unwrap();
+        File::open(&old).unwrap().set_modified(long_ago).unwrap();
         let first = begin(folder.path()).unwrap();
-        assert!(!left.exists());
+        assert!(!killed.exists() && !old.exists() && young.exists());
         File::open(&first.hidden).unwrap().set_modified(long_ago).unwrap();
         let second = Draft::begin(folder.path(), "other", &Version::new(1, 0, 0)).unwrap();
         assert!(first.folder().is_dir() && second.folder().is_dir());
+    }
+
+    #[test]
+    fn what_a_killed_process_left_goes_even_where_the_version_is_there_already() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("tiny/1.0.0")).unwrap();
+        let killed = folder.path().join(".draft-1-1");
+        fs::create_dir(&killed).unwrap();
+        fs::write(killed.join(LOCK), "").unwrap();
+        assert!(matches!(begin(folder.path()), Err(DraftError::Exists { .. })));
+        assert!(!killed.exists());
     }
 }

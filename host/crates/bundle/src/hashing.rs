@@ -26,9 +26,12 @@ pub struct Pace<'a> {
     progress: Option<&'a mut Tell<'a>>,
     started: Option<Instant>,
     passed: u64,
+    /// Of the present round: the bytes that it is about, and those that it has passed.
+    all: u64,
+    all_done: u64,
 }
 
-/// How far the verification of one file is.
+/// How far one file is, and the round that it belongs to: all files that are verified, or copied, together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress<'a> {
     /// The file, relative to the bundle's folder.
@@ -37,6 +40,10 @@ pub struct Progress<'a> {
     pub done: u64,
     /// Its size by the manifest.
     pub total: u64,
+    /// Bytes passed of the whole round so far; never more than `all`.
+    pub all_done: u64,
+    /// The bytes of the whole round, those counted twice that are read twice; 0 where nobody knows.
+    pub all: u64,
 }
 
 impl<'a> Pace<'a> {
@@ -61,8 +68,17 @@ impl<'a> Pace<'a> {
         self
     }
 
-    pub(crate) fn step(&mut self, bytes: u64, progress: Progress<'_>) -> Result<(), PassError> {
+    /// Begins a round of so many bytes in all.
+    pub fn count_to(&mut self, all: u64) {
+        (self.all, self.all_done) = (all, 0);
+    }
+
+    /// `bytes` more of a file were passed, `done` of `total` so far.
+    pub(crate) fn step(&mut self, bytes: u64, path: &str, done: u64, total: u64) -> Result<(), PassError> {
         self.passed = self.passed.saturating_add(bytes);
+        // A file may grow meanwhile.
+        self.all_done = self.all_done.saturating_add(bytes).min(self.all);
+        let progress = Progress { path, done, total, all_done: self.all_done, all: self.all };
         if let Some(tell) = &mut self.progress
             && tell(progress).is_break()
         {
@@ -137,7 +153,7 @@ impl Pass<'_> {
                 advise(forgotten, done - forgotten, Advice::DontNeed);
                 forgotten = done;
             }
-            pace.step(count as u64, Progress { path: self.path, done, total: self.size })?;
+            pace.step(count as u64, self.path, done, self.size)?;
         }
         if self.forget {
             advise(0, 0, Advice::DontNeed);

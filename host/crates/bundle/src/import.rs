@@ -6,7 +6,8 @@
 
 use crate::bundle::{MANIFEST, MAX_MANIFEST_BYTES, read_manifest};
 use crate::tree::Tree;
-use crate::{Bundle, BundleError, Draft, DraftError, FileEntry, Manifest, Pace, Report, VerifyError, verify_in_place};
+use crate::verify::verify_on;
+use crate::{Bundle, BundleError, Draft, DraftError, FileEntry, Manifest, Pace, Report, VerifyError};
 use flate2::read::MultiGzDecoder;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -69,7 +70,7 @@ pub fn import(source: &Path, repository: &Path, pace: &mut Pace<'_>) -> Result<B
     let metadata = std::fs::metadata(source).map_err(unreadable)?;
     let draft =
         if metadata.is_dir() { from_folder(source, repository, pace) } else { from_archive(source, repository, pace) }?;
-    let report = verify_in_place(&draft.folder(), pace)?;
+    let report = verify_on(Bundle::open(&draft.folder())?, pace)?;
     if !report.is_ok() {
         return Err(ImportError::Refused(Box::new(report)));
     }
@@ -84,12 +85,18 @@ fn from_folder(folder: &Path, repository: &Path, pace: &mut Pace<'_>) -> Result<
     let listed = manifest.files.iter().map(|file| file.path.as_str()).chain([MANIFEST]).collect();
     tree.holds_only(&listed)?;
     let draft = Draft::begin(repository, &manifest.name, &manifest.version)?;
+    count(&manifest, pace);
     for entry in &manifest.files {
         let file = tree.file(&entry.path)?;
         draft.add_file(&entry.path, entry.role, &file, pace)?;
     }
     draft.write(&text)?;
     Ok(draft)
+}
+
+/// One round: every byte is copied, and then verified.
+fn count(manifest: &Manifest, pace: &mut Pace<'_>) {
+    pace.count_to(manifest.size().saturating_mul(2));
 }
 
 /// An archive on disk.
@@ -190,6 +197,7 @@ fn from_archive(path: &Path, repository: &Path, pace: &mut Pace<'_>) -> Result<D
     let (prefix, text) = packed.manifest()?;
     let manifest = Manifest::parse(&text, &path.join(&prefix).join(MANIFEST))?;
     let draft = Draft::begin(repository, &manifest.name, &manifest.version)?;
+    count(&manifest, pace);
     let mut wanted: BTreeMap<&str, &FileEntry> =
         manifest.files.iter().map(|entry| (entry.path.as_str(), entry)).collect();
     packed.each(|path, entry| {
@@ -224,6 +232,39 @@ fn from_archive(path: &Path, repository: &Path, pace: &mut Pace<'_>) -> Result<D
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn progress_counts_all_files_in_one_round_that_never_goes_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let from = folder.path().join("from");
+        std::fs::create_dir(&from).unwrap();
+        let files =
+            [("weights.gguf", "weights", vec![1_u8; 700 << 10]), ("tokenizer.json", "tokenizer", vec![2; 90 << 10])];
+        let mut manifest =
+            "format = 1\nname = \"tiny\"\nversion = \"1.0.0\"\nkind = \"generate\"\nencoding = \"ggml\"\n".to_owned();
+        for (path, role, bytes) in &files {
+            std::fs::write(from.join(path), bytes).unwrap();
+            let (sha256, size) = (crate::Digest::of(bytes), bytes.len());
+            let sha256 = sha256.hex();
+            manifest.push_str(&format!(
+                "[[files]]\npath = \"{path}\"\nrole = \"{role}\"\nsha256 = \"{sha256}\"\nsize = {size}\n"
+            ));
+        }
+        manifest.push_str("[limits]\ncontext = 64\nparallel = 1\n[card]\nlicence = \"MIT\"\nlanguages = [\"en\"]\n");
+        manifest.push_str("base_model = \"x\"\ndata = \"x\"\nintended_use = \"x\"\nlimits = \"x\"\n");
+        std::fs::write(from.join(MANIFEST), manifest).unwrap();
+        let mut seen = Vec::new();
+        let mut tell = |at: crate::Progress<'_>| {
+            seen.push((at.all_done, at.all));
+            std::ops::ControlFlow::Continue(())
+        };
+        let refused = import(&from, &folder.path().join("models"), &mut Pace::full().with_progress(&mut tell));
+        // The weights are none; until that is found out, everything is copied and hashed.
+        assert!(matches!(refused, Err(ImportError::Refused(_))), "{refused:?}");
+        let all = 2 * ((700 << 10) + (90 << 10));
+        assert!(seen.iter().all(|(done, of)| *of == all && done <= of), "{seen:?}");
+        assert!(seen.is_sorted() && seen.last() == Some(&(all, all)), "{seen:?}");
+    }
 
     #[test]
     fn a_path_of_an_archive_stays_within_it() {

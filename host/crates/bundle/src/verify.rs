@@ -106,7 +106,9 @@ impl Bundle {
         let id = self.id();
         let tree = self.tree()?;
         let mut blobs = Vec::new();
-        for entry in &self.manifest().files {
+        let files = &self.manifest().files;
+        pace.count_to(files.iter().map(|entry| store.work(&expected(&id, entry))).sum());
+        for entry in files {
             let blob = store.keep(&tree.file(&entry.path)?, &expected(&id, entry), pace)?;
             blobs.push((entry.role, blob));
         }
@@ -227,6 +229,12 @@ impl Report {
 /// Where the manifest cannot be read; everything else is in the report.
 pub fn verify_in_place(folder: &Path, pace: &mut Pace<'_>) -> Result<Report, BundleError> {
     let bundle = Bundle::open(folder)?;
+    pace.count_to(bundle.manifest().size());
+    verify_on(bundle, pace)
+}
+
+/// The same, as part of a round that has begun.
+pub(crate) fn verify_on(bundle: Bundle, pace: &mut Pace<'_>) -> Result<Report, BundleError> {
     let manifest = bundle.manifest().clone();
     let tree = Tree::open(bundle.folder(), bundle.id())?;
     let mut files = Vec::new();

@@ -1,5 +1,6 @@
 //! `bobbin bundle new ..`: its arguments.
 
+use super::terms;
 use bobbin_manifest::BundleRef;
 use clap::{Args, ValueEnum};
 use semver::Version;
@@ -56,13 +57,13 @@ pub(crate) struct New {
     #[arg(long, help_heading = "Proof", conflicts_with = "tolerance")]
     pub(crate) no_fingerprint: bool,
     /// An SPDX expression [default: what the weights say]
-    #[arg(long, value_name = "SPDX", help_heading = "Card")]
+    #[arg(long, value_name = "SPDX", help_heading = "Card", value_parser = terms::licence)]
     pub(crate) licence: Option<String>,
     /// The licence's text
     #[arg(long, value_name = "FILE", help_heading = "Card")]
     pub(crate) licence_file: Option<PathBuf>,
     /// A language that it knows, as a BCP 47 tag; may be given several times [default: what the weights say]
-    #[arg(long = "language", value_name = "TAG", help_heading = "Card")]
+    #[arg(long = "language", value_name = "TAG", help_heading = "Card", value_parser = terms::language)]
     pub(crate) languages: Vec<String>,
     /// What it was trained from [default: what the weights say]
     #[arg(long, value_name = "TEXT", help_heading = "Card")]

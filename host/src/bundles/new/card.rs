@@ -2,6 +2,7 @@
 //! said to be unknown, and by which option it may be said.
 
 use super::args::New;
+use super::terms;
 use bobbin_bundle::gguf::GgufSummary;
 
 /// One entry of a card, and where it comes from.
@@ -77,62 +78,9 @@ impl Suggested {
 
 /// A model hub's identifier of a licence as an SPDX expression.
 fn spdx(licence: &str, name: Option<&str>) -> String {
-    const KNOWN: &[&str] = &[
-        "Apache-2.0",
-        "MIT",
-        "BSD-2-Clause",
-        "BSD-3-Clause",
-        "BSL-1.0",
-        "ISC",
-        "MPL-2.0",
-        "Unlicense",
-        "WTFPL",
-        "Zlib",
-        "CC0-1.0",
-        "CC-BY-2.0",
-        "CC-BY-2.5",
-        "CC-BY-3.0",
-        "CC-BY-4.0",
-        "CC-BY-SA-3.0",
-        "CC-BY-SA-4.0",
-        "CC-BY-NC-2.0",
-        "CC-BY-NC-3.0",
-        "CC-BY-NC-4.0",
-        "CC-BY-ND-4.0",
-        "CC-BY-NC-ND-3.0",
-        "CC-BY-NC-ND-4.0",
-        "CC-BY-NC-SA-2.0",
-        "CC-BY-NC-SA-3.0",
-        "CC-BY-NC-SA-4.0",
-        "AFL-3.0",
-        "Artistic-2.0",
-        "ECL-2.0",
-        "EPL-1.0",
-        "EPL-2.0",
-        "EUPL-1.1",
-        "EUPL-1.2",
-        "MS-PL",
-        "NCSA",
-        "OFL-1.1",
-        "OSL-3.0",
-        "PostgreSQL",
-        "ODbL-1.0",
-        "PDDL-1.0",
-        "GPL-2.0-only",
-        "GPL-3.0-only",
-        "LGPL-2.1-only",
-        "LGPL-3.0-only",
-        "AGPL-3.0-only",
-        "GPL-2.0-or-later",
-        "GPL-3.0-or-later",
-        "LGPL-3.0-or-later",
-        "AGPL-3.0-or-later",
-    ];
     // Hubs leave out whether later versions of the GPL are meant; the exact one is what is certain.
-    let exact = format!("{licence}-only");
-    let known = KNOWN.iter().find(|known| known.eq_ignore_ascii_case(licence) || known.eq_ignore_ascii_case(&exact));
-    if let Some(known) = known {
-        return (*known).to_owned();
+    if let Some(known) = terms::licence_id(&format!("{licence}-only")).or_else(|| terms::licence_id(licence)) {
+        return known.to_owned();
     }
     let other = matches!(licence.to_ascii_lowercase().as_str(), "other" | "unknown" | "");
     let own = if other { name.unwrap_or_default() } else { licence };

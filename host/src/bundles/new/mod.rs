@@ -5,16 +5,17 @@
 
 mod args;
 mod card;
+mod terms;
 mod text;
 
 pub(crate) use args::{Import, New};
 
 use super::{bundle_json, chain, print_bundle};
-use crate::alone::{Alone, INTERRUPTED, interrupted};
-use crate::failure::{Failure, told};
+use crate::alone::{Alone, given_up, interrupted};
+use crate::failure::Failure;
+use crate::missing::{NotThere, unreadable};
 use crate::release::{Exit, table};
 use crate::terminal::{Bar, print, say};
-use anyhow::Result;
 use args::KindArg;
 use bobbin_bundle::gguf::{self, GgufSummary};
 use bobbin_bundle::{
@@ -26,7 +27,7 @@ use card::{From, Suggested};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use text::Text;
 use tokio_util::sync::CancellationToken;
@@ -42,14 +43,17 @@ const UNLIKELY: &str = "On Tuesday the violet harbour swallowed eleven clocks, a
 const RANK: u32 = 4;
 
 /// Makes a bundle.
-pub(crate) fn new(args: &New) -> Result<ExitCode> {
-    run(args.json, |cancel| make(args, cancel))
+pub(crate) fn new(args: &New) -> Result<ExitCode, Failure> {
+    run(|cancel| make(args, cancel))
 }
 
 /// Takes in a bundle.
-pub(crate) fn import(args: &Import) -> Result<ExitCode> {
-    run(args.json, async |cancel| {
-        let mut bar = Bar::new(!args.json, "reading");
+pub(crate) fn import(args: &Import) -> Result<ExitCode, Failure> {
+    run(async |cancel| {
+        if !args.source.exists() {
+            return Err(Failure::new(Exit::Unknown, NotThere::at(&args.source).to_string()));
+        }
+        let mut bar = Bar::new(!args.json, "copying");
         let imported = tokio::task::block_in_place(|| {
             let mut tell = teller(&mut bar, &cancel);
             bobbin_bundle::import(&args.source, &args.into, &mut Pace::full().with_progress(&mut tell))
@@ -66,30 +70,24 @@ pub(crate) fn import(args: &Import) -> Result<ExitCode> {
 }
 
 /// Runs one of them; Ctrl-C ends it, and leaves nothing behind.
-fn run(json: bool, what: impl AsyncFnOnce(CancellationToken) -> Result<(), Failure>) -> Result<ExitCode> {
+fn run(what: impl AsyncFnOnce(CancellationToken) -> Result<(), Failure>) -> Result<ExitCode, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let result = runtime.block_on(async {
+    runtime.block_on(async {
         let cancel = interrupted()?;
         match what(cancel.clone()).await {
             Err(_) if cancel.is_cancelled() => {
                 say(format_args!("given up; nothing was left behind"));
-                Ok(INTERRUPTED.into())
+                Err(given_up())
             }
             done => done.map(|()| ExitCode::SUCCESS),
         }
-    });
-    Ok(told(json, result))
+    })
 }
 
 /// Shows progress, and breaks off when it is given up.
 fn teller<'a>(bar: &'a mut Bar, cancel: &'a CancellationToken) -> impl FnMut(Progress<'_>) -> ControlFlow<()> + 'a {
-    let mut file = String::new();
     move |at| {
-        if file != at.path {
-            at.path.clone_into(&mut file);
-            bar.count(at.total);
-        }
-        bar.at(at.path, at.done);
+        bar.at(&at);
         if cancel.is_cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
@@ -129,7 +127,10 @@ async fn make(args: &New, cancel: CancellationToken) -> Result<(), Failure> {
     let mut bar = Bar::new(!args.json, "checking the weights");
     let draft = Draft::begin(&args.into, &args.name, &args.version).map_err(|error| of_draft(&error))?;
     let plan = plan(args)?;
+    says_messages(args)?;
+    bar.counting("copying");
     let files = tokio::task::block_in_place(|| copy(args, &draft, &mut teller(&mut bar, &cancel)))?;
+    bar.counting("verifying");
     let bundle = draft.write(&render(args, &plan, &files, None)).map_err(|error| of_draft(&error))?;
     let mut deviation = None;
     let mut recorded = Vec::new();
@@ -169,8 +170,7 @@ fn plan(args: &New) -> Result<Plan, Failure> {
     let summary = match gguf::preflight(&args.weights) {
         Ok(summary) => summary,
         Err(gguf::GgufError::Io { source }) => {
-            let why = format!("{} cannot be read: {source}; check the path", args.weights.display());
-            return Err(Failure::new(Exit::Failed, why));
+            return Err(unreadable(&args.weights, &source));
         }
         Err(error) => return Err(refuse(chain(&error))),
     };
@@ -200,6 +200,21 @@ fn plan(args: &New) -> Result<Plan, Failure> {
     Ok(Plan { kind, context, card: card::suggest(args, &summary), summary, warm_up })
 }
 
+/// Refuses a file that is no chat template, though Jinja takes it for one: any text is a template of itself.
+fn says_messages(args: &New) -> Result<(), Failure> {
+    let Some(path) = &args.template else { return Ok(()) };
+    // What cannot be read, or is no text, is found out where it is copied and verified.
+    let Ok(text) = std::fs::read_to_string(path) else { return Ok(()) };
+    let why = match bobbin_worker::child::says_messages(&text) {
+        Ok(true) => return Ok(()),
+        Ok(false) => "it says the same whatever the messages are, so it is no chat template; name one in Jinja, which \
+                      writes out `messages`"
+            .to_owned(),
+        Err(why) => why,
+    };
+    Err(Failure::new(Exit::Refused, format!("{}: {why}", path.display())))
+}
+
 /// What sequences are recorded of; a model that embeds has no log-probabilities.
 fn to_record(plan: &Plan) -> Vec<String> {
     match plan.kind {
@@ -220,6 +235,10 @@ fn copy(
         (args.tokenizer.as_ref(), "tokenizer.json", Role::Tokenizer),
         (args.licence_file.as_ref(), "LICENSE.txt", Role::Licence),
     ];
+    let length = |path: &PathBuf| path.metadata().map_or(0, |metadata| metadata.len());
+    let all = wanted.iter().filter_map(|(path, ..)| *path).map(length).sum();
+    let mut pace = Pace::full().with_progress(tell);
+    pace.count_to(all);
     let mut files = Vec::new();
     for (path, otherwise, role) in wanted {
         let Some(path) = path else { continue };
@@ -227,11 +246,8 @@ fn copy(
             true => Ok(file),
             false => Err(std::io::Error::other("it is no regular file")),
         });
-        let file = file.map_err(|error| {
-            Failure::new(Exit::Failed, format!("{} cannot be read: {error}; check the path", path.display()))
-        })?;
+        let file = file.map_err(|error| unreadable(path, &error))?;
         let name = in_bundle(path, otherwise, &files);
-        let mut pace = Pace::full().with_progress(&mut *tell);
         files.push(draft.add_file(&name, role, &file, &mut pace).map_err(|error| of_draft(&error))?);
     }
     Ok(files)

@@ -101,6 +101,25 @@ impl ChatTemplate {
     }
 }
 
+/// Whether a template says what the messages say. Any text is a template of itself; one that says the same of two
+/// different messages is no chat template.
+///
+/// # Errors
+/// The template's syntax error, with its line.
+pub fn says_messages(source: &str) -> Result<bool, String> {
+    let template = ChatTemplate::new(source, String::new(), String::new())?;
+    let specials = Specials::default();
+    let said = |text: &str| {
+        let messages = serde_json::json!([{ "role": "user", "content": text }]);
+        template.render(&messages.to_string(), None, &specials)
+    };
+    Ok(match (said("one"), said("another")) {
+        (Ok(one), Ok(another)) => one != another,
+        // It looked at them, and wants others.
+        (Err(_), _) | (_, Err(_)) => true,
+    })
+}
+
 fn raise_exception(message: &str) -> Result<String, Error> {
     Err(Error::new(ErrorKind::InvalidOperation, message.to_owned()))
 }

@@ -34,6 +34,8 @@ mod tokenizer;
 mod tools;
 mod vocabulary;
 
+pub use chat::says_messages;
+
 use bobbin_inference::GraphKind;
 use bobbin_inference::wire::{Examination, FromWorker, Greeting, LoadSpec, Loaded, Reference};
 use cage::{Cage, Profile};
