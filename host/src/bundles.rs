@@ -16,7 +16,7 @@ use bobbin_manifest::BundleRefError;
 use indicatif::HumanBytes;
 use serde_json::{Value, json};
 use std::error::Error;
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -70,11 +70,9 @@ pub(crate) fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// Prints a line; whoever closed standard output has seen enough.
+/// Prints a line.
 macro_rules! say {
-    ($($line:tt)*) => {{
-        let _ = writeln!(std::io::stdout(), $($line)*);
-    }};
+    ($($line:tt)*) => { print(&format!("{}\n", format_args!($($line)*))) };
 }
 
 /// Checks one bundle, file by file, and goes on after the first error.
@@ -106,7 +104,7 @@ pub(crate) fn show(args: &One) -> Result<ExitCode, Failure> {
     if args.json {
         say!("{:#}", show::json(&bundle)?);
     } else {
-        let _ = std::io::stdout().write_all(show::text(&bundle).as_bytes());
+        print(&show::text(&bundle));
     }
     Ok(ExitCode::SUCCESS)
 }

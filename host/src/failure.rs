@@ -7,7 +7,7 @@ use crate::admin::AdminError;
 use crate::bundles::chain;
 use crate::missing::NotThere;
 use crate::release::Exit;
-use crate::terminal::{print, say};
+use crate::terminal::{lost, print, say};
 use serde_json::{Map, Value, json};
 use std::error::Error;
 use std::process::ExitCode;
@@ -110,9 +110,13 @@ impl<E: Error + Send + Sync + 'static> From<E> for Failure {
 /// Says what went wrong on standard error, and with `--json` also on standard output. Whoever gave a command up with
 /// Ctrl-C does not want to hear of it.
 pub(crate) fn told(json: bool, result: Result<ExitCode, Failure>) -> ExitCode {
-    let failure = match result {
-        Ok(code) => return code,
-        Err(failure) => failure,
+    let failure = match (result, lost()) {
+        (Ok(code), None) => return code,
+        (Ok(_done), Some(why)) => Failure::new(
+            Exit::Failed,
+            format!("standard output cannot be written, and what it was to get is lost: {why}"),
+        ),
+        (Err(failure), _) => failure,
     };
     let exit = failure.exit;
     if exit != Exit::GivenUp {

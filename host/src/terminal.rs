@@ -5,6 +5,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use std::env;
 use std::fmt::Arguments;
 use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// How often a spinner shows that it lives.
@@ -15,9 +16,29 @@ pub(crate) fn say(line: Arguments<'_>) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// Prints a document. Whoever closed standard output has seen enough.
+/// Why something that was printed did not arrive. The first time counts.
+static LOST: OnceLock<String> = OnceLock::new();
+
+/// Prints a document. Whoever closed standard output has seen enough; what else keeps it from arriving is told at the end
+/// ([`lost`]).
 pub(crate) fn print(text: &str) {
-    let _ = io::stdout().write_all(text.as_bytes());
+    let mut stdout = io::stdout().lock();
+    if let Err(error) = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        not_printed(&error);
+    }
+}
+
+/// Standard output could not be written.
+pub(crate) fn not_printed(error: &io::Error) {
+    if error.kind() != io::ErrorKind::BrokenPipe {
+        // Later failures follow from the first.
+        let _ = LOST.set(error.to_string());
+    }
+}
+
+/// Why something that was printed did not arrive, if anything did not.
+pub(crate) fn lost() -> Option<&'static str> {
+    LOST.get().map(String::as_str)
 }
 
 /// Whether somebody watches standard error, so that progress and summaries are worth showing.

@@ -2,7 +2,7 @@
 
 use super::Ask;
 use crate::failure::Failure;
-use crate::terminal::{is_watched, print as print_text, say};
+use crate::terminal::{is_watched, not_printed, print as print_text, say};
 use bobbin_inference::{FinishReason, Generated, InferenceError, Metadata, Options, Output, Prompt, Usage, Work};
 use serde::Serialize;
 use std::io::{self, IsTerminal};
@@ -169,7 +169,10 @@ impl<'a> Screen<'a> {
         };
         // Whoever reads may have stopped reading, and Ctrl-C must end even that.
         tokio::select! {
-            written = written => *closed |= written.is_err(),
+            written = written => if let Err(error) = written {
+                not_printed(&error);
+                *closed = true;
+            },
             () = cancel.cancelled() => *closed = true,
         }
     }
