@@ -2,6 +2,7 @@
 
 mod bench;
 mod doctor;
+mod edges;
 mod help;
 mod import;
 mod infer;

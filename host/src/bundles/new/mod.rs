@@ -315,7 +315,7 @@ impl Made<'_> {
         });
         json!({
             "bundle": self.bundle.id(),
-            "folder": self.bundle.folder(),
+            "folder": self.bundle.folder().to_string_lossy(),
             "digest": self.bundle.digest().to_string(),
             "size": self.bundle.manifest().size(),
             "kind": kind.to_string(),

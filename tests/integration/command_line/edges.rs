@@ -1,0 +1,51 @@
+//! What people name that is not what it looks like: folders whose names are no text, pipes, disks without room.
+
+use super::{stories, weights};
+use bobbin_tests::{Result, TestHost, ran};
+use serde_json::json;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// A folder within, that no text names.
+fn nameless(folder: &Path) -> Result<PathBuf> {
+    let path = folder.join(OsStr::from_bytes(b"np\xff"));
+    fs::create_dir(&path)?;
+    Ok(path)
+}
+
+#[tokio::test]
+async fn folders_may_be_called_what_is_no_text() -> Result {
+    let app = stories()?;
+    let home = tempfile::tempdir()?;
+    let folder = nameless(home.path())?;
+    let (repository, state) = (folder.join("models"), folder.join("st"));
+    let words = |words: &[&OsStr]| words.iter().map(|word| OsString::from(*word)).collect::<Vec<_>>();
+    let [bundle, import, into] = ["bundle", "import", "--into"].map(OsStr::new);
+    let source = app.bundle("storyteller", "1.0.0");
+    let taken = words(&[bundle, import, source.as_ref(), into, repository.as_ref(), "--json".as_ref()]);
+    let taken = ran(home.path(), &taken)?;
+    assert_eq!((taken.code, taken.err.as_str()), (0, ""), "{taken:?}");
+    assert_eq!(taken.json()?["bundle"], "storyteller@1.0.0");
+
+    let mut infer = words(&["infer", "storyteller", "Once", "--max-tokens", "3", "--repository"].map(OsStr::new));
+    infer.extend(words(&[repository.as_ref(), "--state-dir".as_ref(), state.as_ref()]));
+    let told = ran(home.path(), &infer)?;
+    assert_eq!(told.code, 0, "{told:?}");
+
+    // With its fingerprint: the draft lies in the repository, and a worker loads it there.
+    let weights = weights();
+    let mut new = words(&[bundle, "new".as_ref(), weights.as_ref(), into, repository.as_ref()]);
+    new.extend(words(&["--name", "tale", "--version", "1.0.0", "--json"].map(OsStr::new)));
+    let made = ran(home.path(), &new)?;
+    assert_eq!((made.code, made.err.as_str()), (0, ""), "{made:?}");
+    let json = made.json()?;
+    let ends_well = json["folder"].as_str().is_some_and(|shown| shown.ends_with("np\u{fffd}/models/tale/1.0.0"));
+    assert!(ends_well && json["fingerprint"]["sequences"] == 2, "{json}");
+
+    let host = TestHost::of(&app.manifest()).state_dir(&folder.join("up")).start().await?;
+    let answer = host.post_json("/story", &json!({"prompt": "Once", "max_tokens": 4})).await?;
+    assert_eq!(answer.status(), 200, "{}", answer.text());
+    Ok(())
+}
