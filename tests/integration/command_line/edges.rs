@@ -1,12 +1,23 @@
 //! What people name that is not what it looks like: folders whose names are no text, pipes, disks without room.
 
-use super::{stories, weights};
-use bobbin_tests::{Result, TestHost, ran};
+use super::{stories, tree, weights};
+use anyhow::{Context, ensure};
+use bobbin_tests::{Ran, Result, TestHost, bobbin, ran};
 use serde_json::json;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// A line of a shell in a folder, with `$BOBBIN` as the binary. What hangs is killed, and has no code then.
+fn shell(folder: &Path, line: &str) -> Result<Ran> {
+    let mut command = Command::new("timeout");
+    command.args(["--signal", "KILL", "60", "sh", "-c", line]).current_dir(folder).env("BOBBIN", bobbin());
+    let output = command.stdin(Stdio::null()).output().context("`timeout` ends what hangs, and is not there")?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok(Ran { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) })
+}
 
 /// A folder within, that no text names.
 fn nameless(folder: &Path) -> Result<PathBuf> {
@@ -47,5 +58,27 @@ async fn folders_may_be_called_what_is_no_text() -> Result {
     let host = TestHost::of(&app.manifest()).state_dir(&folder.join("up")).start().await?;
     let answer = host.post_json("/story", &json!({"prompt": "Once", "max_tokens": 4})).await?;
     assert_eq!(answer.status(), 200, "{}", answer.text());
+    Ok(())
+}
+
+#[test]
+fn pipes_are_refused_and_nobody_waits_for_them() -> Result {
+    let folder = tempfile::tempdir()?;
+    let weights = weights();
+    let new = format!("\"$BOBBIN\" bundle new {} --name tale --version 1.0.0 --no-fingerprint", weights.display());
+    let neither = "neither a folder nor a regular file";
+    for (line, code, says) in [
+        ("mkfifo pipe && exec \"$BOBBIN\" bundle import pipe".to_owned(), 5, neither),
+        ("cat /dev/zero | \"$BOBBIN\" bundle import /dev/stdin".into(), 5, neither),
+        ("exec \"$BOBBIN\" bundle import /dev/zero".into(), 5, neither),
+        (format!("exec {new} --template pipe"), 1, "no regular file"),
+        (format!("exec {new} --licence-file pipe"), 1, "no regular file"),
+        (format!("exec {new} --tokenizer pipe"), 1, "no regular file"),
+    ] {
+        let refused = shell(folder.path(), &line)?;
+        ensure!(refused.code == code && refused.out.is_empty(), "{line}: {refused:?}");
+        ensure!(refused.err.contains(says) && !refused.err.contains("pack it anew"), "{line}: {refused:?}");
+        ensure!(tree(&folder.path().join("models"))?.is_empty(), "{line} left something behind");
+    }
     Ok(())
 }

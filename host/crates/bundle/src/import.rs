@@ -5,6 +5,7 @@
 //! read: they could be held in memory whole.
 
 use crate::bundle::{MANIFEST, MAX_MANIFEST_BYTES, read_manifest};
+use crate::regular::open_regular;
 use crate::tree::Tree;
 use crate::{Bundle, BundleError, Draft, DraftError, FileEntry, Manifest, Pace, Report, VerifyError, verify_in_place};
 use flate2::read::MultiGzDecoder;
@@ -30,6 +31,15 @@ pub enum ImportError {
     /// It could not be written.
     #[error(transparent)]
     Draft(#[from] DraftError),
+    /// It is a pipe, or a device.
+    #[error(
+        "{} is neither a folder nor a regular file, and an archive is read twice; write it into a file, and give that",
+        path.display()
+    )]
+    NotAFile {
+        /// What was named.
+        path: PathBuf,
+    },
     /// The archive cannot be read.
     #[error("{} cannot be read as an archive of a bundle: {source}; pack it anew with `tar -czf`", path.display())]
     Archive {
@@ -67,8 +77,11 @@ pub enum ImportError {
 pub fn import(source: &Path, repository: &Path, pace: &mut Pace<'_>) -> Result<Bundle, ImportError> {
     let unreadable = |error| BundleError::Io { path: source.to_owned(), action: "read", source: error };
     let metadata = std::fs::metadata(source).map_err(unreadable)?;
-    let draft =
-        if metadata.is_dir() { from_folder(source, repository, pace) } else { from_archive(source, repository, pace) }?;
+    let draft = match () {
+        () if metadata.is_dir() => from_folder(source, repository, pace)?,
+        () if metadata.is_file() => from_archive(source, repository, pace)?,
+        () => return Err(ImportError::NotAFile { path: source.to_owned() }),
+    };
     let report = verify_in_place(&draft.folder(), pace)?;
     if !report.is_ok() {
         return Err(ImportError::Refused(Box::new(report)));
@@ -101,7 +114,7 @@ struct Packed<'a> {
 
 impl<'a> Packed<'a> {
     fn open(path: &'a Path) -> Result<Self, ImportError> {
-        let mut file = File::open(path).map_err(|source| ImportError::Archive { path: path.to_owned(), source })?;
+        let mut file = open_regular(path).map_err(|source| ImportError::Archive { path: path.to_owned(), source })?;
         let mut magic = [0; 2];
         let zipped = file.read_exact(&mut magic).is_ok() && magic == [0x1f, 0x8b];
         Ok(Self { path, file, zipped })

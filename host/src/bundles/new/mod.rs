@@ -19,12 +19,11 @@ use args::KindArg;
 use bobbin_bundle::gguf::{self, GgufSummary};
 use bobbin_bundle::{
     BlobStore, Bundle, BundleError, Draft, DraftError, FileEntry, ImportError, Kind, Manifest, Pace, Progress, Role,
-    VerifiedBundle, VerifyError,
+    VerifiedBundle, VerifyError, open_regular,
 };
 use bobbin_inference::wire::Reference;
 use card::{From, Suggested};
 use serde_json::{Value, json};
-use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::ExitCode;
@@ -223,11 +222,7 @@ fn copy(
     let mut files = Vec::new();
     for (path, otherwise, role) in wanted {
         let Some(path) = path else { continue };
-        let file = File::open(path).and_then(|file| match file.metadata()?.is_file() {
-            true => Ok(file),
-            false => Err(std::io::Error::other("it is no regular file")),
-        });
-        let file = file.map_err(|error| {
+        let file = open_regular(path).map_err(|error| {
             Failure::new(Exit::Failed, format!("{} cannot be read: {error}; check the path", path.display()))
         })?;
         let name = in_bundle(path, otherwise, &files);
