@@ -205,6 +205,7 @@ fn from_archive(path: &Path, repository: &Path, pace: &mut Pace<'_>) -> Result<D
     let draft = Draft::begin(repository, &manifest.name, &manifest.version)?;
     let mut wanted: BTreeMap<&str, &FileEntry> =
         manifest.files.iter().map(|entry| (entry.path.as_str(), entry)).collect();
+    let mut manifests = 0;
     packed.each(|path, entry| {
         // Files whose names begin with a dot are never part of a bundle; some systems add one to each.
         if path.split('/').any(|name| name.starts_with('.')) {
@@ -214,7 +215,9 @@ fn from_archive(path: &Path, repository: &Path, pace: &mut Pace<'_>) -> Result<D
             return Err(packed.bad(path, format!("lies outside of the bundle in \"{prefix}\"; pack the bundle alone")));
         };
         if inner == MANIFEST {
-            return Ok(false);
+            manifests += 1;
+            // Whoever unpacks the archive gets the last one, and here the first was read.
+            return if manifests == 1 { Ok(false) } else { Err(packed.bad(path, "is there twice; pack it once")) };
         }
         let Some(listed) = wanted.remove(inner) else {
             return Err(packed.bad(path, "is not listed in bundle.toml, or is there twice; pack what is listed, once"));
