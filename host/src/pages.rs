@@ -50,7 +50,8 @@ fn listed(whole: &clap::Command) -> clap::Command {
 pub(crate) fn man(args: &Man) -> Result<ExitCode> {
     let written = write(&args.folder).map(|files| {
         if args.json {
-            print(&format!("{:#}\n", json!({ "files": files })));
+            let shown: Vec<_> = files.iter().map(|file| file.to_string_lossy()).collect();
+            print(&format!("{:#}\n", json!({ "files": shown })));
         } else {
             print(&format!("{} pages in {}\n", files.len(), args.folder.display()));
         }
@@ -80,10 +81,22 @@ fn pages(command: &clap::Command, name: &str, folder: &Path, files: &mut Vec<Pat
     let mut text = Vec::new();
     page.render(&mut text)?;
     let file = folder.join(format!("{name}.1"));
-    fs::write(&file, text)?;
+    replace(&file, &text)?;
     files.push(file);
     for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set() && inner.get_name() != "help") {
         pages(inner, &format!("{name}-{}", inner.get_name()), folder, files)?;
     }
     Ok(())
+}
+
+/// Writes a page beside the one that is there, and puts it in its place: on a full disk the old one stays.
+fn replace(file: &Path, text: &[u8]) -> std::io::Result<()> {
+    let mut next = file.to_owned().into_os_string();
+    next.push(".next");
+    let placed = fs::write(&next, text).and_then(|()| fs::rename(&next, file));
+    if placed.is_err() {
+        // Half of a page; that it cannot be removed changes nothing.
+        let _ = fs::remove_file(&next);
+    }
+    placed
 }

@@ -4,6 +4,7 @@ use super::{stories, tree, weights};
 use anyhow::{Context, ensure};
 use bobbin_tests::{Ran, Result, TestHost, bobbin, ran};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -80,5 +81,36 @@ fn pipes_are_refused_and_nobody_waits_for_them() -> Result {
         ensure!(refused.err.contains(says) && !refused.err.contains("pack it anew"), "{line}: {refused:?}");
         ensure!(tree(&folder.path().join("models"))?.is_empty(), "{line} left something behind");
     }
+    Ok(())
+}
+
+/// What every file below a folder says.
+fn texts(folder: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
+    tree(folder)?.into_keys().filter(|path| path.is_file()).map(|path| Ok((path.clone(), fs::read(&path)?))).collect()
+}
+
+#[test]
+fn a_disk_without_room_leaves_what_was_there() -> Result {
+    let folder = tempfile::tempdir()?;
+    assert_eq!(shell(folder.path(), "exec \"$BOBBIN\" man pages")?.code, 0);
+    assert_eq!(shell(folder.path(), "exec \"$BOBBIN\" key create one --state-dir state")?.code, 0);
+    let (pages, state) = (texts(&folder.path().join("pages"))?, texts(&folder.path().join("state"))?);
+    // No file may grow beyond nothing, which writers see as they see a full disk.
+    let full = "trap '' XFSZ; ulimit -f 0; exec \"$BOBBIN\"";
+    let man = shell(folder.path(), &format!("{full} man pages"))?;
+    assert!(man.code == 1 && man.err.contains("cannot be written into pages"), "{man:?}");
+    assert_eq!(texts(&folder.path().join("pages"))?, pages);
+    let key = shell(folder.path(), &format!("{full} key create two --state-dir state"))?;
+    assert!(key.code == 1 && key.err.contains("keys.json cannot be written"), "{key:?}");
+    assert_eq!(texts(&folder.path().join("state"))?, state);
+    Ok(())
+}
+
+#[test]
+fn a_key_does_not_expire_at_another_time_than_was_said() -> Result {
+    let folder = tempfile::tempdir()?;
+    let refused = ran(folder.path(), &["key", "create", "one", "--state-dir", "s", "--expires", "99999999999d"])?;
+    assert!(refused.code == 5 && refused.err.contains("after the year 9999"), "{refused:?}");
+    assert!(!folder.path().join("s").exists());
     Ok(())
 }
