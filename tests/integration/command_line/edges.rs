@@ -114,3 +114,13 @@ fn a_key_does_not_expire_at_another_time_than_was_said() -> Result {
     assert!(!folder.path().join("s").exists());
     Ok(())
 }
+
+#[tokio::test]
+async fn a_token_that_nobody_can_send_starts_no_host() -> Result {
+    let app = stories()?;
+    for token in ["secret\n", " "] {
+        let error = TestHost::of(&app.manifest()).arg("--admin-token").arg(token).refused().await?;
+        assert!(error.contains("--admin-token") && error.contains("the secret alone"), "{token:?}: {error}");
+    }
+    Ok(())
+}
