@@ -94,6 +94,10 @@ struct LiveWorker(Arc<Worker>);
 
 /// A worker's word, in the terms of releases.
 fn status(WorkerStatus { state, since }: WorkerStatus) -> Status {
+    let told = match &state {
+        WorkerState::Failed { told, .. } => Some(told.to_string()),
+        _ => None,
+    };
     let (state, reason) = match state {
         WorkerState::Starting { phase: StartPhase::Spawning | StartPhase::Loading } => (State::Loading, None),
         WorkerState::Starting { phase: StartPhase::Warming } => (State::Warming, None),
@@ -101,10 +105,10 @@ fn status(WorkerStatus { state, since }: WorkerStatus) -> Status {
         // What it is on the way to is answering again; until then nobody should be sent to it.
         WorkerState::Silent { reason, .. } => (State::Loading, Some(reason.to_string())),
         WorkerState::Restarting { reason, .. } => (State::Loading, Some(reason.to_string())),
-        WorkerState::Failed { reason } => (State::Failed, Some(reason.to_string())),
+        WorkerState::Failed { reason, .. } => (State::Failed, Some(reason.to_string())),
         WorkerState::Stopping | WorkerState::Stopped => (State::Unloading, None),
     };
-    Status { state, since, reason }
+    Status { state, since, reason, told }
 }
 
 impl Live for LiveWorker {
@@ -164,11 +168,12 @@ mod tests {
             (WorkerState::Starting { phase: StartPhase::Spawning }, State::Loading, None),
             (WorkerState::Starting { phase: StartPhase::Warming }, State::Warming, None),
             (WorkerState::Restarting { reason: reason.into(), attempt: 1, at: since }, State::Loading, Some(reason)),
-            (WorkerState::Failed { reason: reason.into() }, State::Failed, Some(reason)),
+            (WorkerState::Failed { reason: reason.into(), told: "it ended".into() }, State::Failed, Some(reason)),
             (WorkerState::Stopping, State::Unloading, None),
         ] {
             let status = status(WorkerStatus { state: worker, since });
             assert_eq!((status.state, status.since, status.reason.as_deref()), (state, since, said));
+            assert_eq!(status.told.as_deref(), (state == State::Failed).then_some("it ended"));
         }
     }
 }

@@ -52,7 +52,8 @@ fn listed(whole: &clap::Command) -> clap::Command {
 pub(crate) fn man(args: &Man) -> Result<ExitCode, Failure> {
     let files = write(&args.folder)?;
     if args.json {
-        print(&format!("{:#}\n", json!({ "files": files })));
+        let shown: Vec<_> = files.iter().map(|file| file.to_string_lossy()).collect();
+        print(&format!("{:#}\n", json!({ "files": shown })));
     } else {
         print(&format!("{} pages in {}\n", files.len(), args.folder.display()));
     }
@@ -83,7 +84,7 @@ fn without_help(command: clap::Command) -> clap::Command {
 /// The page of a command, and those of its own commands.
 fn pages(command: &clap::Command, name: &str, folder: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
     let file = folder.join(format!("{name}.1"));
-    fs::write(&file, page(command, name)?)?;
+    replace(&file, &page(command, name)?)?;
     files.push(file);
     for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
         pages(inner, &format!("{name}-{}", inner.get_name()), folder, files)?;
@@ -135,4 +136,16 @@ fn page(command: &clap::Command, name: &str) -> std::io::Result<Vec<u8>> {
 /// A section under another heading.
 fn renamed(section: &[u8], from: &str, to: &str) -> Vec<u8> {
     String::from_utf8_lossy(section).replacen(&format!(".SH {from}"), &format!(".SH {to}"), 1).into_bytes()
+}
+
+/// Writes a page beside the one that is there, and puts it in its place: on a full disk the old one stays.
+fn replace(file: &Path, text: &[u8]) -> std::io::Result<()> {
+    let mut next = file.to_owned().into_os_string();
+    next.push(".next");
+    let placed = fs::write(&next, text).and_then(|()| fs::rename(&next, file));
+    if placed.is_err() {
+        // Half of a page; that it cannot be removed changes nothing.
+        let _ = fs::remove_file(&next);
+    }
+    placed
 }

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 pub(super) fn json(bundle: &Bundle) -> serde_json::Result<Value> {
     Ok(json!({
         "bundle": bundle.id(),
-        "folder": bundle.folder(),
+        "folder": bundle.folder().to_string_lossy(),
         "digest": bundle.digest().to_string(),
         "size": bundle.manifest().size(),
         "manifest": shortest(bundle.manifest())?,

@@ -1,7 +1,7 @@
 //! `bobbin key ..`: its arguments.
 
 use crate::admin::admin_url;
-use bobbin_keys::{KeyId, Timestamp, Wanted};
+use bobbin_keys::{KeyId, Timestamp, Wanted, WantedError};
 use clap::{Args, Subcommand};
 use reqwest::Url;
 use std::path::PathBuf;
@@ -122,19 +122,21 @@ impl FromStr for Expiry {
 
 impl Create {
     /// The key that is meant, by the clock of this machine.
-    pub(crate) fn wanted(&self, now: Timestamp) -> Wanted {
+    pub(crate) fn wanted(&self, now: Timestamp) -> Result<Wanted, WantedError> {
         let list = |entries: &[String]| (!entries.is_empty()).then(|| entries.iter().cloned().collect());
-        Wanted {
+        let expires = match self.expires {
+            Some(Expiry::After(span)) => Some(now.after(span).ok_or(WantedError::Late)?),
+            Some(Expiry::At(moment)) => Some(moment),
+            None => None,
+        };
+        Ok(Wanted {
             name: self.name.clone(),
             routes: list(&self.routes),
             models: list(&self.models),
-            expires: self.expires.map(|expires| match expires {
-                Expiry::After(span) => now.after(span),
-                Expiry::At(moment) => moment,
-            }),
+            expires,
             requests_per_minute: self.requests_per_minute,
             tokens_per_minute: self.tokens_per_minute,
-        }
+        })
     }
 }
 
@@ -161,12 +163,19 @@ mod tests {
         let line = "create billing --route /v1/... --model story --model tale --expires 90d --requests-per-minute 60";
         let KeyCommand::Create(create) = parsed(line).unwrap().command else { panic!("{line}") };
         let now: Timestamp = "2027-01-01T00:00:00Z".parse().unwrap();
-        let wanted = create.wanted(now);
+        let wanted = create.wanted(now).unwrap();
         assert_eq!(wanted.name, "billing");
         assert_eq!(wanted.routes.unwrap().into_iter().collect::<Vec<_>>(), ["/v1/..."]);
         assert_eq!(wanted.models.unwrap().into_iter().collect::<Vec<_>>(), ["story", "tale"]);
         assert_eq!(wanted.expires.unwrap().to_string(), "2027-04-01T00:00:00.000Z");
         assert_eq!((wanted.requests_per_minute, wanted.tokens_per_minute), (Some(60), None));
+    }
+
+    #[test]
+    fn a_time_after_all_times_is_refused_and_not_cut() {
+        let line = "create billing --expires 99999999999d";
+        let KeyCommand::Create(create) = parsed(line).unwrap().command else { panic!("{line}") };
+        assert_eq!(create.wanted(Timestamp::now()).unwrap_err(), WantedError::Late);
     }
 
     #[test]

@@ -41,7 +41,7 @@ fn execute(args: &KeyArgs, store: &Store) -> Result<(), KeyError> {
     let now = Timestamp::now();
     match &args.command {
         KeyCommand::Create(create) => {
-            let Created { key, token, warning } = store.create(create.wanted(now))?;
+            let Created { key, token, warning } = store.create(create.wanted(now).map_err(ChangeError::from)?)?;
             warn(warning.as_deref());
             if args.json {
                 print(&format!("{:#}\n", json!({ "key": key, "token": token })));

@@ -138,6 +138,11 @@ fn whatever_an_archive_holds_that_no_bundle_has_is_refused_by_name() -> Result {
         ("missing.tar", Box::new(|tar| add(tar, "bundle.toml", &manifest)), "not in the archive"),
         ("extra.tar", Box::new(|tar| whole(tar).and_then(|()| add(tar, "b/more.txt", b"x"))), "b/more.txt"),
         ("twice.tar", Box::new(|tar| whole(tar).and_then(|()| add(tar, "b/storyteller-q8_0.gguf", b"x"))), "twice"),
+        (
+            "two.tar",
+            Box::new(|tar| whole(tar).and_then(|()| add(tar, "b/bundle.toml", &[&manifest[..], b"# x\n"].concat()))),
+            "b/bundle.toml\" is there twice",
+        ),
         ("outside.tar", Box::new(|tar| whole(tar).and_then(|()| add(tar, "more.txt", b"x"))), "outside of the bundle"),
         ("up.tar", Box::new(|tar| whole(tar).and_then(|()| add(tar, "b/../../x", b"x"))), "no path within"),
         ("root.tar", Box::new(|tar| add(tar, "/etc/passwd", b"x")), "no path within"),

@@ -3,6 +3,7 @@
 mod bench;
 mod doctor;
 mod documents;
+mod edges;
 mod help;
 mod import;
 mod infer;

@@ -5,6 +5,7 @@
 //! read: they could be held in memory whole.
 
 use crate::bundle::{MANIFEST, MAX_MANIFEST_BYTES, read_manifest};
+use crate::regular::open_regular;
 use crate::tree::Tree;
 use crate::verify::verify_on;
 use crate::{Bundle, BundleError, Draft, DraftError, FileEntry, Manifest, Pace, Report, VerifyError};
@@ -31,6 +32,15 @@ pub enum ImportError {
     /// It could not be written.
     #[error(transparent)]
     Draft(#[from] DraftError),
+    /// It is a pipe, or a device.
+    #[error(
+        "{} is neither a folder nor a regular file, and an archive is read twice; write it into a file, and give that",
+        path.display()
+    )]
+    NotAFile {
+        /// What was named.
+        path: PathBuf,
+    },
     /// The archive cannot be read.
     #[error("{} cannot be read as an archive of a bundle: {source}; pack it anew with `tar -czf`", path.display())]
     Archive {
@@ -68,8 +78,11 @@ pub enum ImportError {
 pub fn import(source: &Path, repository: &Path, pace: &mut Pace<'_>) -> Result<Bundle, ImportError> {
     let unreadable = |error| BundleError::Io { path: source.to_owned(), action: "read", source: error };
     let metadata = std::fs::metadata(source).map_err(unreadable)?;
-    let draft =
-        if metadata.is_dir() { from_folder(source, repository, pace) } else { from_archive(source, repository, pace) }?;
+    let draft = match () {
+        () if metadata.is_dir() => from_folder(source, repository, pace)?,
+        () if metadata.is_file() => from_archive(source, repository, pace)?,
+        () => return Err(ImportError::NotAFile { path: source.to_owned() }),
+    };
     let report = verify_on(Bundle::open(&draft.folder())?, pace)?;
     if !report.is_ok() {
         return Err(ImportError::Refused(Box::new(report)));
@@ -108,7 +121,7 @@ struct Packed<'a> {
 
 impl<'a> Packed<'a> {
     fn open(path: &'a Path) -> Result<Self, ImportError> {
-        let mut file = File::open(path).map_err(|source| ImportError::Archive { path: path.to_owned(), source })?;
+        let mut file = open_regular(path).map_err(|source| ImportError::Archive { path: path.to_owned(), source })?;
         let mut magic = [0; 2];
         let zipped = file.read_exact(&mut magic).is_ok() && magic == [0x1f, 0x8b];
         Ok(Self { path, file, zipped })
@@ -200,6 +213,7 @@ fn from_archive(path: &Path, repository: &Path, pace: &mut Pace<'_>) -> Result<D
     count(&manifest, pace);
     let mut wanted: BTreeMap<&str, &FileEntry> =
         manifest.files.iter().map(|entry| (entry.path.as_str(), entry)).collect();
+    let mut manifests = 0;
     packed.each(|path, entry| {
         // Files whose names begin with a dot are never part of a bundle; some systems add one to each.
         if path.split('/').any(|name| name.starts_with('.')) {
@@ -209,7 +223,9 @@ fn from_archive(path: &Path, repository: &Path, pace: &mut Pace<'_>) -> Result<D
             return Err(packed.bad(path, format!("lies outside of the bundle in \"{prefix}\"; pack the bundle alone")));
         };
         if inner == MANIFEST {
-            return Ok(false);
+            manifests += 1;
+            // Whoever unpacks the archive gets the last one, and here the first was read.
+            return if manifests == 1 { Ok(false) } else { Err(packed.bad(path, "is there twice; pack it once")) };
         }
         let Some(listed) = wanted.remove(inner) else {
             return Err(packed.bad(path, "is not listed in bundle.toml, or is there twice; pack what is listed, once"));

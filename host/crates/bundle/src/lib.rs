@@ -17,6 +17,7 @@ mod hashing;
 mod import;
 mod manifest;
 mod parse;
+mod regular;
 mod repository;
 mod tree;
 mod verify;
@@ -33,6 +34,7 @@ pub use manifest::{
     Card, Defaults, Encoding, Evaluation, FORMAT, FileEntry, Fingerprint, Kind, Limits, Manifest, Prompt, Role,
     Sequence, WarmUp,
 };
+pub use regular::open_regular;
 pub use repository::{Listed, Repository};
 pub use verify::{FileReport, Report, VerifiedBundle, WeightsSummary, verify_in_place};
 pub use watch::{BundleChange, ChangeKind, RepositoryWatch};

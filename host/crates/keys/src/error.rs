@@ -118,6 +118,9 @@ pub enum WantedError {
     /// It would never be taken.
     #[error("the key would expire at {0}, which is in the past; give a later time, or none")]
     Past(Timestamp),
+    /// No moment is so late.
+    #[error("the key would expire after the year 9999, and no time can be written so late; give less, or none")]
+    Late,
 }
 
 /// Why keys were not changed.

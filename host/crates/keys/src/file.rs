@@ -182,14 +182,24 @@ impl KeyFile {
             return Err(("written", io::Error::other(format!("it would have more than {MOST_BYTES} bytes"))));
         }
         let next = self.beside("next");
+        let placed = self.place(&next, text.as_bytes());
+        if placed.is_err() {
+            // Half of a file, on a disk that is full perhaps; that it cannot be removed changes nothing.
+            let _ = std::fs::remove_file(&next);
+        }
+        placed
+    }
+
+    /// Writes a file whole, and has it take the place of the one that is there.
+    fn place(&self, next: &Path, text: &[u8]) -> Result<(), (&'static str, io::Error)> {
         let mut options = OpenOptions::new();
-        let file = options.write(true).create(true).truncate(true).mode(MODE).open(&next);
+        let file = options.write(true).create(true).truncate(true).mode(MODE).open(next);
         let mut file = file.map_err(|source| ("written", source))?;
         // One that a writer which was killed left behind keeps its permissions.
         file.set_permissions(Permissions::from_mode(MODE)).map_err(|source| ("written", source))?;
-        let written = file.write_all(text.as_bytes()).and_then(|()| file.write_all(b"\n"));
+        let written = file.write_all(text).and_then(|()| file.write_all(b"\n"));
         written.and_then(|()| file.sync_all()).map_err(|source| ("written", source))?;
-        std::fs::rename(&next, &self.path).map_err(|source| ("replaced", source))
+        std::fs::rename(next, &self.path).map_err(|source| ("replaced", source))
     }
 
     /// `keys.json.lock`, and the like.
@@ -351,6 +361,15 @@ mod tests {
         let (_folder, file) = place();
         fs::create_dir_all(file.path()).unwrap();
         assert!(file.read().unwrap_err().to_string().contains("is no file"));
+    }
+
+    #[test]
+    fn a_write_that_fails_leaves_nothing_beside_the_file() {
+        let (_folder, file) = place();
+        // Nothing can take the place of a folder that holds something.
+        fs::create_dir_all(file.path().join("full")).unwrap();
+        assert_eq!(file.write(&[record("one").0]).unwrap_err().0, "replaced");
+        assert!(!file.beside("next").exists());
     }
 
     #[test]

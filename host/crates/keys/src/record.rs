@@ -275,7 +275,7 @@ mod tests {
         let full = Wanted {
             routes: set(&["/infer"]),
             models: set(&["story"]),
-            expires: Some(now().after(Duration::from_secs(1))),
+            expires: now().after(Duration::from_secs(1)),
             requests_per_minute: Some(1),
             tokens_per_minute: Some(1_000_000_000),
             ..named()

@@ -32,10 +32,10 @@ impl Timestamp {
         Self::of(SystemTime::now())
     }
 
-    /// The moment that is so much later, or the last that there is.
+    /// The moment that is so much later; none where it is after all that can be written, at the end of the year 9999.
     #[must_use]
-    pub fn after(self, span: Duration) -> Self {
-        Self(self.0.saturating_add(span.as_secs()).min(LATEST))
+    pub fn after(self, span: Duration) -> Option<Self> {
+        self.0.checked_add(span.as_secs()).filter(|seconds| *seconds <= LATEST).map(Self)
     }
 }
 
@@ -75,8 +75,12 @@ mod tests {
     fn a_moment_is_read_as_it_is_written() {
         let moment: Timestamp = "2027-01-31T12:00:00Z".parse().unwrap();
         assert_eq!(moment.to_string(), "2027-01-31T12:00:00.000Z");
-        assert_eq!(moment.after(Duration::from_secs(86_400)).to_string(), "2027-02-01T12:00:00.000Z");
-        assert_eq!(moment.after(Duration::MAX).to_string(), "9999-12-31T23:59:59.000Z");
+        assert_eq!(moment.after(Duration::from_secs(86_400)).unwrap().to_string(), "2027-02-01T12:00:00.000Z");
+        let last: Timestamp = "9999-12-31T23:59:59Z".parse().unwrap();
+        assert_eq!(moment.after(Duration::from_secs(LATEST - moment.0)), Some(last));
+        for span in [Duration::from_secs(LATEST - moment.0 + 1), Duration::MAX] {
+            assert_eq!(moment.after(span), None, "{span:?}");
+        }
         for bad in ["", "tomorrow", "2027-01-31", "2027-13-01T00:00:00Z"] {
             assert!(bad.parse::<Timestamp>().is_err(), "{bad}");
         }

@@ -348,7 +348,8 @@ fn graph(version: &Version, id: &ReleaseId) -> Result<Arc<dyn Graph>, InferenceE
     if let Some(live) = version.live().filter(|live| live.is_ready()) {
         return Ok(live.graph());
     }
-    let Status { state, reason, .. } = version.status();
+    let Status { state, reason, told, .. } = version.status();
+    let reason = told.or(reason);
     match (state, version.live()) {
         (State::Failed, _) => Err(refused(Reason::VersionFailed, "cannot serve", reason.as_deref())),
         (state, None) => {

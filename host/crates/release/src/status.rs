@@ -51,10 +51,12 @@ pub struct Status {
     pub since: SystemTime,
     /// Why it failed, or why it is being loaded again; what to do about it.
     pub reason: Option<String>,
+    /// The same for those who ask the application, where the reason says what is not for them.
+    pub told: Option<String>,
 }
 
 impl Status {
     pub(crate) fn now(state: State, reason: Option<String>) -> Self {
-        Self { state, since: SystemTime::now(), reason }
+        Self { state, since: SystemTime::now(), reason, told: None }
     }
 }

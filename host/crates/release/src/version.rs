@@ -115,7 +115,7 @@ impl Version {
         let status = live.status();
         match status.state {
             State::Ready if self.holds() == 0 => {
-                Status { state: State::Draining, since: self.before.load().since, reason: None }
+                Status { state: State::Draining, since: self.before.load().since, reason: None, told: None }
             }
             _ => status,
         }

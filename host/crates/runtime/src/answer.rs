@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::sync::oneshot;
 use wasmtime_wasi_http::WasiBody;
 
@@ -21,6 +22,12 @@ pub enum RequestBodyError {
     TooLarge {
         /// The limit, in bytes.
         limit: u64,
+    },
+    /// The client sent nothing for too long.
+    #[error("nothing of the request body came for {patience:?}")]
+    Silent {
+        /// How long it had.
+        patience: Duration,
     },
     /// The client's connection failed.
     #[error("the request body could not be read")]

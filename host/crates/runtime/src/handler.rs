@@ -82,6 +82,7 @@ fn adapt(request: http::Request<RequestBody>) -> Request {
     }
     let body = body.map_err(|error| match error {
         RequestBodyError::TooLarge { limit } => HttpError::HttpRequestBodySize(Some(limit)),
+        RequestBodyError::Silent { .. } => HttpError::ConnectionReadTimeout,
         RequestBodyError::Connection(_) => HttpError::ConnectionTerminated,
     });
     http::Request::from_parts(head, body.boxed_unsync())

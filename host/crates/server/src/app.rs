@@ -311,7 +311,7 @@ impl<H: Handle> App<H> {
         let (upload, body) = if body.is_end_stream() {
             (None, Empty::new().map_err(|never| match never {}).boxed_unsync())
         } else {
-            let (upload, inlet, outlet) = upload::channel(&context, &body, self.limits.body_bytes);
+            let (upload, inlet, outlet) = upload::channel(&context, &body, &self.limits);
             self.tasks.spawn(inlet.pump(body, exchange.over()));
             (Some(upload), outlet.boxed_unsync())
         };
@@ -351,6 +351,9 @@ impl<H: Handle> App<H> {
         let problem = match answered {
             Err(problem) => problem,
             Ok(response) => {
+                if let Some(upload) = &upload {
+                    upload.is_answered();
+                }
                 let status = response.status();
                 let promised = promised(&method, status, response.headers());
                 connection.end_is_the_answers_end(version < Version::HTTP_11 && promised == Promised::Unknown);

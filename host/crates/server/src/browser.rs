@@ -6,8 +6,7 @@
 
 use http::header::{HOST, HeaderName, HeaderValue, ORIGIN};
 use http::request;
-use http::uri::Authority;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
@@ -24,14 +23,36 @@ pub(crate) fn foreign_host(head: &request::Parts) -> Option<String> {
 
 /// Whether this can only be a name of the machine itself: no name server has a say in it.
 fn is_local(host: &[u8]) -> bool {
-    let authority = Authority::try_from(host).ok().filter(|authority| !authority.as_str().contains('@'));
-    let Some(authority) = authority else { return false };
-    let name = authority.host().trim_end_matches('.').to_ascii_lowercase();
-    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(&name);
-    match bare.parse::<IpAddr>() {
-        Ok(ip) => ip.to_canonical().is_loopback(),
-        Err(_no_address) => name == "localhost" || name.ends_with(".localhost"),
+    let Some(host) = std::str::from_utf8(host).ok() else { return false };
+    match host.strip_prefix('[').map(|rest| rest.split_once(']')) {
+        Some(Some((inner, rest))) => {
+            let loopback = inner.parse().is_ok_and(|ip: Ipv6Addr| IpAddr::from(ip).to_canonical().is_loopback());
+            loopback && is_port(rest)
+        }
+        Some(None) => false,
+        None => {
+            let (name, port) = host.split_at(host.find(':').unwrap_or(host.len()));
+            is_local_name(name) && is_port(port)
+        }
     }
+}
+
+/// What may follow the name of a host: nothing, or a port.
+fn is_port(rest: &str) -> bool {
+    let digits = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    rest.is_empty() || rest.strip_prefix(':').is_some_and(digits)
+}
+
+fn is_local_name(name: &str) -> bool {
+    // A name may end in a dot: that of the root.
+    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    if let Ok(ip) = name.parse::<Ipv4Addr>() {
+        return ip.is_loopback();
+    }
+    let label = |label: &str| {
+        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    };
+    name.split('.').next_back() == Some("localhost") && name.split('.').all(label)
 }
 
 /// What says that a page of another site may have sent the request, or one of another port.
@@ -57,8 +78,11 @@ fn told(head: &request::Parts, name: &HeaderName, good: impl Fn(&HeaderValue) ->
     Some(format!("{name} is {}", shown(bad.as_bytes())))
 }
 
+/// Whose pages these are: a host, and its port where that is not the scheme's own. Pages of a browser's extensions, and of
+/// files, have schemes of their own and are nobody's here. The listener itself may be behind something that speaks TLS.
 fn authority(origin: &HeaderValue) -> Option<&str> {
-    origin.to_str().ok()?.split_once("://").map(|(_, authority)| authority)
+    let (scheme, authority) = origin.to_str().ok()?.split_once("://")?;
+    matches!(scheme, "http" | "https").then_some(authority)
 }
 
 /// What a client wrote, as an answer may repeat it.
@@ -84,7 +108,17 @@ mod tests {
             assert_eq!(foreign_host(&head(host, &[])), None, "{host}");
         }
         let bad = ["evil.test", "127.0.0.1.evil.test", "evil.test@localhost", "localhost.evil.test", "10.0.0.1", ""];
-        for host in bad.into_iter().chain(["0.0.0.0", "[::]", "notlocalhost", "127.1"]) {
+        let after = ["[::1].evil", "[::1]evil:3001", "[::1]:", "[::1]:x", "[::1]:3001:1", "[::1", "[127.0.0.1]", "::1"];
+        let inside = [
+            "localhost:",
+            "localhost:99999",
+            "localhost:+1",
+            "localhost:1:2",
+            "localhost..",
+            ".localhost",
+            "a b.localhost",
+        ];
+        for host in bad.into_iter().chain(["0.0.0.0", "[::]", "notlocalhost", "127.1"]).chain(after).chain(inside) {
             assert_eq!(foreign_host(&head(host, &[])).as_deref(), Some(host), "{host}");
         }
     }
@@ -113,6 +147,8 @@ mod tests {
             (&[("origin", "http://10.0.0.1")], Some("Origin is http://10.0.0.1")),
             (&[("origin", "null")], Some("Origin is null")),
             (&[("origin", "file://")], Some("Origin is file://")),
+            (&[("origin", "x://127.0.0.1:5173")], Some("Origin is x://127.0.0.1:5173")),
+            (&[("origin", "http://[::1].evil")], Some("Origin is http://[::1].evil")),
             (&[("origin", "http://localhost"), ("origin", "http://evil.test")], Some("Origin is http://evil.test")),
             (&[("sec-fetch-site", "cross-site")], Some("Sec-Fetch-Site is cross-site")),
         ] {

@@ -18,7 +18,8 @@ pub struct Limits {
     pub header_bytes: usize,
     /// Bytes of a request's target. Over it: 414.
     pub target_bytes: usize,
-    /// How long a client may take to send the head of a request, the first or the next one.
+    /// How long a client may take to send the head of a request, the first or the next one; and how long nothing may come of
+    /// a body that is not answered yet. Over that: 408.
     pub header_timeout: Duration,
     /// From here on a compute answers `timeout`: the soft deadline, counted from admission.
     pub request_timeout: Duration,

@@ -90,6 +90,12 @@ pub enum BindError {
     /// The token protects nothing.
     #[error("--admin-token is empty; give it a secret, or leave it out and listen on 127.0.0.1")]
     EmptyToken,
+    /// Nobody can send the token: what is around it in a header goes on the way.
+    #[error(
+        "--admin-token has a blank, a line break or another control character in it, and no client could send it so; a \
+         token that is read from a file may have got the file's last line break: give it the secret alone"
+    )]
+    UnsendableToken,
 }
 
 impl Listeners {
@@ -105,6 +111,9 @@ impl Listeners {
     ) -> Result<Self, BindError> {
         match &admin_token {
             Some(token) if token.is_empty() => return Err(BindError::EmptyToken),
+            Some(token) if token.contains(|c: char| c.is_whitespace() || c.is_control()) => {
+                return Err(BindError::UnsendableToken);
+            }
             None if !is_loopback(admin.ip()) => return Err(BindError::AdminOpen { addr: admin }),
             Some(_) | None => {}
         }
@@ -172,4 +181,26 @@ async fn bind(addr: SocketAddr, option: &'static str) -> Result<(TcpListener, So
 
 fn is_loopback(ip: IpAddr) -> bool {
     ip.to_canonical().is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_token_that_nobody_can_send_is_refused_with_the_next_step() {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        for token in ["secret\n", "secret\r\n", " ", "\t", " secret", "two words", "se\0cret", "secret\u{a0}", "\u{7f}"]
+        {
+            let error = Listeners::bind(None, any, Some(token.to_owned())).await.unwrap_err();
+            assert!(matches!(error, BindError::UnsendableToken), "{token:?}: {error}");
+            assert!(
+                error.to_string().contains("--admin-token") && error.to_string().contains("secret alone"),
+                "{error}"
+            );
+        }
+        for token in ["secret", "a-._~+/=9", "!\"#"] {
+            assert!(Listeners::bind(None, any, Some(token.to_owned())).await.is_ok(), "{token:?}");
+        }
+    }
 }

@@ -89,6 +89,12 @@ impl Problem {
         Self::new(StatusCode::BAD_REQUEST, "broken_body", detail)
     }
 
+    pub(crate) fn body_timeout(patience: Duration) -> Self {
+        let seconds = patience.as_secs_f64();
+        let detail = format!("nothing of the request's body came for {seconds} s; send it again, without pauses");
+        Self::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail)
+    }
+
     pub(crate) fn many_hosts(count: usize) -> Self {
         let detail = format!("the request has {count} host headers; send one");
         Self::new(StatusCode::BAD_REQUEST, "many_hosts", detail)

@@ -5,6 +5,7 @@
 //! when it likes. The buffer holds at most a whole body within its limit, and is charged to the request.
 
 use crate::body::read_off;
+use crate::limits::Limits;
 use crate::problem::Problem;
 use bobbin_inference::{Cause, Charge, RequestContext};
 use bobbin_runtime::RequestBodyError;
@@ -18,8 +19,10 @@ use std::error::Error;
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// Small chunks are put together up to this size: kept one by one they would cost far more than their bytes.
@@ -33,6 +36,10 @@ enum Fault {
     },
     /// What arrived is no whole body; whoever sent it may still read an answer.
     Malformed(String),
+    /// Nothing of it came for so long.
+    Silent {
+        patience: Duration,
+    },
     /// The connection failed.
     Gone,
 }
@@ -48,6 +55,7 @@ pub(crate) struct Inlet {
     shared: Arc<Shared>,
     context: Arc<RequestContext>,
     limit: u64,
+    patience: Duration,
 }
 
 #[derive(Default)]
@@ -55,6 +63,8 @@ struct Shared {
     buffer: Mutex<Buffer>,
     fault: OnceLock<Fault>,
     failed: CancellationToken,
+    /// The component has begun to answer.
+    answering: AtomicBool,
 }
 
 #[derive(Default)]
@@ -74,14 +84,16 @@ struct Buffer {
     writer: Option<Waker>,
 }
 
-/// The ends of a way for `body`; more than `limit` bytes are an error.
-pub(crate) fn channel<B: Body>(context: &Arc<RequestContext>, body: &B, limit: u64) -> (Upload, Inlet, Outlet) {
+/// The ends of a way for `body`; more bytes than may be are an error, and so is a client that sends none for as long as it
+/// may take for a head.
+pub(crate) fn channel<B: Body>(context: &Arc<RequestContext>, body: &B, limits: &Limits) -> (Upload, Inlet, Outlet) {
     // Nothing is charged yet, so this cannot be refused; without a charge the buffer would hold one block.
     let charge = context.account.charge(0).ok();
     let buffer =
         Buffer { charge, expected: body.size_hint().exact(), ended: body.is_end_stream(), ..Buffer::default() };
     let shared = Arc::new(Shared { buffer: Mutex::new(buffer), ..Shared::default() });
-    let inlet = Inlet { shared: Arc::clone(&shared), context: Arc::clone(context), limit };
+    let (limit, patience) = (limits.body_bytes, limits.header_timeout);
+    let inlet = Inlet { shared: Arc::clone(&shared), context: Arc::clone(context), limit, patience };
     (Upload(Arc::clone(&shared)), inlet, Outlet(shared))
 }
 
@@ -92,11 +104,17 @@ impl Upload {
         self.problem().unwrap_or_else(|| Problem::of_cause(&Cause::ClientGone))
     }
 
+    /// The component answers: from here on the two may talk, and a client that listens is silent.
+    pub(crate) fn is_answered(&self) {
+        self.0.answering.store(true, Ordering::Release);
+    }
+
     /// What the client is told where its body did not arrive whole.
     pub(crate) fn problem(&self) -> Option<Problem> {
         self.0.fault.get().map(|fault| match fault {
             Fault::TooLarge { limit } => Problem::body_too_large(None, *limit),
             Fault::Malformed(reason) => Problem::broken_body(reason),
+            Fault::Silent { patience } => Problem::body_timeout(*patience),
             Fault::Gone => Problem::of_cause(&Cause::ClientGone),
         })
     }
@@ -136,7 +154,7 @@ impl Inlet {
         B: Body<Data = Bytes, Error: Error + Send + Sync + 'static> + Unpin,
     {
         let mut left = self.limit;
-        while let Some(frame) = body.frame().await {
+        while let Some(frame) = self.next(body).await? {
             let frame = frame.map_err(|error| (fault(&error), RequestBodyError::Connection(Box::new(error))))?;
             match frame.into_data() {
                 Ok(data) => {
@@ -150,6 +168,25 @@ impl Inlet {
         }
         self.shared.buffer.lock().end(None);
         Ok(())
+    }
+
+    /// The next piece, for which the client has only so long.
+    async fn next<B>(&self, body: &mut B) -> Result<Option<Result<Frame<Bytes>, B::Error>>, (Fault, RequestBodyError)>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let patience = self.patience;
+        let silent = async {
+            tokio::time::sleep(patience).await;
+            if self.shared.answering.load(Ordering::Acquire) {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            frame = body.frame() => Ok(frame),
+            () = silent => Err((Fault::Silent { patience }, RequestBodyError::Silent { patience })),
+        }
     }
 
     fn fail(&self, fault: Fault, error: RequestBodyError) {

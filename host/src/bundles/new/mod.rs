@@ -20,12 +20,11 @@ use args::KindArg;
 use bobbin_bundle::gguf::{self, GgufSummary};
 use bobbin_bundle::{
     BlobStore, Bundle, BundleError, Draft, DraftError, FileEntry, ImportError, Kind, Manifest, Pace, Progress, Role,
-    VerifiedBundle, VerifyError,
+    VerifiedBundle, VerifyError, open_regular,
 };
 use bobbin_inference::wire::Reference;
 use card::{From, Suggested};
 use serde_json::{Value, json};
-use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -242,11 +241,7 @@ fn copy(
     let mut files = Vec::new();
     for (path, otherwise, role) in wanted {
         let Some(path) = path else { continue };
-        let file = File::open(path).and_then(|file| match file.metadata()?.is_file() {
-            true => Ok(file),
-            false => Err(std::io::Error::other("it is no regular file")),
-        });
-        let file = file.map_err(|error| unreadable(path, &error))?;
+        let file = open_regular(path).map_err(|error| unreadable(path, &error))?;
         let name = in_bundle(path, otherwise, &files);
         files.push(draft.add_file(&name, role, &file, &mut pace).map_err(|error| of_draft(&error))?);
     }
@@ -331,7 +326,7 @@ impl Made<'_> {
         });
         json!({
             "bundle": self.bundle.id(),
-            "folder": self.bundle.folder(),
+            "folder": self.bundle.folder().to_string_lossy(),
             "digest": self.bundle.digest().to_string(),
             "size": self.bundle.manifest().size(),
             "kind": kind.to_string(),

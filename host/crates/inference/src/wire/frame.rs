@@ -13,9 +13,12 @@ pub enum FrameError {
     /// The socket failed or ended.
     #[error("the socket between host and worker failed: {0}")]
     Io(#[from] io::Error),
-    /// A message does not encode or decode.
+    /// A message of this side cannot be written as bytes.
+    #[error("a message between host and worker cannot be encoded: {0}")]
+    Encode(#[source] postcard::Error),
+    /// Bytes of the other side are no message.
     #[error("a message between host and worker does not decode: {0}")]
-    Message(#[from] postcard::Error),
+    Decode(#[source] postcard::Error),
     /// A frame over [`MAX_FRAME`].
     #[error("a frame between host and worker has {0} bytes; at most {MAX_FRAME} are allowed")]
     TooLarge(usize),
@@ -24,9 +27,9 @@ pub enum FrameError {
 /// Encodes a message, without its length.
 ///
 /// # Errors
-/// When it is over [`MAX_FRAME`].
+/// When it has no such form, or is over [`MAX_FRAME`].
 pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, FrameError> {
-    let bytes = postcard::to_stdvec(message)?;
+    let bytes = postcard::to_stdvec(message).map_err(FrameError::Encode)?;
     if bytes.len() > MAX_FRAME {
         return Err(FrameError::TooLarge(bytes.len()));
     }
@@ -38,9 +41,9 @@ pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, FrameError> {
 /// # Errors
 /// When the bytes are no such message, or more follows it.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, FrameError> {
-    let (message, rest) = postcard::take_from_bytes(bytes)?;
+    let (message, rest) = postcard::take_from_bytes(bytes).map_err(FrameError::Decode)?;
     if !rest.is_empty() {
-        return Err(FrameError::Message(postcard::Error::DeserializeBadEncoding));
+        return Err(FrameError::Decode(postcard::Error::DeserializeBadEncoding));
     }
     Ok(message)
 }
@@ -113,6 +116,17 @@ mod tests {
     fn a_length_over_the_bound_is_refused_before_it_is_allocated() {
         let bytes = u32::MAX.to_le_bytes();
         assert!(matches!(read_frame::<ToWorker>(&mut bytes.as_slice()), Err(FrameError::TooLarge(_))));
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_not_said_to_be_unreadable() {
+        use std::os::unix::ffi::OsStrExt;
+        // Serde has paths for text alone.
+        let path = std::path::Path::new(std::ffi::OsStr::from_bytes(b"\xff"));
+        let error = encode(&path).unwrap_err().to_string();
+        assert!(error.contains("cannot be encoded"), "{error}");
+        let error = decode::<ToWorker>(b"\xff").unwrap_err().to_string();
+        assert!(error.contains("does not decode"), "{error}");
     }
 
     proptest! {

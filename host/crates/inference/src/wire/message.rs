@@ -78,8 +78,10 @@ pub struct LoadSpec {
     /// What the model does.
     pub kind: GraphKind,
     /// The weights: a blob that was verified.
+    #[serde(with = "super::path")]
     pub weights: PathBuf,
     /// The tokenizer.json that the bundle ships, a blob too: it must agree with the weights' vocabulary.
+    #[serde(with = "super::path::optional")]
     pub tokenizer: Option<PathBuf>,
     /// The most tokens that one session holds.
     pub context: u32,

@@ -6,6 +6,7 @@
 
 mod frame;
 mod message;
+mod path;
 
 pub use frame::{FrameError, MAX_FRAME, decode, encode, read_frame, write_frame};
 pub use message::{

@@ -77,7 +77,7 @@ fn only_the_whole_key_opens_and_only_its_holder_learns_why_it_does_not() {
 #[test]
 fn a_key_ends_when_its_time_is_over() {
     let (_folder, keys) = host();
-    let expires = Timestamp::now().after(Duration::from_secs(3600));
+    let expires = Timestamp::now().after(Duration::from_secs(3600)).unwrap();
     let token = keys.create(Wanted { expires: Some(expires), ..named("one") }, None).unwrap().token;
     let ask = |now| keys.authenticate(token.reveal().as_bytes(), now).err();
     assert_eq!((ask(Timestamp::now()), ask(expires)), (None, Some(Denied::Expired)));

@@ -76,7 +76,12 @@ mod tests {
 
     #[test]
     fn without_a_token_only_names_of_this_machine_are_answered() {
-        for (host, code) in [("127.0.0.1:3001", None), ("localhost", None), ("evil.test", Some("unexpected_host"))] {
+        for (host, code) in [
+            ("127.0.0.1:3001", None),
+            ("localhost", None),
+            ("evil.test", Some("unexpected_host")),
+            ("[::1].evil", Some("unexpected_host")),
+        ] {
             assert_eq!(refused(None, &head("GET", host, &[])), code, "{host}");
         }
     }
@@ -97,6 +102,8 @@ mod tests {
             ("origin", "http://localhost:30011"),
             ("origin", "null"),
             ("origin", "file://"),
+            ("origin", "x://localhost:3001"),
+            ("origin", "chrome-extension://localhost:3001"),
             ("sec-fetch-site", "cross-site"),
             ("sec-fetch-site", "same-site"),
         ] {

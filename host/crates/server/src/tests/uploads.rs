@@ -1,6 +1,7 @@
 //! Bodies of requests: who leaves while sending one is missed at once, and a broken one is the client's fault.
 
 use super::host::{Fake, Host, Pieces, raw, request, send, text};
+use crate::{Access, ErrorStyle};
 use bobbin_inference::{Cause, RequestContext};
 use bytes::Bytes;
 use http::{Method, Response, StatusCode};
@@ -111,6 +112,89 @@ async fn a_malformed_or_truncated_body_is_the_clients_fault() {
     }
     let metrics = host.metrics().await;
     assert!(!metrics.contains("status=\"502\"") && metrics.contains("status=\"400\""), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_the_clients_fault_and_frees_its_place() {
+    let (mut called, deaf) = deaf();
+    let reads = Fake::new(|call| async move {
+        let error = call.request.into_body().collect().await.expect_err("nothing came");
+        // A component that answers all the same does not hide what was wrong.
+        drop(error);
+        Ok(Response::new(Pieces::of("read")))
+    });
+    let openai = Access { errors: ErrorStyle::OpenAi, ..Access::default() };
+    let host = Host::builder().route("/deaf", deaf).guarded("/reads", openai, reads);
+    let host = host.limits(|limits| limits.header_timeout = Duration::from_millis(300)).start().await;
+    for path in ["/deaf", "/reads"] {
+        for body in [
+            "content-length: 90\r\n\r\n",
+            "content-length: 90\r\n\r\n{\"a",
+            "transfer-encoding: chunked\r\n\r\n40\r\n{",
+        ] {
+            let mut stream = post(&host, &format!("POST {path} HTTP/1.1\r\nhost: a\r\n{body}")).await;
+            let mut answer = String::new();
+            soon(stream.read_to_string(&mut answer)).await.unwrap();
+            assert!(answer.starts_with("HTTP/1.1 408"), "{path} {body}: {answer}");
+            let style = if path == "/reads" { "invalid_request_error" } else { "application/problem+json" };
+            assert!(answer.contains("body_timeout") && answer.contains(style) && answer.contains("0.3 s"), "{answer}");
+        }
+    }
+    for _ in 0..3 {
+        let (context, dropped) = called.recv().await.unwrap();
+        assert!(soon(dropped).await.is_err());
+        assert_eq!(context.cause.get(), Some(&Cause::ClientGone));
+    }
+    let metrics = host.metrics().await;
+    assert!(metrics.contains("bobbin_http_requests_in_flight 0\n"), "{metrics}");
+    assert!(metrics.contains("status=\"408\"") && !metrics.contains("status=\"50"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_body_that_comes_slowly_but_steadily_is_not_cut() {
+    let fake = Fake::new(|call| async move {
+        let read = call.request.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(read, vec![b'x'; 30]);
+        Ok(Response::new(Pieces::of("read")))
+    });
+    let patience = Duration::from_secs(2);
+    let host = Host::builder().route("/...", fake).limits(|limits| limits.header_timeout = patience).start().await;
+    let mut stream = post(&host, "POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: 30\r\n\r\n").await;
+    // Half as long again as may be nothing: no pause is long, all of them together are.
+    let mut pace = tokio::time::interval(patience / 20);
+    for _ in 0..30 {
+        pace.tick().await;
+        stream.write_all(b"x").await.unwrap();
+    }
+    let mut answer = String::new();
+    soon(stream.read_to_string(&mut answer)).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("read"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_client_that_listens_may_be_silent() {
+    let (senders, mut sent) = mpsc::unbounded_channel();
+    let fake = Fake::new(move |call| {
+        let (sender, body) = Pieces::new();
+        sender.send(Ok("go on")).unwrap();
+        senders.send((sender, call.request)).unwrap();
+        async move { Ok(Response::new(body)) }
+    });
+    let patience = Duration::from_millis(300);
+    let host = Host::builder().route("/...", fake).limits(|limits| limits.header_timeout = patience).start().await;
+    let mut stream = post(&host, HALF).await;
+    let (sender, request) = sent.recv().await.unwrap();
+    let mut body = request.into_body();
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "{\"a");
+    let mut read = Vec::new();
+    while !read.ends_with(b"go on\r\n") {
+        assert_ne!(soon(stream.read_buf(&mut read)).await.unwrap(), 0, "it was cut");
+    }
+    // Longer than a client may be silent that has no answer yet.
+    assert!(tokio::time::timeout(patience * 2, body.frame()).await.is_err(), "the body ended");
+    stream.write_all(b"b").await.unwrap();
+    assert_eq!(soon(body.frame()).await.unwrap().unwrap().into_data().unwrap(), "b");
+    drop(sender);
 }
 
 #[tokio::test]

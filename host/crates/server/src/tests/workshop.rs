@@ -126,7 +126,7 @@ impl Live for Worker {
 
     fn status(&self) -> Status {
         let state = if self.is_ready() { State::Ready } else { State::Loading };
-        Status { state, since: self.since, reason: None }
+        Status { state, since: self.since, reason: None, told: None }
     }
 
     fn is_ready(&self) -> bool {

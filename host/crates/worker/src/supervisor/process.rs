@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
-use std::{env, io};
+use std::{env, fmt, io};
 use tokio::io::AsyncReadExt;
 use tokio::net::UnixStream;
 use tokio::process::{Child, ChildStderr, Command};
@@ -85,9 +85,33 @@ pub(super) trait Process: Send {
     /// Kills it, if it has not ended. It must be waited for all the same.
     fn kill(&mut self);
 
-    /// Waits for its end and says how it came, as in `ended by SIGKILL; last words: ..`. May be dropped and
-    /// called again.
-    fn wait(&mut self) -> BoxFuture<'_, String>;
+    /// Waits for its end and says how it came. May be dropped and called again.
+    fn wait(&mut self) -> BoxFuture<'_, Ending>;
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ending {
+    /// As in `ended by SIGKILL`.
+    pub(super) how: String,
+    /// What it said last. It is for whoever runs the host: it may name files, or quote what somebody asked.
+    pub(super) words: Option<String>,
+}
+
+impl Ending {
+    /// One that the host knows all about.
+    pub(super) fn of(how: String) -> Self {
+        Self { how, words: None }
+    }
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.words {
+            Some(words) => write!(f, "{}; last words: {words}", self.how),
+            None => f.write_str(&self.how),
+        }
+    }
 }
 
 /// Starts real processes.
@@ -185,9 +209,9 @@ impl Process for Running {
         let _ = self.child.start_kill();
     }
 
-    fn wait(&mut self) -> BoxFuture<'_, String> {
+    fn wait(&mut self) -> BoxFuture<'_, Ending> {
         Box::pin(async move {
-            let ended = match self.child.wait().await {
+            let how = match self.child.wait().await {
                 Ok(status) => ending(status),
                 Err(error) => format!("ended, and its status cannot be read: {error}"),
             };
@@ -196,10 +220,7 @@ impl Process for Running {
                 let _ = tokio::time::timeout(LAST_WORDS, reading).await;
                 self.reading = None;
             }
-            match self.tail.lock().last_words() {
-                Some(words) => format!("{ended}; last words: {words}"),
-                None => ended,
-            }
+            Ending { how, words: self.tail.lock().last_words() }
         })
     }
 }
@@ -268,19 +289,21 @@ mod tests {
         let launcher = Launcher { gpu: Some(gpu), ..launcher("exit 6") };
         for (target, expected) in [(Target::Gpu, "exited with status 5"), (Target::Processor, "exited with status 6")] {
             let mut launched = launcher.launch("storyteller@1.0.0", 3, Class::Serving, target).await.unwrap();
-            assert_eq!(launched.process.wait().await, expected);
+            assert_eq!(launched.process.wait().await.to_string(), expected);
         }
     }
 
     #[tokio::test]
     async fn a_signal_is_reported_by_name_with_the_last_words() {
         let mut launched = launch("echo 'GGML_ASSERT(x) failed' >&2; kill -ABRT $$").await;
-        assert_eq!(launched.process.wait().await, "ended by SIGABRT; last words: GGML_ASSERT(x) failed");
+        let ended = launched.process.wait().await;
+        assert_eq!((ended.how.as_str(), ended.words.as_deref()), ("ended by SIGABRT", Some("GGML_ASSERT(x) failed")));
+        assert_eq!(ended.to_string(), "ended by SIGABRT; last words: GGML_ASSERT(x) failed");
     }
 
     #[tokio::test]
     async fn an_exit_status_is_reported_as_a_number() {
-        assert_eq!(launch("exit 7").await.process.wait().await, "exited with status 7");
+        assert_eq!(launch("exit 7").await.process.wait().await.to_string(), "exited with status 7");
     }
 
     #[tokio::test]
@@ -289,7 +312,7 @@ mod tests {
         let stat = format!("/proc/{}/stat", process.pid());
         assert!(fs::exists(&stat).unwrap());
         drop(stream);
-        assert_eq!(process.wait().await, "exited with status 0");
+        assert_eq!(process.wait().await.to_string(), "exited with status 0");
         assert!(!fs::exists(&stat).unwrap());
     }
 
@@ -297,7 +320,7 @@ mod tests {
     async fn a_process_that_does_not_listen_is_killed() {
         let mut launched = launch("trap '' TERM; while :; do sleep 60; done").await;
         launched.process.kill();
-        assert_eq!(launched.process.wait().await, "ended by SIGKILL");
+        assert_eq!(launched.process.wait().await.to_string(), "ended by SIGKILL");
     }
 
     #[tokio::test]
@@ -343,7 +366,7 @@ mod tests {
             let script = r#"case "$*" in *--background*) echo true >&2 ;; *) echo false >&2 ;; esac; exit 3"#;
             let mut launched = launcher(script).launch("storyteller@1.0.0", 1, class, Target::Processor).await.unwrap();
             let ended = launched.process.wait().await;
-            assert_eq!(ended, format!("exited with status 3; last words: {expected}"));
+            assert_eq!(ended.to_string(), format!("exited with status 3; last words: {expected}"));
         }
     }
 

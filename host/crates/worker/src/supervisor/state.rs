@@ -66,6 +66,8 @@ pub enum WorkerState {
     Failed {
         /// Why.
         reason: Arc<str>,
+        /// The same for those who ask the application: without what the process said.
+        told: Arc<str>,
     },
     /// It was told to end.
     Stopping,

@@ -7,7 +7,7 @@ use super::frames::Hangup;
 use super::gpu::{self, Gpu};
 use super::link::{Link, Place};
 use super::memory::overgrown;
-use super::process::{Launch, Launched, Process, Target};
+use super::process::{Ending, Launch, Launched, Process, Target};
 use super::restart::{Life, RestartLimits, RestartPolicy, Verdict};
 use super::seat::CpuBudget;
 use super::state::{Access, Shared, StartPhase, WorkerState};
@@ -59,9 +59,40 @@ enum End {
     /// It was told to.
     Stopped,
     /// It never became ready.
-    NotReady(String),
+    NotReady(Why),
     /// It died after such a life.
-    Died(String, Life),
+    Died(Why, Life),
+}
+
+/// Why a process is no more.
+struct Why {
+    /// For the log, and for whoever runs the host.
+    whole: String,
+    /// For those who ask the application: without what the process said.
+    told: String,
+}
+
+impl Why {
+    fn known(text: String) -> Self {
+        Self { whole: text.clone(), told: text }
+    }
+
+    fn of(bundle: &str, ending: &Ending, when: &str) -> Self {
+        let Ending { how, .. } = ending;
+        Self {
+            whole: format!("the worker for {bundle} {ending}{when}"),
+            told: format!("the worker for {bundle} {how}{when}"),
+        }
+    }
+
+    fn and(&self, more: &str) -> Self {
+        let Self { whole, told } = self;
+        Self { whole: format!("{whole}{more}"), told: format!("{told}{more}") }
+    }
+
+    fn failed(self) -> WorkerState {
+        WorkerState::Failed { reason: self.whole.into(), told: self.told.into() }
+    }
 }
 
 impl Job {
@@ -70,9 +101,9 @@ impl Job {
         let last = self.lives().await;
         let bundle = &self.shared.info.bundle;
         let refused = match &last {
-            WorkerState::Failed { reason } => {
+            WorkerState::Failed { reason, told } => {
                 tracing::error!(%bundle, %reason, "the worker has failed");
-                Arc::clone(reason)
+                Arc::clone(told)
             }
             _ => format!("the worker for {bundle} was stopped").into(),
         };
@@ -88,30 +119,30 @@ impl Job {
             let (reason, life) = match self.live(target).await {
                 End::Stopped => return WorkerState::Stopped,
                 End::NotReady(reason) if target == Target::Gpu => {
-                    self.give_up_the_gpu(&reason);
+                    self.give_up_the_gpu(&reason.whole);
                     continue;
                 }
                 // What never loaded would not load the next time either: the old version goes on serving.
-                End::NotReady(reason) if !was_ready => return WorkerState::Failed { reason: reason.into() },
+                End::NotReady(reason) if !was_ready => return reason.failed(),
                 End::NotReady(reason) => (reason, Life { served: Duration::ZERO, answered: false }),
                 End::Died(reason, life) => (reason, life),
             };
             was_ready = true;
             if target == Target::Gpu && !life.answered {
-                self.give_up_the_gpu(&reason);
+                self.give_up_the_gpu(&reason.whole);
             }
             match policy.died(Instant::now(), life) {
                 Verdict::Quarantine => {
                     let RestartLimits { deaths, window, .. } = self.restart;
                     let window = window.as_secs_f32();
                     let quarantined = format!(
-                        "{reason}; it died {deaths} times within {window} s before it had answered anybody, and is \
+                        "; it died {deaths} times within {window} s before it had answered anybody, and is \
                          quarantined: it is started again when a release that serves it is set to what it is"
                     );
-                    return WorkerState::Failed { reason: quarantined.into() };
+                    return reason.and(&quarantined).failed();
                 }
                 Verdict::Restart { attempt, delay } => {
-                    if self.rest(reason.into(), attempt, delay).await {
+                    if self.rest(reason, attempt, delay).await {
                         return WorkerState::Stopped;
                     }
                 }
@@ -129,10 +160,12 @@ impl Job {
     }
 
     /// Waits before a restart; true when the worker was told to end meanwhile.
-    async fn rest(&mut self, reason: Arc<str>, attempt: u32, delay: Duration) -> bool {
+    async fn rest(&mut self, why: Why, attempt: u32, delay: Duration) -> bool {
         let bundle = &self.shared.info.bundle;
+        let Why { whole, told } = why;
+        let reason: Arc<str> = whole.into();
         tracing::warn!(%bundle, %reason, attempt, ?delay, "the worker died and is started again");
-        let waiting = format!("{reason}; it is being started again");
+        let waiting = format!("{told}; it is being started again");
         self.shared.access.send_replace(Access::Waiting(waiting.into()));
         self.shared.enter(WorkerState::Restarting { reason, attempt, at: SystemTime::now() + delay });
         if timeout(delay, stopped(&mut self.stop, self.grace)).await.is_ok() {
@@ -154,7 +187,9 @@ impl Job {
         let launching = self.launcher.launch(&bundle, threads, self.class, target);
         let Launched { stream, mut process } = match launching.await {
             Ok(launched) => launched,
-            Err(error) => return End::NotReady(format!("the worker for {bundle} cannot be started: {error}")),
+            Err(error) => {
+                return End::NotReady(Why::known(format!("the worker for {bundle} cannot be started: {error}")));
+            }
         };
         let shared = &self.shared;
         let progress = |phase| shared.enter(WorkerState::Starting { phase: StartPhase::from(phase) });
@@ -171,11 +206,11 @@ impl Job {
             Ok(connected) => self.serve(process.as_mut(), connected).await,
             Err(NotReady::Closed) => {
                 let how = end(process.as_mut(), END_AFTER_HANGUP).await;
-                End::NotReady(format!("the worker for {bundle} {how}, before it was ready"))
+                End::NotReady(Why::of(&bundle, &how, ", before it was ready"))
             }
             Err(NotReady::Refused(why)) => {
                 end(process.as_mut(), Duration::ZERO).await;
-                End::NotReady(format!("the worker for {bundle} {why}"))
+                End::NotReady(Why::known(format!("the worker for {bundle} {why}")))
             }
         }
     }
@@ -214,7 +249,7 @@ impl Job {
             wrong = overgrown => {
                 gone();
                 end(process, Duration::ZERO).await;
-                format!("was killed, because {wrong}")
+                Ending::of(format!("was killed, because {wrong}"))
             }
             grace = stopped(&mut self.stop, self.grace) => {
                 self.stop_serving(process, &link, reading, grace).await;
@@ -223,9 +258,9 @@ impl Job {
         };
         reading.abort();
         let life = Life { served: since.elapsed(), answered: link.has_answered() };
-        let reason = format!("the worker for {bundle} {how}");
-        link.lose(&reason.as_str().into());
-        End::Died(reason, life)
+        let why = Why::of(&bundle, &how, "");
+        link.lose(&why.told.as_str().into());
+        End::Died(why, life)
     }
 
     fn announce(&self, link: &Arc<Link>, mut loaded: Loaded, pid: u32) -> WorkerState {
@@ -263,14 +298,14 @@ fn is_digest(text: &str) -> bool {
 }
 
 /// Ends a process that was heard of for the last time, and says how it ended.
-async fn after_hangup(process: &mut dyn Process, hangup: Result<Hangup, JoinError>) -> String {
+async fn after_hangup(process: &mut dyn Process, hangup: Result<Hangup, JoinError>) -> Ending {
     let wrong = match hangup {
         Ok(Hangup::Closed) => return end(process, END_AFTER_HANGUP).await,
         Ok(Hangup::Broken(wrong)) => wrong,
         Err(error) => format!("the task that reads from it failed: {error}"),
     };
     end(process, Duration::ZERO).await;
-    format!("was killed, because {wrong}")
+    Ending::of(format!("was killed, because {wrong}"))
 }
 
 /// Waits until the worker is told to end, and says how long it may take.
@@ -280,7 +315,7 @@ async fn stopped(stop: &mut watch::Receiver<Option<Duration>>, otherwise: Durati
 }
 
 /// Waits for a process to end by itself for so long, then kills it. Either way it is reaped.
-async fn end(process: &mut dyn Process, patience: Duration) -> String {
+async fn end(process: &mut dyn Process, patience: Duration) -> Ending {
     if let Ok(how) = timeout(patience, process.wait()).await {
         return how;
     }

@@ -65,7 +65,7 @@ impl Worker {
         loop {
             match &statuses.borrow_and_update().state {
                 WorkerState::Ready { loaded, .. } => return Ok(Loaded::clone(loaded)),
-                WorkerState::Failed { reason } => return Err(ended(Arc::clone(reason))),
+                WorkerState::Failed { reason, .. } => return Err(ended(Arc::clone(reason))),
                 WorkerState::Stopping | WorkerState::Stopped => {
                     return Err(ended(format!("the worker for {} was stopped", self.info().bundle).into()));
                 }

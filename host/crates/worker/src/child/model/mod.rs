@@ -18,7 +18,10 @@ use llama_cpp_2::llama_backend::LlamaBackend;
 use llama_cpp_2::llama_batch::LlamaBatch;
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::token::LlamaToken;
+use std::fs::File;
 use std::num::NonZeroU32;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// llama.cpp's bound on sequences in one context.
@@ -39,6 +42,15 @@ pub(super) struct Model {
     /// What a GPU computes of it.
     pub(super) gpu: Option<Offloaded>,
     backend: &'static LlamaBackend,
+}
+
+/// A name for a file by which llama.cpp's binding can open it: it takes text alone, and a folder may be called something
+/// that is none. Good for as long as the file is open.
+fn as_text(path: &Path, file: &File) -> PathBuf {
+    match path.to_str() {
+        Some(_) => path.to_owned(),
+        None => format!("/proc/self/fd/{}", file.as_raw_fd()).into(),
+    }
 }
 
 /// Why a step failed.
@@ -62,14 +74,13 @@ impl Model {
     /// What llama.cpp logged, or what does not fit the request to load.
     pub(super) fn load(spec: &LoadSpec) -> Result<Self, String> {
         let path = spec.weights.display();
-        if let Err(error) = std::fs::File::open(&spec.weights) {
-            return Err(format!("the weights of {} cannot be opened at {path}: {error}", spec.bundle));
-        }
+        let file = File::open(&spec.weights)
+            .map_err(|error| format!("the weights of {} cannot be opened at {path}: {error}", spec.bundle))?;
         let backend = LlamaBackend::init().map_err(|error| error.to_string())?;
         // One model for each process, until its end: leaking it lets helper threads use the vocabulary freely.
         let backend: &'static LlamaBackend = Box::leak(Box::new(backend));
         let params = gpu::divide(spec)?;
-        let model = LlamaModel::load_from_file(backend, &spec.weights, &params).map_err(|error| {
+        let model = LlamaModel::load_from_file(backend, as_text(&spec.weights, &file), &params).map_err(|error| {
             format!("llama.cpp refuses the weights of {}: {error}: {}", spec.bundle, log::last_lines())
         })?;
         let gpu = gpu::divided(&params, model.n_layer());

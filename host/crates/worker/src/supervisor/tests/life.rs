@@ -102,6 +102,8 @@ async fn a_worker_that_dies_while_loading_is_reported_with_its_end() {
         &*reason,
         "the worker for storyteller@1.0.0 ended by SIGABRT; last words: GGML_ASSERT(n > 0) failed, before it was ready"
     );
+    let error = open(&worker, &context()).compute(stream()).await.unwrap_err();
+    assert_eq!(error.message, "the worker for storyteller@1.0.0 ended by SIGABRT, before it was ready");
 }
 
 #[tokio::test]
@@ -188,11 +190,13 @@ async fn a_worker_that_keeps_dying_is_quarantined() {
     let mut bench = Bench::new();
     let worker = bench.start();
     for _ in 0..5 {
-        bench.ready(&worker).await.die("ended by SIGSEGV");
+        bench.ready(&worker).await.die("ended by SIGSEGV; last words: /srv/blobs/x is odd");
         state(&worker, |state| !matches!(state, WorkerState::Ready { .. })).await;
     }
     let reason = failed(&worker).await;
-    assert!(reason.contains("ended by SIGSEGV") && reason.contains("quarantined"), "{reason}");
+    assert!(reason.contains("ended by SIGSEGV; last words: /srv") && reason.contains("quarantined"), "{reason}");
+    let WorkerState::Failed { told, .. } = worker.state() else { panic!("it has failed") };
+    assert!(told.contains("ended by SIGSEGV; it died") && told.contains("quarantined"), "{told}");
     assert!(bench.launches.is_empty());
     assert_eq!(worker.restarts(), 4);
     let error = open(&worker, &context()).compute(stream()).await.unwrap_err();

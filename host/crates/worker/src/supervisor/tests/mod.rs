@@ -7,7 +7,7 @@ mod streams;
 mod threads;
 
 use super::memory::{Memory, Meter};
-use super::process::{Launch, Launched, Process, Target};
+use super::process::{Ending, Launch, Launched, Process, Target};
 use super::spec::WorkerSpec;
 use super::state::Access;
 use super::{RestartLimits, Supervisor, SupervisorConfig, Worker, WorkerState};
@@ -179,8 +179,14 @@ impl Process for FakeProcess {
         self.ended.send_if_modified(|end| end.replace("ended by SIGKILL".into()).is_none());
     }
 
-    fn wait(&mut self) -> BoxFuture<'_, String> {
-        Box::pin(async { self.end.wait_for(Option::is_some).await.unwrap().clone().unwrap() })
+    fn wait(&mut self) -> BoxFuture<'_, Ending> {
+        Box::pin(async {
+            let end = self.end.wait_for(Option::is_some).await.unwrap().clone().unwrap();
+            match end.split_once("; last words: ") {
+                Some((how, words)) => Ending { how: how.into(), words: Some(words.into()) },
+                None => Ending::of(end),
+            }
+        })
     }
 }
 
@@ -384,7 +390,7 @@ async fn state(worker: &Worker, mut is: impl FnMut(&WorkerState) -> bool) -> Wor
 
 async fn failed(worker: &Worker) -> Arc<str> {
     match state(worker, |state| matches!(state, WorkerState::Failed { .. })).await {
-        WorkerState::Failed { reason } => reason,
+        WorkerState::Failed { reason, .. } => reason,
         other => panic!("{other:?}"),
     }
 }
