@@ -36,19 +36,19 @@ async fn folders_may_be_called_what_is_no_text() -> Result {
     let words = |words: &[&OsStr]| words.iter().map(|word| OsString::from(*word)).collect::<Vec<_>>();
     let [bundle, import, into] = ["bundle", "import", "--into"].map(OsStr::new);
     let source = app.bundle("storyteller", "1.0.0");
-    let taken = words(&[bundle, import, source.as_ref(), into, repository.as_ref(), "--json".as_ref()]);
+    let taken = words(&[bundle, import, source.as_os_str(), into, repository.as_os_str(), OsStr::new("--json")]);
     let taken = ran(home.path(), &taken)?;
     assert_eq!((taken.code, taken.err.as_str()), (0, ""), "{taken:?}");
     assert_eq!(taken.json()?["bundle"], "storyteller@1.0.0");
 
     let mut infer = words(&["infer", "storyteller", "Once", "--max-tokens", "3", "--repository"].map(OsStr::new));
-    infer.extend(words(&[repository.as_ref(), "--state-dir".as_ref(), state.as_ref()]));
+    infer.extend(words(&[repository.as_os_str(), OsStr::new("--state-dir"), state.as_os_str()]));
     let told = ran(home.path(), &infer)?;
     assert_eq!(told.code, 0, "{told:?}");
 
     // With its fingerprint: the draft lies in the repository, and a worker loads it there.
     let weights = weights();
-    let mut new = words(&[bundle, "new".as_ref(), weights.as_ref(), into, repository.as_ref()]);
+    let mut new = words(&[bundle, OsStr::new("new"), weights.as_os_str(), into, repository.as_os_str()]);
     new.extend(words(&["--name", "tale", "--version", "1.0.0", "--json"].map(OsStr::new)));
     let made = ran(home.path(), &new)?;
     assert_eq!((made.code, made.err.as_str()), (0, ""), "{made:?}");
@@ -86,7 +86,12 @@ fn pipes_are_refused_and_nobody_waits_for_them() -> Result {
 
 /// What every file below a folder says.
 fn texts(folder: &Path) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
-    tree(folder)?.into_keys().filter(|path| path.is_file()).map(|path| Ok((path.clone(), fs::read(&path)?))).collect()
+    let mut texts = BTreeMap::new();
+    for path in tree(folder)?.into_keys().filter(|path| path.is_file()) {
+        let text = fs::read(&path)?;
+        texts.insert(path, text);
+    }
+    Ok(texts)
 }
 
 #[test]

@@ -143,6 +143,7 @@ async fn a_body_that_does_not_come_is_the_clients_fault_and_frees_its_place() {
     for _ in 0..3 {
         let (context, dropped) = called.recv().await.unwrap();
         assert!(soon(dropped).await.is_err());
+        soon(context.cancel.cancelled()).await;
         assert_eq!(context.cause.get(), Some(&Cause::ClientGone));
     }
     let metrics = host.metrics().await;
