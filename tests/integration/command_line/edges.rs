@@ -2,7 +2,7 @@
 
 use super::{stories, tree, weights};
 use anyhow::{Context, ensure};
-use bobbin_tests::{Ran, Result, TestHost, bobbin, ran};
+use bobbin_tests::{Ran, Result, TestHost, bobbin, ran, repository_root};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -80,6 +80,28 @@ fn pipes_are_refused_and_nobody_waits_for_them() -> Result {
         ensure!(refused.code == code && refused.out.is_empty(), "{line}: {refused:?}");
         ensure!(refused.err.contains(says) && !refused.err.contains("pack it anew"), "{line}: {refused:?}");
         ensure!(tree(&folder.path().join("models"))?.is_empty(), "{line} left something behind");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_standard_output_did_not_take_is_no_success() -> Result {
+    let folder = tempfile::tempdir()?;
+    let models = repository_root().join("models");
+    for line in [
+        "completions zsh".to_owned(),
+        "doctor".to_owned(),
+        "doctor --json".to_owned(),
+        "key create one --state-dir state".to_owned(),
+        format!("bundle list --repository {}", models.display()),
+        format!("bundle show storyteller --repository {} --json", models.display()),
+        format!("infer storyteller Once --max-tokens 2 --repository {}", models.display()),
+    ] {
+        let lost = shell(folder.path(), &format!("exec \"$BOBBIN\" {line} >/dev/full"))?;
+        ensure!(lost.code == 1 && lost.err.contains("standard output cannot be written"), "{line}: {lost:?}");
+        // Whoever has seen enough closes it, and that is no failure.
+        let enough = shell(folder.path(), &format!("\"$BOBBIN\" {line} | head -c 1 >/dev/null"))?;
+        ensure!(!enough.err.contains("standard output"), "{line}: {enough:?}");
     }
     Ok(())
 }

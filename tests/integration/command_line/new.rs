@@ -104,10 +104,16 @@ fn other_shapes_of_weights_are_known_by_themselves() -> Result {
     assert_eq!((made.code, &json["kind"], &json["context"]), (0, &"generate".into(), &64.into()), "{made:?}");
     // Another model's tokenizer is found out when the bundle is loaded, and nothing is left of it.
     let folder = tempfile::tempdir()?;
-    let wrong = make(folder.path(), &shared.join("stories260K-f16.gguf"), &more[..2])?;
-    assert!(wrong.code == 5 && wrong.err.contains("tokenizer"), "{wrong:?}");
-    assert_eq!(wrong.err.lines().count(), 1, "said once, and not by a log: {wrong:?}");
-    assert!(tree(folder.path())?.is_empty(), "{:?}", tree(folder.path())?);
+    let elsewhere = tempfile::tempdir()?;
+    let nameless = elsewhere.path().join("words");
+    fs::copy(&tokenizer, &nameless)?;
+    for tokenizer in [&tokenizer, &nameless] {
+        let more = ["--tokenizer", tokenizer.to_str().context("a path")?];
+        let wrong = make(folder.path(), &shared.join("stories260K-f16.gguf"), &more)?;
+        assert!(wrong.code == 5 && wrong.err.contains("tokenizer"), "{wrong:?}");
+        assert_eq!(wrong.err.lines().count(), 1, "said once, and not by a log: {wrong:?}");
+        assert!(tree(folder.path())?.is_empty(), "{:?}", tree(folder.path())?);
+    }
     Ok(())
 }
 

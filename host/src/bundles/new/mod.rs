@@ -25,6 +25,7 @@ use bobbin_bundle::{
 use bobbin_inference::wire::Reference;
 use card::{From, Suggested};
 use serde_json::{Value, json};
+use std::io;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -203,7 +204,7 @@ fn plan(args: &New) -> Result<Plan, Failure> {
 fn says_messages(args: &New) -> Result<(), Failure> {
     let Some(path) = &args.template else { return Ok(()) };
     // What cannot be read, or is no text, is found out where it is copied and verified.
-    let Ok(text) = std::fs::read_to_string(path) else { return Ok(()) };
+    let Ok(text) = open_regular(path).and_then(io::read_to_string) else { return Ok(()) };
     let why = match bobbin_worker::child::says_messages(&text) {
         Ok(true) => return Ok(()),
         Ok(false) => "it says the same whatever the messages are, so it is no chat template; name one in Jinja, which \
@@ -242,15 +243,17 @@ fn copy(
     for (path, otherwise, role) in wanted {
         let Some(path) = path else { continue };
         let file = open_regular(path).map_err(|error| unreadable(path, &error))?;
-        let name = in_bundle(path, otherwise, &files);
+        let name = in_bundle(path, otherwise, &role, &files);
         files.push(draft.add_file(&name, role, &file, &mut pace).map_err(|error| of_draft(&error))?);
     }
     Ok(files)
 }
 
-/// What a file is called in the bundle: as it is, where a file of a bundle may be called so.
-fn in_bundle(path: &Path, otherwise: &str, taken: &[FileEntry]) -> String {
+/// What a file is called in the bundle: as it is, where a file of a bundle may be called so. A tokenizer that were not called
+/// `.json` would be compared with nothing.
+fn in_bundle(path: &Path, otherwise: &str, role: &Role, taken: &[FileEntry]) -> String {
     let name = path.file_name().and_then(|name| name.to_str()).filter(|name| Manifest::accepts_path(name));
+    let name = name.filter(|name| *role != Role::Tokenizer || name.ends_with(".json"));
     let free = |name: &&str| taken.iter().all(|file| file.path != *name);
     name.filter(free).unwrap_or(otherwise).to_owned()
 }
