@@ -79,7 +79,7 @@ async fn a_thousand_swaps_under_load_cut_nothing_and_mix_nothing() -> Result {
     assert!(across >= 64, "only {across} of {} stories were open across swaps", stories.len());
     for theme in [Theme::Meadow, Theme::Sea] {
         let told = stories.iter().filter(|(story, _)| story.voices().theme() == Some(theme)).count();
-        assert!(told * 10 > stories.len(), "{theme:?} told only {told} of {}", stories.len());
+        assert!(told >= 64, "{theme:?} told only {told} of {}", stories.len());
     }
     println!("{} stories, {across} of them open across swaps", stories.len());
     Ok(())

@@ -171,6 +171,9 @@ impl Releases {
     async fn check_bundles(&self, id: &ReleaseId, current: &Spec, next: &Spec) -> Result<(), ChangeError> {
         let known: Vec<_> = bundles(current).collect();
         let named: Vec<_> = bundles(next).filter(|bundle| !known.contains(bundle)).cloned().collect();
+        if named.is_empty() {
+            return Ok(());
+        }
         let (id, stable, workshop) = (id.clone(), Arc::clone(&current.stable), Arc::clone(&self.workshop));
         let check = move || {
             // Where its folder is gone, nobody knows any more.
