@@ -18,7 +18,7 @@ pub fn bench(run: impl Future<Output = Result>) -> ExitCode {
 }
 
 /// Two that are compared, in the order of their turns: whoever begins changes from round to round.
-pub fn in_turn<T>(round: usize, mut turns: [T; 2]) -> [T; 2] {
+pub fn in_turn<T, const N: usize>(round: usize, mut turns: [T; N]) -> [T; N] {
     if !round.is_multiple_of(2) {
         turns.reverse();
     }

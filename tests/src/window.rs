@@ -35,8 +35,22 @@ impl Window {
     ///
     /// # Errors
     /// When a connection breaks, or anything else is answered.
-    pub async fn of((address, path): (SocketAddr, &str), connections: usize, lasts: Lasts) -> Result<Self> {
-        let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n\r\n");
+    pub async fn of(server: (SocketAddr, &str), connections: usize, lasts: Lasts) -> Result<Self> {
+        Self::with(&[], server, connections, lasts).await
+    }
+
+    /// The same with these headers.
+    ///
+    /// # Errors
+    /// As [`Window::of`].
+    pub async fn with(
+        headers: &[(&str, &str)],
+        (address, path): (SocketAddr, &str),
+        connections: usize,
+        lasts: Lasts,
+    ) -> Result<Self> {
+        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {address}\r\n{headers}\r\n");
         let begun = Instant::now() + lasts.warm;
         let ask = |_| tokio::spawn(connection(address, request.clone(), begun, begun + lasts.counted));
         let mut latencies = Vec::new();

@@ -7,7 +7,8 @@
 //!
 //! How to read it: a ratio is the median over the rounds of Bobbin's figure by its peer's in the same round. The clients
 //! share the machine's cores with the server under test. Bobbin's answers carry a request id and are counted in its
-//! metrics; wasmtime does neither. The access log is off, as it is by default. Run it with
+//! metrics; wasmtime does neither. Bobbin also tells each guest seven headers, as Spin does, and the guest reads them: what that
+//! costs is in the rows where wasmtime's clients send it the same seven. The access log is off, as it is by default. Run it with
 //! `cargo xtask bench sandbox [--peer wasmtime=PATH] [--rounds N]`.
 
 #![allow(clippy::print_stdout, missing_docs, reason = "a benchmark prints its table")]
@@ -50,6 +51,17 @@ source = "{root}/guest-components/target/wasm32-wasip2/release/hello.wasm"
 [component.reused]
 source = "{root}/guest-components/target/wasm32-wasip2/release/hello.wasm"
 "#;
+
+/// What Spin, and so Bobbin, tells the guest of a request to `/hello`.
+const TOLD: [(&str, &str); 7] = [
+    ("spin-path-info", ""),
+    ("spin-full-url", "http://127.0.0.1:3000/hello"),
+    ("spin-matched-route", "/hello"),
+    ("spin-base-path", "/"),
+    ("spin-raw-component-route", "/hello"),
+    ("spin-component-route", "/hello"),
+    ("spin-client-addr", "127.0.0.1:40000"),
+];
 
 #[derive(Parser)]
 struct Options {
@@ -129,11 +141,16 @@ async fn serve(program: &Path, more: &[&str]) -> Result<Peer> {
 }
 
 async fn measure(way: &Way, connections: usize, rounds: usize, report: &mut Report) -> Result<()> {
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let (mut ours, mut theirs, mut told) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..rounds {
-        for (server, windows) in in_turn(round, [(Some(way.ours), &mut ours), (way.theirs, &mut theirs)]) {
+        let turns = [
+            (Some(way.ours), &[][..], &mut ours),
+            (way.theirs, &[][..], &mut theirs),
+            (way.theirs, &TOLD[..], &mut told),
+        ];
+        for (server, headers, windows) in in_turn(round, turns) {
             if let Some(server) = server {
-                windows.push(Window::of(server, connections, LASTS).await?);
+                windows.push(Window::with(headers, server, connections, LASTS).await?);
             }
         }
     }
@@ -141,6 +158,7 @@ async fn measure(way: &Way, connections: usize, rounds: usize, report: &mut Repo
     let what = format!("{}, {connections} connections", way.what);
     let rate: fn(&Window) -> f64 = |window| window.rate;
     report.beside(&what, "requests/s", Bound::AtLeast(1.0), &of(&ours, rate), &of(&theirs, rate));
+    report.beside("- beside it with Spin's headers", "requests/s", Bound::None, &of(&ours, rate), &of(&told, rate));
     for (name, share) in [("p50", 0.5), ("p99", 0.99)] {
         let latency = |windows: &[Window]| windows.iter().map(|window| window.latency.at(share)).collect::<Vec<f64>>();
         report.beside(&format!("- latency, {name}"), "ms", Bound::None, &latency(&ours), &latency(&theirs));
