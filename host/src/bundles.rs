@@ -174,10 +174,9 @@ pub(crate) fn list(args: &List) -> Result<ExitCode, Failure> {
 
 /// A line of a list.
 fn row(listed: &Listed) -> [String; 4] {
-    let id = format!("{}@{}", listed.name, listed.version);
     match &listed.bundle {
         Ok(bundle) => line(bundle),
-        Err(error) => [id, "UNREADABLE".into(), String::new(), chain(error)],
+        Err(error) => [format!("{}@{}", listed.name, listed.version), "UNREADABLE".into(), String::new(), chain(error)],
     }
 }
 

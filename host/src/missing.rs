@@ -14,15 +14,13 @@ pub(crate) struct NotThere(String);
 impl NotThere {
     /// Says what is not there, and which name was probably meant.
     pub(crate) fn at(path: &Path) -> Self {
-        let shown = path.display();
-        let next = near(path).map_or_else(|| "check the path".to_owned(), |near| format!("did you mean {near:?}?"));
-        Self(format!("{shown} is not there; {next}"))
+        Self::or(path, "check the path")
     }
 
     /// The same, with what else can be done where no name is near.
     pub(crate) fn or(path: &Path, otherwise: &str) -> Self {
-        let Self(text) = Self::at(path);
-        Self(text.replace("; check the path", &format!("; {otherwise}")))
+        let next = near(path).map_or_else(|| otherwise.to_owned(), |near| format!("did you mean {near:?}?"));
+        Self(format!("{} is not there; {next}", path.display()))
     }
 }
 

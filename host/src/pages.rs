@@ -108,19 +108,11 @@ fn page(command: &clap::Command, name: &str) -> std::io::Result<Vec<u8>> {
     whole.render_description_section(&mut text)?;
     let shown = |argument: &clap::Arg| !argument.is_hide_set();
     if command.get_positionals().any(shown) {
-        let arguments = command.clone().mut_args(|argument| {
-            let hidden = argument.is_hide_set() || !argument.is_positional();
-            argument.hide(hidden)
-        });
         let mut section = Vec::new();
-        of(arguments).render_options_section(&mut section)?;
+        of(only(&command, clap::Arg::is_positional)).render_options_section(&mut section)?;
         text.extend(renamed(&section, "OPTIONS", "ARGUMENTS"));
     }
-    let options = command.clone().mut_args(|argument| {
-        let hidden = argument.is_hide_set() || argument.is_positional();
-        argument.hide(hidden)
-    });
-    of(options).render_options_section(&mut text)?;
+    of(only(&command, |argument| !argument.is_positional())).render_options_section(&mut text)?;
     if command.get_subcommands().any(|inner| !inner.is_hide_set()) {
         whole.render_subcommands_section(&mut text)?;
     }
@@ -131,6 +123,14 @@ fn page(command: &clap::Command, name: &str) -> std::io::Result<Vec<u8>> {
         whole.render_version_section(&mut text)?;
     }
     Ok(text)
+}
+
+/// The same command with these of its arguments alone.
+fn only(command: &clap::Command, these: impl Fn(&clap::Arg) -> bool) -> clap::Command {
+    command.clone().mut_args(|argument| {
+        let hidden = argument.is_hide_set() || !these(&argument);
+        argument.hide(hidden)
+    })
 }
 
 /// A section under another heading.

@@ -69,13 +69,11 @@ pub(crate) fn find(folder: &Path, wanted: &Wanted) -> Result<Bundle, Failure> {
             None => Err(unknown(&repository, name, None)?),
         },
         Wanted::Unclear { name, version } => {
-            let versions = versions(&repository, name)?;
-            if versions.is_empty() {
+            let Some(there) = versions(&repository.list()?, name) else {
                 return Err(unknown(&repository, name, None)?);
-            }
+            };
             let message = format!(
-                "{version:?} is no version, which is written as 1.0.0; {}, and {name} alone means the newest",
-                there(&versions)
+                "{version:?} is no version, which is written as 1.0.0; {there}, and {name} alone means the newest"
             );
             Err(Failure::new(Exit::Usage, message))
         }
@@ -94,11 +92,10 @@ pub(crate) fn at(folder: &Path) -> Result<PathBuf, Failure> {
     };
     let above = beside(folder);
     let is_bundle = folder.join("bundle.toml").symlink_metadata().is_ok();
-    let newest_in = |name: &str| Ok::<_, Failure>(newest(&Repository::open(&above)?, name)?);
     if folder.is_dir()
         && !is_bundle
         && let Some(name) = name
-        && let Some(newest) = newest_in(name)?
+        && let Some(newest) = newest(&Repository::open(&above)?, name)?
     {
         return Ok(newest.bundle?.folder().to_owned());
     }
@@ -133,30 +130,28 @@ fn is_unfinished(listed: &Listed) -> bool {
     listed.version.contains('-')
 }
 
-/// The versions of a name.
-fn versions(repository: &Repository, name: &str) -> Result<Vec<String>, BundleError> {
-    let listed = repository.list()?.into_iter().filter(|listed| listed.name == name);
-    Ok(listed.map(|listed| listed.version).collect())
-}
-
-fn there(versions: &[String]) -> String {
-    format!("there {} {}", if versions.len() == 1 { "is" } else { "are" }, versions.join(", "))
+/// Says which versions of a name there are, if there are any.
+fn versions(listed: &[Listed], name: &str) -> Option<String> {
+    let versions = listed.iter().filter(|listed| listed.name == name).map(|listed| listed.version.as_str());
+    match versions.collect::<Vec<_>>().as_slice() {
+        [] => None,
+        [only] => Some(format!("there is {only}")),
+        several => Some(format!("there are {}", several.join(", "))),
+    }
 }
 
 /// Says what there is instead.
 pub(crate) fn unknown(repository: &Repository, name: &str, version: Option<&str>) -> Result<Failure, BundleError> {
     let folder = repository.folder().display();
-    let versions = versions(repository, name)?;
-    let message = match version {
-        Some(version) if !versions.is_empty() => {
-            format!("{name} has no version {version} in {folder}; {}", there(&versions))
-        }
-        Some(_) | None => {
-            let mut names: Vec<String> = repository.list()?.into_iter().map(|listed| listed.name).collect();
+    let listed = repository.list()?;
+    let message = match (version, versions(&listed, name)) {
+        (Some(version), Some(there)) => format!("{name} has no version {version} in {folder}; {there}"),
+        (Some(_) | None, _) => {
+            let mut names: Vec<&str> = listed.iter().map(|listed| listed.name.as_str()).collect();
             names.dedup();
             format!(
                 "there is no bundle {name:?} in {folder}; {}",
-                bobbin_suggest::help(name, names.iter().map(String::as_str), "there are none")
+                bobbin_suggest::help(name, names.iter().copied(), "there are none")
             )
         }
     };

@@ -78,10 +78,12 @@ pub enum ImportError {
 pub fn import(source: &Path, repository: &Path, pace: &mut Pace<'_>) -> Result<Bundle, ImportError> {
     let unreadable = |error| BundleError::Io { path: source.to_owned(), action: "read", source: error };
     let metadata = std::fs::metadata(source).map_err(unreadable)?;
-    let draft = match () {
-        () if metadata.is_dir() => from_folder(source, repository, pace)?,
-        () if metadata.is_file() => from_archive(source, repository, pace)?,
-        () => return Err(ImportError::NotAFile { path: source.to_owned() }),
+    let draft = if metadata.is_dir() {
+        from_folder(source, repository, pace)?
+    } else if metadata.is_file() {
+        from_archive(source, repository, pace)?
+    } else {
+        return Err(ImportError::NotAFile { path: source.to_owned() });
     };
     let report = verify_on(Bundle::open(&draft.folder())?, pace)?;
     if !report.is_ok() {

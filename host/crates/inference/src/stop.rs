@@ -33,6 +33,12 @@ impl StopFilter {
         std::mem::replace(&mut self.held, rest)
     }
 
+    /// Whether there is no string to stop at: nothing is ever held back then.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.stops.is_empty()
+    }
+
     /// Whether a stop string was reached.
     #[must_use]
     pub fn stopped(&self) -> bool {

@@ -1,7 +1,6 @@
 //! What Spin tells a component about its request, in headers that only the host may set.
 
 use crate::routes::RouteMatch;
-use bytes::Bytes;
 use http::header::{CONNECTION, HOST, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Uri, Version, request};
@@ -128,7 +127,7 @@ fn describe(
     strip(headers);
     headers.reserve(OURS.len());
     let OfRoute { matched, raw, prefix } = seen.route;
-    set(headers, PATH_INFO, Bytes::copy_from_slice(seen.path_info.as_bytes()));
+    set(headers, PATH_INFO, seen.path_info.to_owned());
     set(headers, FULL_URL, full_url);
     headers.insert(MATCHED_ROUTE, matched.clone());
     headers.insert(BASE_PATH, HeaderValue::from_static("/"));
@@ -139,14 +138,14 @@ fn describe(
         let name = format!("{PATH_MATCH}{}", name.replace('_', "-").to_ascii_lowercase());
         // A parameter whose name fits no header has none, as in Spin.
         if let Ok(name) = HeaderName::try_from(name) {
-            set(headers, name, Bytes::copy_from_slice(value.as_bytes()));
+            set(headers, name, (*value).to_owned());
         }
     }
 }
 
-fn set(headers: &mut HeaderMap, name: HeaderName, value: impl Into<Bytes>) {
+fn set(headers: &mut HeaderMap, name: HeaderName, value: String) {
     // Paths went through the parser, so a value always fits.
-    if let Ok(value) = HeaderValue::from_maybe_shared(value.into()) {
+    if let Ok(value) = HeaderValue::try_from(value) {
         headers.insert(name, value);
     }
 }

@@ -21,8 +21,6 @@ pub(super) enum Verdict {
 pub(super) struct Generation {
     characters: Utf8Assembler,
     stops: StopFilter,
-    /// Whether there are stop strings.
-    stoppable: bool,
     /// Parts text from calls, where tools may be called.
     written: Option<Written>,
     /// The token that begins the calls, which has no text.
@@ -50,7 +48,6 @@ impl Generation {
         Self {
             characters: Utf8Assembler::default(),
             stops: StopFilter::new(options.stop.clone()),
-            stoppable: !options.stop.is_empty(),
             written: tools.then(|| Written::new(writing)),
             opener: writing.opener.filter(|_| tools),
             most: options.max_tokens,
@@ -100,7 +97,7 @@ impl Generation {
         }
         let certain = self.stops.push(&text);
         self.say(&certain);
-        self.report();
+        self.report(false);
         if self.stops.stopped() {
             Verdict::Finish(FinishReason::Stop)
         } else if self.usage.output_tokens >= self.most {
@@ -117,11 +114,11 @@ impl Generation {
     }
 
     /// Lets the log-probabilities go of tokens that no stop string cuts off any more: those that begin in what was said, and
-    /// those of calls.
-    fn report(&mut self) {
+    /// those of calls; where the answer has `ended`, all.
+    fn report(&mut self, ended: bool) {
         let stopped = self.stops.stopped();
         let called = self.written.as_ref().is_some_and(Written::begun);
-        let free = !stopped && (!self.stoppable || called);
+        let free = !stopped && (ended || called || self.stops.is_empty());
         while let Some((_, logprob)) = self.withheld.pop_front_if(|(begins, _)| free || *begins < self.certain) {
             self.reported.push(logprob);
         }
@@ -160,9 +157,8 @@ impl Generation {
             if !self.stops.stopped() {
                 let held = self.stops.finish();
                 self.say(&held);
-                self.reported.extend(self.withheld.drain(..).map(|(_, logprob)| logprob));
             }
-            self.report();
+            self.report(true);
         }
         let finish = match finish {
             Some(FinishReason::Stop) if !tool_calls.is_empty() => Some(FinishReason::ToolCalls),

@@ -199,7 +199,7 @@ impl Json {
     /// When it may not be.
     pub(super) fn accept(&mut self, token: Token) -> Result<(), String> {
         let id = u32::try_from(token).map_err(|error| error.to_string())?;
-        self.matcher.consume_token(id).map_err(|error| in_short(&error.to_string()))
+        self.matcher.consume_token(id).map_err(|error| error.to_string())
     }
 }
 

@@ -1,6 +1,7 @@
 //! References that lead to nothing but themselves: no value is described by them, and a parser would look for one without end.
 
 use serde_json::Value;
+use std::iter::successors;
 
 /// References in a row that are followed. Any that lead on further are refused as well.
 const MOST: usize = 32;
@@ -13,14 +14,8 @@ pub(super) fn check(schema: &Value) -> Result<(), String> {
     let mut rest = vec![schema];
     while let Some(part) = rest.pop() {
         if let Some(first) = reference(part) {
-            let mut place = part;
-            for _ in 0..MOST {
-                match reference(place).and_then(|to| schema.pointer(to)) {
-                    Some(next) => place = next,
-                    None => break,
-                }
-            }
-            if reference(place).is_some_and(|to| schema.pointer(to).is_some()) {
+            let mut led = successors(Some(part), |place| schema.pointer(reference(place)?)).skip(1);
+            if led.nth(MOST).is_some() {
                 return Err(format!("\"$ref\": \"#{first}\" leads back to itself and to no schema"));
             }
         }
