@@ -99,6 +99,7 @@ impl<'a> Operator<'a> {
             greatest: greatest(&units),
             cache: Some(cache_dir(&state_dir)),
             outbound: outbound(config),
+            give_way: bobbin_worker::slice::give_way,
         })?;
         let granted = Granted { given: &args.env, keeper: &keeper, outputs, client_tls: &client_tls };
         let loaded = load_components(&runtime, app, &units, &granted)?;

@@ -1,10 +1,12 @@
 //! A guest's time: a budget of CPU, and deadlines. Waiting costs no CPU.
 
 use crate::hostile_guests::{impatient, neighbours_are_well};
+use anyhow::Context;
 use bobbin_tests::{Events, Result, TestApp, TestHost};
 use futures::future::join_all;
 use rustix::process::Signal;
 use serde_json::json;
+use std::fs;
 use std::time::Duration;
 
 #[tokio::test]
@@ -39,6 +41,43 @@ async fn a_guest_that_sleeps_for_longer_than_its_cpu_budget_answers() -> Result 
     let host = TestHost::of(&app.manifest()).start().await?;
     let answer = host.get("/f3/sleep?ms=2000").await?;
     assert_eq!(answer.status(), 200, "{}", answer.text());
+    Ok(())
+}
+
+/// What the kernel says of each thread of this name: its niceness, and its slice of processor time in nanoseconds, where the kernel has such.
+fn scheduled(pid: u32, name: &str) -> Result<Vec<(i64, Option<u64>)>> {
+    let mut threads = Vec::new();
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let folder = task?.path();
+        if fs::read_to_string(folder.join("comm"))?.trim() != name {
+            continue;
+        }
+        let (stat, sched) = (fs::read_to_string(folder.join("stat"))?, fs::read_to_string(folder.join("sched")));
+        let (_, fields) = stat.rsplit_once(')').context("a thread without a name")?;
+        let nice = fields.split_whitespace().nth(16).context("a thread without a niceness")?.parse()?;
+        let slice = sched.ok().and_then(|sched| {
+            let line = sched.lines().find_map(|line| line.strip_prefix("se.slice")).map(str::to_owned)?;
+            line.trim_start_matches([' ', ':']).parse().ok()
+        });
+        threads.push((nice, slice));
+    }
+    Ok(threads)
+}
+
+#[tokio::test]
+async fn threads_for_guests_that_compute_for_long_give_way_to_those_that_answer() -> Result {
+    let app = TestApp::fixtures("")?;
+    let host = TestHost::of(&app.manifest()).start().await?;
+    let (give_way, answer) = (scheduled(host.pid()?, "background")?, scheduled(host.pid()?, "tokio-rt-worker")?);
+    assert!(!give_way.is_empty() && !answer.is_empty(), "{give_way:?} {answer:?}");
+    for (nice, slice) in give_way {
+        assert_eq!(nice, 10);
+        // Else whoever wakes waits for the end of its slice.
+        assert!(
+            answer.iter().all(|(nice, short)| *nice == 0 && (*short < slice || slice.is_none())),
+            "{slice:?} {answer:?}"
+        );
+    }
     Ok(())
 }
 

@@ -1,15 +1,16 @@
 //! Threads for guests that compute for long.
 //!
 //! The host's threads take turns with the guests: whoever wants an answer waits for the guests that are ahead. Most
-//! compute for microseconds and then wait for a model. One that computes for longer goes on here, on threads to which
-//! Linux prefers every other one, those of the workers too. It has all processor time that nobody else wants, and
-//! some tenth of a core where all want more than there is, so it neither delays its neighbours nor starves.
+//! compute for microseconds and then wait for a model. One that computes for longer goes on here, on threads which
+//! give way to every other one, those of the workers too, and which do not starve.
 
+use bobbin_inference::{Cause, RequestContext};
 use std::io;
+use std::sync::Arc;
 use tokio::runtime::{Builder, Runtime};
 
-/// A tenth of the weight of others. A thread may always become less important.
-const NICE: i32 = 10;
+/// What a thread does first, so that the system lets others go before it.
+pub type GiveWay = fn() -> io::Result<()>;
 
 /// The threads.
 pub(crate) struct Background(Option<Runtime>);
@@ -19,11 +20,10 @@ impl Background {
     ///
     /// # Errors
     /// When threads cannot be started.
-    pub(crate) fn start() -> io::Result<Self> {
-        let defer = || {
-            // For a process, and the caller itself, is on Linux for the calling thread.
-            if let Err(error) = rustix::process::setpriority_process(None, NICE) {
-                tracing::warn!("guests that compute for long take the time of others: setpriority({NICE}): {error}");
+    pub(crate) fn start(give_way: GiveWay) -> io::Result<Self> {
+        let defer = move || {
+            if let Err(error) = give_way() {
+                tracing::warn!("guests that compute for long take the time of others: {error}");
             }
         };
         let mut runtime = Builder::new_multi_thread();
@@ -31,11 +31,18 @@ impl Background {
         Ok(Self(Some(runtime.build()?)))
     }
 
-    /// Drives a guest's task to its end.
-    pub(crate) fn take(&self, task: impl Future<Output: Send> + Send + 'static) {
-        if let Some(runtime) = &self.0 {
-            runtime.spawn(task);
-        }
+    /// Drives a guest's task to its end, and ends its request at its deadline: these threads may come to that late, and
+    /// whoever waits for an answer waits no longer than the request may take.
+    pub(crate) fn take(&self, task: impl Future<Output: Send> + Send + 'static, context: &Arc<RequestContext>) {
+        let Some(runtime) = &self.0 else { return };
+        let (over, context) = (runtime.spawn(task), Arc::clone(context));
+        tokio::spawn(async move {
+            tokio::select! {
+                // However it ended, whoever asked hears of it elsewhere.
+                _ended = over => {}
+                () = tokio::time::sleep_until(context.deadlines.hard.into()) => context.end(Cause::DeadlineExceeded),
+            }
+        });
     }
 }
 

@@ -1,6 +1,6 @@
 //! The engine: one for the host, shared by every component.
 
-use crate::background::Background;
+use crate::background::{Background, GiveWay};
 use crate::component::{self, ComponentSpec, Linked, LoadError, Loaded};
 use crate::cpu::EPOCH;
 use crate::llm;
@@ -43,6 +43,8 @@ pub struct RuntimeConfig {
     pub cache: Option<PathBuf>,
     /// Bounds on requests to other hosts.
     pub outbound: OutboundConfig,
+    /// What the threads of guests that compute for long do first.
+    pub give_way: GiveWay,
 }
 
 /// What one instance of a component takes of the pool. Room is kept for what most need, at least.
@@ -98,7 +100,7 @@ impl Runtime {
         };
         let (engine, linker) = build().map_err(|reason| EngineError::Setup { reason })?;
         tick(&engine).map_err(EngineError::NoEpochs)?;
-        let background = Arc::new(Background::start().map_err(EngineError::NoBackground)?);
+        let background = Arc::new(Background::start(config.give_way).map_err(EngineError::NoBackground)?);
         let client = Arc::new(Client::new(&config.outbound));
         Ok(Self { engine, linker, config, background, client })
     }

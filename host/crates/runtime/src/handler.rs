@@ -125,26 +125,44 @@ impl Handler {
             }
             Either::Left((no_answer, _)) => (no_answer, None),
             Either::Right((end, answer)) => {
-                if let Err(rest) = end {
-                    background.take(rest);
-                }
-                let mut response = answer.await?;
+                let mut response = match end {
+                    Ok(_over) => answer.await?,
+                    Err(rest) => {
+                        background.take(rest, &context);
+                        self.unless_ended(&context, answer).await?
+                    }
+                };
                 response.body_mut().settle(&mut pending::<()>()).await;
                 return Ok(response);
             }
         };
         match end {
             Some(Ok(_over)) => {}
-            Some(Err(rest)) => background.take(rest),
+            Some(Err(rest)) => background.take(rest, &context),
             None => {
+                let context = Arc::clone(&context);
                 tokio::spawn(async move {
                     if let Err(rest) = task.await {
-                        background.take(rest);
+                        background.take(rest, &context);
                     }
                 });
             }
         }
         answer
+    }
+
+    /// An answer of a guest that computes for long: where its request ends, nobody waits for its threads to notice.
+    async fn unless_ended(
+        &self,
+        context: &RequestContext,
+        answer: impl Future<Output = Result<http::Response<AnswerBody>, Failure>> + Unpin,
+    ) -> Result<http::Response<AnswerBody>, Failure> {
+        match select(answer, pin!(context.cancel.cancelled())).await {
+            Either::Left((answer, _)) => answer,
+            Either::Right(((), _)) => {
+                Err(self.no_answer(Ended::Broken(context.cause.get().cloned().unwrap_or(Cause::ClientGone))))
+            }
+        }
     }
 
     /// The head and the first part, once they are there.

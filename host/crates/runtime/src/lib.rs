@@ -31,6 +31,7 @@ mod stubs;
 
 pub use answer::{AnswerBody, BrokenAnswer, Failure, RequestBody, RequestBodyError};
 pub use application::{Application, CallBody, CallError, Callee};
+pub use background::GiveWay;
 pub use call::{Call, Message};
 pub use component::{ComponentSpec, Folder, LoadError, Loaded};
 pub use engine::{EngineError, InstanceSize, Runtime, RuntimeConfig};

@@ -95,7 +95,7 @@ impl Listener {
     /// # Errors
     /// [`Unhandled`]
     pub async fn handle(&self, call: Call<Message>) -> Result<(), Unhandled> {
-        let bytes = call.request.0.len() as u64;
+        let (bytes, context) = (call.request.0.len() as u64, Arc::clone(&call.context));
         // The message, and what of it is on its way into the guest.
         let charge = call.context.account.charge(2 * bytes);
         let _charge = charge.map_err(|over| Unhandled::NoInstance(over.to_string()))?;
@@ -106,10 +106,17 @@ impl Listener {
             Err(rest) => {
                 // It computes for long: on threads that wait for everybody else.
                 let (ended_tx, ended) = oneshot::channel();
-                self.component.background.take(async move {
+                let rest = async move {
+                    // Nobody listens where the message's time was over before.
                     let _ = ended_tx.send(rest.await);
-                });
-                ended.await.unwrap_or_else(|_lost| Ok(Ended::Broken(task_lost())))
+                };
+                self.component.background.take(rest, &context);
+                tokio::select! {
+                    ended = ended => ended.unwrap_or_else(|_lost| Ok(Ended::Broken(task_lost()))),
+                    () = context.cancel.cancelled() => {
+                        Ok(Ended::Broken(context.cause.get().cloned().unwrap_or(Cause::DeadlineExceeded)))
+                    }
+                }
             }
         };
         match end.unwrap_or_else(|_panic| Ended::Broken(task_lost())) {

@@ -11,6 +11,11 @@ use std::io;
 /// Some 50 times what a thread of the host computes before it waits again.
 const SHORT: u64 = 500_000;
 
+/// A tenth of the weight of others.
+const GIVING_WAY: i32 = 10;
+
+const SCHED_BATCH: u32 = libc::SCHED_BATCH as u32;
+
 /// The kernel's `struct sched_attr`, first version.
 #[repr(C)]
 struct Attributes {
@@ -22,6 +27,11 @@ struct Attributes {
     runtime: u64,
     deadline: u64,
     period: u64,
+}
+
+impl Attributes {
+    /// Of a thread about which nobody has said anything.
+    const NONE: Self = Self { size: 48, policy: 0, flags: 0, nice: 0, priority: 0, runtime: 0, deadline: 0, period: 0 };
 }
 
 /// Has this thread, and those that it starts from now on, answer promptly. Called first thing in `main`: threads and
@@ -40,10 +50,21 @@ pub(crate) fn ordinary() -> io::Result<()> {
     ask(0)
 }
 
+/// Has this thread, and those that it starts from now on, give way to every other: for what computes for long and for
+/// which nobody waits. It has all processor time that nobody else wants, and some tenth of a core where all want more
+/// than there is. Its slices are ordinary ones: among threads that take short ones, whoever wakes would wait for the end
+/// of its slice.
+///
+/// # Errors
+/// When the kernel refuses. A thread may always become less important, so none does that has such a call.
+pub fn give_way() -> io::Result<()> {
+    // A thread of this class takes nobody's place when it wakes.
+    set(&Attributes { policy: SCHED_BATCH, nice: GIVING_WAY, ..Attributes::NONE })
+}
+
 /// Whether the kernel keeps the length of a slice that is asked for (Linux 6.12 and later). Asks for short ones.
 pub(crate) fn are_known() -> bool {
-    let mut now =
-        Attributes { size: 48, policy: 0, flags: 0, nice: 0, priority: 0, runtime: 0, deadline: 0, period: 0 };
+    let mut now = Attributes::NONE;
     // SAFETY: the pointer is to a live structure of the size that is named, which the kernel fills; 0 is this thread.
     let read = |into: &mut Attributes| unsafe { libc::syscall(libc::SYS_sched_getattr, 0, &raw mut *into, 48, 0) } == 0;
     ask(SHORT).is_ok() && read(&mut now) && now.runtime == SHORT
@@ -52,10 +73,12 @@ pub(crate) fn are_known() -> bool {
 fn ask(nanoseconds: u64) -> io::Result<()> {
     // SAFETY: a plain call with integer arguments; 0 names the calling thread.
     let nice = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
-    let attributes =
-        Attributes { size: 48, policy: 0, flags: 0, nice, priority: 0, runtime: nanoseconds, deadline: 0, period: 0 };
+    set(&Attributes { nice, runtime: nanoseconds, ..Attributes::NONE })
+}
+
+fn set(attributes: &Attributes) -> io::Result<()> {
     // SAFETY: the pointer is to a live structure of the size that it names; 0 is the calling thread, and no flags.
-    match unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const attributes, 0) } {
+    match unsafe { libc::syscall(libc::SYS_sched_setattr, 0, &raw const *attributes, 0) } {
         0 => Ok(()),
         _ => Err(io::Error::last_os_error()),
     }
