@@ -5,9 +5,11 @@ use crate::spin_headers;
 use crate::wire::Wire;
 use bobbin_inference::RequestContext;
 use bytes::Bytes;
+use futures::future::{BoxFuture, FutureExt};
+use futures::stream::{FuturesUnordered, StreamExt};
 use http::{HeaderValue, Request, Response};
 use hyper::body::Incoming;
-use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper::rt::{Read, ReadBufCursor, Sleep, Timer, Write};
 use hyper::service::Service;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -30,6 +32,9 @@ const SEND_BUFFER: usize = 64 << 10;
 
 /// How long answers that were cut get to say so before their connections are dropped.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// How often a connection is looked at within the time that a silent client has.
+const LOOKS: u32 = 8;
 
 const PING_EVERY: Duration = Duration::from_secs(20);
 
@@ -81,6 +86,24 @@ pub(crate) struct Ends {
     pub(crate) stop: CancellationToken,
     /// The drain is over.
     pub(crate) abort: CancellationToken,
+}
+
+/// What a connection is told by its listener.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    Stop,
+    Abort,
+}
+
+impl Ends {
+    /// What comes of the two. All connections share the tokens, so none may look at them whenever it moves a byte: this
+    /// does when they fire.
+    fn told(self) -> FuturesUnordered<BoxFuture<'static, Told>> {
+        let Self { stop, abort } = self;
+        let stop = stop.cancelled_owned().map(|()| Told::Stop).boxed();
+        let abort = abort.cancelled_owned().map(|()| Told::Abort).boxed();
+        FuturesUnordered::from_iter([stop, abort])
+    }
 }
 
 /// What is seen when looking at a connection now and then.
@@ -168,41 +191,43 @@ where
     let builder = builder(limits);
     let socket = Socket { stream: TokioIo::new(stream), connection: Arc::clone(&connection) };
     let mut served = pin!(builder.serve_connection(socket, service));
-    let period = limits.header_timeout.max(Duration::from_millis(1));
-    let mut looks = tokio::time::interval(period);
+    let period = limits.header_timeout.max(Duration::from_millis(LOOKS.into()));
+    let mut looks = tokio::time::interval(period / LOOKS);
     looks.reset();
-    let (mut ending, mut begun) = (false, 0);
+    let mut told = ends.told();
+    let (mut ending, mut begun, mut silent) = (false, 0, 0);
     loop {
         tokio::select! {
+            biased;
             result = served.as_mut() => {
                 if let Err(error) = result {
                     tracing::debug!(peer = %connection.peer, error = &*error, "a connection ended early");
                 }
                 return;
             }
-            () = ends.abort.cancelled() => {
+            Some(told) = told.next() => {
                 if !ending {
-                    served.as_mut().graceful_shutdown();
-                }
-                // What is still unsent after its last words is lost either way.
-                let _ = tokio::time::timeout(LAST_WORDS, served).await;
-                return;
-            }
-            () = ends.stop.cancelled(), if !ending => {
-                ending = true;
-                served.as_mut().graceful_shutdown();
-            }
-            _ = looks.tick() => match connection.look(&mut begun, period) {
-                Seen::Alive => {}
-                Seen::Silent if !ending => {
                     ending = true;
                     served.as_mut().graceful_shutdown();
                 }
-                Seen::Silent | Seen::Stuck => {
+                if told == Told::Abort {
+                    // What is still unsent after its last words is lost either way.
+                    let _ = tokio::time::timeout(LAST_WORDS, served).await;
+                    return;
+                }
+            }
+            _ = looks.tick() => {
+                let seen = connection.look(&mut begun, period);
+                silent = if seen == Seen::Silent { silent + 1 } else { 0 };
+                if seen == Seen::Stuck || silent >= 2 * LOOKS {
                     tracing::debug!(peer = %connection.peer, "a silent connection was dropped");
                     return;
                 }
-            },
+                if silent == LOOKS && !ending {
+                    ending = true;
+                    served.as_mut().graceful_shutdown();
+                }
+            }
         }
     }
 }
@@ -213,7 +238,7 @@ fn builder(limits: &Limits) -> Builder<TokioExecutor> {
     let head = (limits.header_bytes + limits.target_bytes).max(16 << 10);
     // `half_close` stays off: with it hyper does not notice a client that leaves while its component works. A client
     // that only closes its half after a whole request looks the same, and gets no answer.
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_timeout).max_buf_size(head);
+    builder.http1().timer(SeenByLooks).header_read_timeout(limits.header_timeout).max_buf_size(head);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -222,6 +247,34 @@ fn builder(limits: &Limits) -> Builder<TokioExecutor> {
         .keep_alive_interval(PING_EVERY)
         .keep_alive_timeout(PING_EVERY);
     builder
+}
+
+/// Times that are noticed when the connection is looked at. hyper waits for each head with a timer of its own: set and
+/// taken back for each request, they cost more than a look now and then, which there is anyhow.
+#[derive(Debug, Clone, Copy)]
+struct SeenByLooks;
+
+struct Until(Instant);
+
+impl Timer for SeenByLooks {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
+        self.sleep_until(Instant::now() + duration)
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
+        Box::pin(Until(deadline))
+    }
+}
+
+impl Sleep for Until {}
+
+impl Future for Until {
+    type Output = ();
+
+    /// Wakes nobody: the connection polls it after each of its looks.
+    fn poll(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<()> {
+        if Instant::now() >= self.0 { Poll::Ready(()) } else { Poll::Pending }
+    }
 }
 
 /// The socket, which knows whether its end may look like an answer's end.
