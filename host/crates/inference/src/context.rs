@@ -61,8 +61,11 @@ impl TraceParent {
     #[must_use]
     pub fn start() -> Self {
         // The second half of a version 4 holds the mark of its variant, so it is never zero.
-        let (trace, (_, span)) = (uuid::Uuid::now_v7().as_u128(), uuid::Uuid::new_v4().as_u64_pair());
-        Self(format!("00-{trace:032x}-{span:016x}-00"))
+        let [mut trace, mut span] = [[0; uuid::fmt::Simple::LENGTH]; 2];
+        let trace = uuid::Uuid::new_v4().simple().encode_lower(&mut trace);
+        let span = uuid::Uuid::new_v4().simple().encode_lower(&mut span);
+        let (_, span) = span.split_at(span.len() / 2);
+        Self(["00-", trace, "-", span, "-00"].concat())
     }
 
     /// As a header.

@@ -41,11 +41,11 @@ pub(crate) async fn run<W: Work>(component: Arc<Linked>, call: Call<W>) -> Ended
         () = context.cancel.cancelled() => {
             Ended::Broken(context.cause.get().cloned().unwrap_or(Cause::ClientGone))
         }
-        () = tokio::time::sleep_until(hard) => Ended::Broken(Cause::DeadlineExceeded),
         end = Budgeted::new(work.drive(&component, &mut instance), cpu) => match end {
             Ok(end) => end,
             Err(CpuBudgetExceeded) => Ended::Broken(Cause::CpuBudgetExceeded),
         },
+        () = tokio::time::sleep_until(hard) => Ended::Broken(Cause::DeadlineExceeded),
     };
     let end = explain(end, &instance.store);
     if let Ended::Broken(cause) = &end {

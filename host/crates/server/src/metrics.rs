@@ -50,6 +50,7 @@ pub struct Metrics {
     first_token: Histograms<GraphLabels>,
     inter_token: Histograms<GraphLabels>,
     series: Series,
+    no_bundle: Arc<str>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -143,6 +144,7 @@ impl Metrics {
             first_token: Histograms::new_with_constructor(first_token_seconds),
             inter_token: Histograms::new_with_constructor(inter_token_seconds),
             series: Series::default(),
+            no_bundle: NO_BUNDLE.into(),
         };
         metrics.register();
         metrics
@@ -212,10 +214,15 @@ impl Metrics {
         took: Duration,
     ) {
         self.series.answered(bundles, failed);
-        let labels = RouteLabels { route: Arc::clone(route), bundle: bundles.unwrap_or(NO_BUNDLE).into() };
+        let labels = RouteLabels { route: Arc::clone(route), bundle: self.bundle(bundles) };
         self.seconds.get_or_create(&labels).observe(took.as_secs_f64());
         let RouteLabels { route, bundle } = labels;
         self.requests.get_or_create(&RequestLabels { route, bundle, status: status.as_u16() }).inc();
+    }
+
+    /// The label of these bundles.
+    fn bundle(&self, bundles: Option<&str>) -> Arc<str> {
+        bundles.map_or_else(|| Arc::clone(&self.no_bundle), Arc::from)
     }
 
     pub(crate) fn refused(&self, reason: &'static str) {
@@ -228,7 +235,7 @@ impl Metrics {
 
     /// A message is over. `bundles` are those that it used.
     pub(crate) fn message(&self, route: &Arc<str>, bundles: Option<&str>, outcome: &'static str, took: Duration) {
-        let labels = RouteLabels { route: Arc::clone(route), bundle: bundles.unwrap_or(NO_BUNDLE).into() };
+        let labels = RouteLabels { route: Arc::clone(route), bundle: self.bundle(bundles) };
         self.message_seconds.get_or_create(&labels).observe(took.as_secs_f64());
         let RouteLabels { route, bundle } = labels;
         self.messages.get_or_create(&MessageLabels { route, bundle, outcome }).inc();
