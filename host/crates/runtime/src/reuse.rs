@@ -2,6 +2,7 @@
 
 use crate::state::State;
 use parking_lot::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -10,6 +11,8 @@ use wasmtime_wasi_http::handler::Proxy;
 
 /// Instances of one component that wait for a request.
 pub(crate) const MOST_IDLE: u32 = 64;
+/// Cores have shelves of their own, up to so many.
+const MOST_SHELVES: usize = 64;
 /// Requests that one instance answers: what its guest leaks goes with it.
 const MOST_REQUESTS: u32 = 128;
 /// How long an instance waits before it gives its memory back.
@@ -37,49 +40,87 @@ impl Instance {
     }
 }
 
-/// What waits for its next use, and is dropped when none comes.
-pub(crate) struct Idle<T>(Mutex<Waiting<T>>);
-
-struct Waiting<T> {
-    /// With the moment since when; the longest waiting first.
-    all: Vec<(Instant, T)>,
+/// What waits for its next use, and is dropped when none comes. Each thread finds what it has used itself first: what
+/// another one has used is in the caches of that one's core, and an instance is some hundred lines of them.
+pub(crate) struct Idle<T> {
+    shelves: Box<[Shelf<T>]>,
+    /// Of all shelves.
+    held: AtomicUsize,
     /// Somebody drops those that wait for too long.
-    swept: bool,
+    swept: AtomicBool,
+}
+
+/// What some threads have used; with the moment since when it waits, the longest waiting first. In lines of its own.
+#[repr(align(128))]
+struct Shelf<T>(Mutex<Vec<(Instant, T)>>);
+
+/// The number of this thread among those that have asked.
+fn thread() -> usize {
+    static THREADS: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static OWN: usize = THREADS.fetch_add(1, Ordering::Relaxed);
+    }
+    OWN.with(|own| *own)
 }
 
 impl<T: Send + 'static> Idle<T> {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Waiting { all: Vec::new(), swept: false })))
+        Self::with_shelves(std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MOST_SHELVES)))
     }
 
-    /// The one that was used last: its memory is the warmest.
+    fn with_shelves(shelves: usize) -> Arc<Self> {
+        let shelves = (0..shelves).map(|_| Shelf(Mutex::new(Vec::new()))).collect();
+        Arc::new(Self { shelves, held: AtomicUsize::new(0), swept: AtomicBool::new(false) })
+    }
+
+    /// A thread's shelf, and then all others.
+    fn nearest(&self, thread: usize) -> impl Iterator<Item = &Shelf<T>> {
+        let (before, from_own) = self.shelves.split_at(thread % self.shelves.len().max(1));
+        from_own.iter().chain(before)
+    }
+
+    /// The one that was used last, nearby where there is any: its memory is the warmest.
     pub(crate) fn take(&self) -> Option<T> {
-        self.0.lock().all.pop().map(|(_, one)| one)
+        self.take_as(thread())
+    }
+
+    fn take_as(&self, thread: usize) -> Option<T> {
+        let (_, one) = self.nearest(thread).find_map(|shelf| shelf.0.lock().pop())?;
+        self.held.fetch_sub(1, Ordering::AcqRel);
+        Some(one)
     }
 
     /// Keeps one where there is room, and drops it elsewhere.
     pub(crate) fn keep(self: &Arc<Self>, one: T) {
-        let mut waiting = self.0.lock();
-        if waiting.all.len() >= MOST_IDLE as usize {
+        self.keep_as(thread(), one);
+    }
+
+    fn keep_as(self: &Arc<Self>, thread: usize, one: T) {
+        let more = |held: usize| (held < MOST_IDLE as usize).then_some(held + 1);
+        let (true, Some(own)) =
+            (self.held.fetch_update(Ordering::SeqCst, Ordering::SeqCst, more).is_ok(), self.nearest(thread).next())
+        else {
             return;
-        }
-        waiting.all.push((Instant::now(), one));
-        if !std::mem::replace(&mut waiting.swept, true) {
+        };
+        own.0.lock().push((Instant::now(), one));
+        if !self.swept.swap(true, Ordering::SeqCst) {
             tokio::spawn(sweep(Arc::downgrade(self)));
         }
     }
 
     /// Drops what has waited for too long by now. Returns whether any is left.
     fn expire(&self, now: Instant) -> bool {
-        let mut waiting = self.0.lock();
-        let old = waiting.all.iter().take_while(|(since, _)| now - *since >= PATIENCE).count();
-        let expired: Vec<_> = waiting.all.drain(..old).collect();
-        waiting.swept = !waiting.all.is_empty();
-        let left = waiting.swept;
-        // Dropping a store takes longer than anybody should wait for the lock.
-        drop(waiting);
-        drop(expired);
-        left
+        let mut expired = Vec::new();
+        for Shelf(shelf) in &self.shelves {
+            let mut waiting = shelf.lock();
+            let old = waiting.iter().take_while(|(since, _)| now.saturating_duration_since(*since) >= PATIENCE).count();
+            expired.extend(waiting.drain(..old));
+        }
+        self.held.fetch_sub(expired.len(), Ordering::AcqRel);
+        // First nobody sweeps, then it is looked whether somebody must: who keeps one in between has it swept by another.
+        self.swept.store(false, Ordering::SeqCst);
+        self.held.load(Ordering::SeqCst) > 0 && !self.swept.swap(true, Ordering::SeqCst)
+        // What expired is dropped here: that takes longer than anybody should wait for a lock.
     }
 }
 
@@ -103,6 +144,18 @@ mod tests {
         kept.iter().for_each(|one| idle.keep(Arc::clone(one)));
         assert_eq!(idle.take().as_deref(), Some(&(MOST_IDLE - 1)));
         assert_eq!(kept.last().map(Arc::strong_count), Some(1));
+    }
+
+    #[tokio::test]
+    async fn each_thread_takes_what_it_has_used_itself_and_what_others_have_where_it_has_none() {
+        let idle = Idle::with_shelves(2);
+        idle.keep_as(0, 1);
+        idle.keep_as(1, 2);
+        idle.keep_as(0, 3);
+        assert_eq!([0, 0, 2, 1].map(|thread| idle.take_as(thread)), [Some(3), Some(1), Some(2), None]);
+        idle.keep_as(1, 4);
+        idle.keep_as(0, 5);
+        assert_eq!([1, 1].map(|thread| idle.take_as(thread)), [Some(4), Some(5)]);
     }
 
     #[tokio::test]
