@@ -16,6 +16,7 @@ mod dependencies;
 mod files;
 mod gpu;
 mod guest_time;
+mod guests_run_once;
 mod hostile_guests;
 mod https;
 mod images;
