@@ -1,5 +1,6 @@
 //! Tests of the real binary, with real models and real clients.
 
+mod attacks;
 mod bad_requests;
 mod bad_start;
 mod batching;
