@@ -59,7 +59,7 @@ pub struct SupervisorConfig {
     pub command: WorkerCommand,
     /// Which executable is tried first, where there is a GPU.
     pub gpu: Option<Gpu>,
-    /// Cores that workers compute with.
+    /// Cores that workers compute with, all together; more than the process may use make all of them slower.
     pub cores: u32,
     /// How long a process may take to greet.
     pub greeting_timeout: Duration,
