@@ -19,8 +19,8 @@ use crate::terminal::{Bar, print, say};
 use args::KindArg;
 use bobbin_bundle::gguf::{self, GgufSummary};
 use bobbin_bundle::{
-    BlobStore, Bundle, BundleError, Draft, DraftError, FileEntry, ImportError, Kind, Manifest, Pace, Progress, Role,
-    VerifiedBundle, VerifyError, open_regular,
+    BlobStore, Bundle, BundleError, Draft, DraftError, FileEntry, ImportError, Kind, Limits, Manifest, Pace, Progress,
+    Role, VerifiedBundle, VerifyError, open_regular,
 };
 use bobbin_inference::wire::Reference;
 use card::{From, Suggested};
@@ -264,8 +264,7 @@ fn render(args: &New, plan: &Plan, files: &[FileEntry], recorded: Option<&[Refer
         version: &args.version,
         kind: plan.kind,
         files,
-        context: plan.context,
-        parallel: args.parallel,
+        limits: Limits { context: plan.context, parallel: args.parallel, threads: args.threads },
         prefix: args.prefix.as_deref(),
         warm_up: &plan.warm_up,
         fingerprint: recorded.map(|recorded| (args.tolerance, recorded)),
