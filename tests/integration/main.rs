@@ -45,6 +45,7 @@ mod spin_llm;
 mod sqlite;
 mod static_responses;
 mod stopping;
+mod threads;
 mod tools;
 mod trigger_plugin;
 mod variables;

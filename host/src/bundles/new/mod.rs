@@ -11,7 +11,7 @@ mod text;
 pub(crate) use args::{Import, New};
 
 use super::{bundle_json, chain, print_bundle};
-use crate::alone::{Alone, given_up, interrupted};
+use crate::alone::{Alone, Means, given_up, interrupted};
 use crate::failure::Failure;
 use crate::missing::{NotThere, unreadable};
 use crate::release::{Exit, table};
@@ -297,7 +297,8 @@ async fn load(
     record: Vec<String>,
     cancel: &CancellationToken,
 ) -> Result<bobbin_inference::wire::Loaded, Failure> {
-    let alone = Alone::start(bundle, Some(0), record).await?;
+    let means = Means { gpu_layers: Some(0), ..Means::default() };
+    let alone = Alone::start(bundle, &means, record).await?;
     let ready = tokio::select! {
         ready = alone.ready() => ready,
         () = cancel.cancelled() => Err(Failure::new(Exit::Failed, "given up")),
