@@ -339,7 +339,7 @@ impl Desk {
                 if let Some(Call { stage: Stage::Generating(generating), .. }) = self.calls.get_mut(&id)
                     && generating.generation.has_piece(credit_is_out)
                 {
-                    send(out, &generating.generation.piece(id, None));
+                    generating.generation.piece(id, None, |piece| send(out, piece));
                 }
             }
         }
@@ -348,7 +348,7 @@ impl Desk {
     fn finish(&mut self, id: CallId, reason: FinishReason, out: &mut Outbox) {
         self.schedule.end(id);
         if let Some(Call { stage: Stage::Generating(mut generating), .. }) = self.calls.remove(&id) {
-            send(out, &generating.generation.piece(id, Some(reason)));
+            generating.generation.piece(id, Some(reason), |piece| send(out, piece));
         }
     }
 }
