@@ -234,7 +234,7 @@ impl Machine for Generator {
             }
             Event::Compiled(call, Ok(())) => self.desk.compiled(call, out),
             Event::Prepared(call, Err(error)) | Event::Compiled(call, Err(error)) => self.desk.fail(call, error, out),
-            Event::Chosen(call, chosen) => self.desk.chosen_there(call, chosen, out),
+            Event::Chosen(call, chosen, logits) => self.desk.chosen_there(call, chosen, logits, out),
         }
     }
 
