@@ -185,6 +185,7 @@ impl Model {
             slots,
             vocabulary: self.vocabulary.size(),
             filled: vec![0; slots as usize + 1],
+            next: Vec::with_capacity(slots as usize + 1),
             wanted: Vec::new(),
         })
     }
@@ -216,6 +217,8 @@ pub(super) struct Decoder {
     vocabulary: Token,
     /// Cells of each sequence.
     filled: Vec<u32>,
+    /// The same once the step is computed.
+    next: Vec<u32>,
     /// Which rows of the last step have logits.
     wanted: Vec<bool>,
 }
@@ -274,25 +277,22 @@ impl Decoder {
             Err(DecodeError::NoKvCacheSlot) => return Err(StepError::NoRoom),
             Err(error) => return Err(StepError::Backend(format!("{error}: {}", log::last_lines()))),
         }
-        for row in rows {
-            if let Some(filled) = self.filled.get_mut(row.slot as usize) {
-                *filled = row.pos + 1;
-            }
-        }
+        std::mem::swap(&mut self.filled, &mut self.next);
         self.wanted.extend(rows.iter().map(|row| row.output));
         Ok(())
     }
 
-    fn check(&self, rows: &[Row]) -> Result<(), String> {
+    /// Checks what llama.cpp asserts, and finds how many cells each sequence comes to have.
+    fn check(&mut self, rows: &[Row]) -> Result<(), String> {
         if rows.is_empty() || rows.len() > self.batch_rows {
             return Err(format!("{} rows; a step has 1 to {}", rows.len(), self.batch_rows));
         }
-        let mut next = self.filled.clone();
+        self.next.clone_from(&self.filled);
         for row in rows {
             if !(0..self.vocabulary).contains(&row.token) {
                 return Err(format!("token {} is not in the vocabulary", row.token));
             }
-            match next.get_mut(row.slot as usize) {
+            match self.next.get_mut(row.slot as usize) {
                 None => return Err(format!("sequence {} of {}", row.slot, self.filled.len())),
                 Some(next) if *next != row.pos => {
                     return Err(format!("position {} of sequence {} where {next} follows", row.pos, row.slot));
@@ -300,11 +300,13 @@ impl Decoder {
                 Some(next) => *next += 1,
             }
         }
-        let used: u64 = next.iter().copied().map(u64::from).sum();
         // Shared prefixes are counted once for each sequence here, so this is no exact bound of llama.cpp's,
         // but no sequence may be longer than the whole cache.
-        match next.iter().find(|length| **length > self.cells) {
-            Some(length) => Err(format!("{length} tokens in one sequence, {used} in all, of {} cells", self.cells)),
+        match self.next.iter().find(|length| **length > self.cells) {
+            Some(length) => {
+                let used: u64 = self.next.iter().copied().map(u64::from).sum();
+                Err(format!("{length} tokens in one sequence, {used} in all, of {} cells", self.cells))
+            }
             None => Ok(()),
         }
     }

@@ -6,22 +6,15 @@ use bobbin_inference::{GraphKind, Priority, Scope};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, sync_channel};
 
-/// A generator with the small story model, and its frames; `None` where the optional test data is absent.
-fn generator() -> Option<(Generator, Outbox, Receiver<Vec<u8>>)> {
-    let shared = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../../shared/models/stories260K-f16.gguf");
-    let weights = PathBuf::from(shared);
-    if !weights.exists() {
-        assert!(std::env::var("BOBBIN_REQUIRE_SHARED").as_deref() != Ok("1"), "{shared} is required");
-        println!("skipped: there is no {shared}");
-        return None;
-    }
+/// A generator of these weights, and what its helpers tell it.
+pub(super) fn of(weights: PathBuf, context: u32) -> (Generator, Receiver<Event>) {
     let spec = LoadSpec {
         bundle: "test@1.0.0".into(),
         kind: GraphKind::Generate,
         weights,
         tokenizer: None,
         gpu: None,
-        context: 512,
+        context,
         parallel: 4,
         threads: 1,
         chat_template: None,
@@ -33,23 +26,39 @@ fn generator() -> Option<(Generator, Outbox, Receiver<Vec<u8>>)> {
     };
     let model = Model::load(&spec).unwrap();
     let decoder = model.decoder(&spec, 0).unwrap();
-    let (events, _) = sync_channel(16);
-    let (frames, sent) = sync_channel(1024);
-    let generator = Generator::new(&model, decoder, &spec, Vec::new(), None, events).unwrap();
-    Some((generator, Outbox::new(frames), sent))
+    let (events, inbox) = sync_channel(16);
+    (Generator::new(&model, decoder, &spec, Vec::new(), None, events).unwrap(), inbox)
 }
 
-fn score(generator: &mut Generator, call: CallId, tokens: &[Token], out: &mut Outbox) {
-    let context = CallContext {
+pub(super) fn context(call: CallId) -> CallContext {
+    CallContext {
         request: format!("request-{call}"),
         trace: String::new(),
         remaining_ms: 600_000,
         account: 64 << 20,
         priority: Priority::Request,
         scope: Scope { route: format!("route-{call}"), principal: None, adapter: None },
-    };
+    }
+}
+
+/// A generator with the small story model, and its frames; `None` where the optional test data is absent.
+fn generator() -> Option<(Generator, Outbox, Receiver<Vec<u8>>)> {
+    let shared = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../../shared/models/stories260K-f16.gguf");
+    let weights = PathBuf::from(shared);
+    if !weights.exists() {
+        assert!(std::env::var("BOBBIN_REQUIRE_SHARED").as_deref() != Ok("1"), "{shared} is required");
+        println!("skipped: there is no {shared}");
+        return None;
+    }
+    let (frames, sent) = sync_channel(1024);
+    let (generator, _) = of(weights, 512);
+    Some((generator, Outbox::new(frames), sent))
+}
+
+fn score(generator: &mut Generator, call: CallId, tokens: &[Token], out: &mut Outbox) {
     let work = Work::Score { prompt: Prompt::Tokens(tokens[..1].to_vec()), answer: tokens[1..].to_vec() };
-    generator.receive(Event::Host(ToWorker::Compute { session: call, call, context, credit: 1, work }), out);
+    generator
+        .receive(Event::Host(ToWorker::Compute { session: call, call, context: context(call), credit: 1, work }), out);
 }
 
 #[test]
