@@ -14,6 +14,7 @@
 //! accepted into the grammar, and one of llama.cpp's that refused a token it had allowed is not asked again:
 //! llama.cpp aborts on both.
 
+pub mod compared;
 mod json;
 
 use super::ambiguity;
