@@ -4,6 +4,7 @@
 use crate::bundles::chain;
 use crate::failure::Failure;
 use crate::release::Exit;
+use crate::threads;
 use bobbin_bundle::VerifiedBundle;
 use bobbin_inference::wire::Loaded;
 use bobbin_inference::{
@@ -24,6 +25,15 @@ const CLEAN_END: Duration = Duration::from_secs(10);
 /// How long the worker may take to end.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// What a worker of one's own may compute with, where somebody says.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Means {
+    /// Layers that a GPU computes, where a worker for one is installed.
+    pub(crate) gpu_layers: Option<u32>,
+    /// Threads; no more than there are cores.
+    pub(crate) threads: Option<u32>,
+}
+
 /// A worker of one's own.
 pub(crate) struct Alone {
     worker: Arc<Worker>,
@@ -34,16 +44,11 @@ pub(crate) struct Alone {
 impl Alone {
     /// Begins to start it. Must be called within a runtime.
     ///
-    /// `gpu_layers` are those that a GPU computes, where a worker for one is installed; `record` are texts that sequences
-    /// are recorded of.
+    /// `record` are texts that sequences are recorded of.
     ///
     /// # Errors
     /// When no worker can serve the bundle, or there is not enough memory for it.
-    pub(crate) async fn start(
-        bundle: &VerifiedBundle,
-        gpu_layers: Option<u32>,
-        record: Vec<String>,
-    ) -> Result<Self, Failure> {
+    pub(crate) async fn start(bundle: &VerifiedBundle, means: &Means, record: Vec<String>) -> Result<Self, Failure> {
         let spec = WorkerSpec::new(bundle).map_err(Failure::of(Exit::Refused))?.recording(record);
         let (need, free) = (spec.need_bytes(), available_memory());
         if let Some(free) = free.filter(|free| *free < need) {
@@ -58,11 +63,13 @@ impl Alone {
                 ),
             ));
         }
+        let Means { gpu_layers, threads } = *means;
         let search = if gpu_layers == Some(0) { Search::default() } else { Gpu::search(gpu_layers).await };
         for unusable in &search.unusable {
             crate::terminal::say(format_args!("note: {unusable}; the processor computes"));
         }
-        let supervisor = Supervisor::new(SupervisorConfig { gpu: search.gpu, ..SupervisorConfig::default() })?;
+        let cores = threads.map_or_else(threads::cores, |number| threads::on_cores(("--threads", number)));
+        let supervisor = Supervisor::new(SupervisorConfig { gpu: search.gpu, cores, ..SupervisorConfig::default() })?;
         let worker = supervisor.start(spec, Class::Serving);
         Ok(Self { worker, _supervisor: supervisor })
     }

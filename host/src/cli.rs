@@ -8,6 +8,7 @@ use crate::key::KeyArgs;
 use crate::pages::{Completions, Man};
 use crate::release::ReleaseArgs;
 use crate::source::Source;
+use crate::threads;
 use crate::usage;
 use crate::variables::{VariableArg, environment_variable};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
@@ -223,6 +224,12 @@ pub(crate) struct Serve {
     /// Layers of each model that a GPU computes, where a worker for one is installed; 0 for none [default: as many as fit]
     #[arg(long, value_name = "N")]
     pub(crate) gpu_layers: Option<u32>,
+    /// Threads that compute, of all models together [default: one for each core]
+    #[arg(long, value_name = "N", env = "BOBBIN_COMPUTE_THREADS", hide_env_values = true, value_parser = threads::number)]
+    pub(crate) compute_threads: Option<u32>,
+    /// Threads that the host answers on, beside those that compute [default: one for each core]
+    #[arg(long, value_name = "N", env = "BOBBIN_HOST_THREADS", hide_env_values = true, value_parser = threads::number)]
+    pub(crate) host_threads: Option<u32>,
     /// Where variables, key-value stores and SQLite databases are, in the form of Spin's runtime-config.toml
     #[arg(long, value_name = "FILE", env = "RUNTIME_CONFIG_FILE", hide_env_values = true)]
     pub(crate) runtime_config_file: Option<PathBuf>,

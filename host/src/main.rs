@@ -30,6 +30,7 @@ mod releases;
 mod site;
 mod source;
 mod terminal;
+mod threads;
 mod trigger;
 mod up;
 mod usage;

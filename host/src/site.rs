@@ -10,6 +10,7 @@ use crate::messages;
 use crate::open_files;
 use crate::output::Outputs;
 use crate::source;
+use crate::threads::Threads;
 use crate::variables;
 use anyhow::{Context, Result};
 use bobbin_keys::Keys;
@@ -31,6 +32,7 @@ pub(crate) struct Operator<'a> {
     pub(crate) args: &'a Serve,
     pub(crate) config: RuntimeConfigFile,
     pub(crate) keys: Arc<Keys>,
+    pub(crate) threads: Threads,
     outputs: Outputs<'a>,
 }
 
@@ -67,7 +69,8 @@ impl<'a> Operator<'a> {
         let state_dir = state_dir(args, &config, app);
         let keys = keys::open(args, &state_dir)?;
         let outputs = Outputs::open(args, &config, &state_dir)?;
-        Ok(Self { args, config, keys, outputs })
+        let threads = Threads::of(args, &config);
+        Ok(Self { args, config, keys, threads, outputs })
     }
 
     /// The state folder of an application.
@@ -80,7 +83,7 @@ impl<'a> Operator<'a> {
     /// # Errors
     /// What cannot be had, with its place in the manifest where it has one.
     pub(crate) fn prepare(&self, app: &App, limits: &Limits) -> Result<Site> {
-        let Self { args, config, keys, outputs } = self;
+        let Self { args, config, keys, outputs, .. } = self;
         outputs.check(app)?;
         keys::check(app, args, keys)?;
         let state_dir = self.state_dir(app);

@@ -62,7 +62,7 @@ pub(crate) fn start_on(
         say(format_args!("warning: {warning}"));
     }
     let operator = Operator::new(args, app)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = operator.threads.runtime()?;
     let result = runtime.block_on(serve(&operator, app, again, sockets, changes));
     match result {
         // The next host opens what this one has open: nothing of it may be left.
@@ -88,7 +88,8 @@ async fn serve(
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
     let ledger = Arc::new(Ledger::new(metrics, Arc::clone(&operator.keys)));
     let search = gpu(args).await;
-    let supervised = SupervisorConfig { gpu: search.gpu.clone(), ..SupervisorConfig::default() };
+    let cores = operator.threads.compute;
+    let supervised = SupervisorConfig { gpu: search.gpu.clone(), cores, ..SupervisorConfig::default() };
     let supervisor = Supervisor::new(supervised).context("no thread to start workers from")?;
     let workers = Workers::new(supervisor, args.model_memory);
     let (releases, Site { served, runtime }) = tokio::task::block_in_place(|| {

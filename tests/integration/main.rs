@@ -1,5 +1,6 @@
 //! Tests of the real binary, with real models and real clients.
 
+mod attacks;
 mod bad_requests;
 mod bad_start;
 mod batching;
@@ -16,6 +17,7 @@ mod dependencies;
 mod files;
 mod gpu;
 mod guest_time;
+mod guests_run_once;
 mod hostile_guests;
 mod https;
 mod images;
@@ -45,6 +47,7 @@ mod spin_llm;
 mod sqlite;
 mod static_responses;
 mod stopping;
+mod threads;
 mod tools;
 mod trigger_plugin;
 mod variables;

@@ -73,7 +73,7 @@ pub use images::{Assembly, SpinImage};
 pub use keys::{KeyCommand, TestKey};
 pub use liar::{Liar, Lie};
 pub use locked::{Locked, content, file_url};
-pub use machine::{machine, outside, vector_units};
+pub use machine::{machine, outside, refuse_baseline, vector_units};
 pub use memory::{MemoryWatch, process_status};
 pub use metrics::Metrics;
 pub use mqtt::{MqttBroker, Subscriber};
@@ -86,7 +86,7 @@ pub use paths::{
 };
 pub use peer::Peer;
 pub use postgres::PostgresServer;
-pub use process::{Files, children, zombies};
+pub use process::{Files, age, children, connections, zombies};
 pub use raw::RawConnection;
 pub use redis::RedisServer;
 pub use registry::Registry;

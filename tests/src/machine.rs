@@ -34,10 +34,64 @@ pub fn vector_units(log: &str) -> Result {
     let line = log.lines().find(|line| line.contains("the worker is ready")).context("the worker logged nothing")?;
     let (_, system) = line.split_once("CPU :").context("llama.cpp named no CPU features")?;
     println!("llama.cpp: CPU :{}", system.trim_end());
+    refuse_baseline(system)
+}
+
+/// Refuses a baseline build by what llama.cpp says of itself.
+///
+/// # Errors
+/// When it was built without vector units.
+pub fn refuse_baseline(system: &str) -> Result {
     let vectors = ["AVX2 = 1", "NEON = 1", "SVE = 1"];
     ensure!(
         vectors.iter().any(|unit| system.contains(unit)),
         "llama.cpp was built without vector units; build without RUSTFLAGS, so that .cargo/config.toml holds"
     );
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A host's log, as far as a benchmark reads it.
+    fn log(system: &str) -> String {
+        format!(
+            "INFO bobbin: the application is there\n\
+             INFO bobbin_worker::supervisor::supervise: the worker is ready bundle=model@1.0.0 pid=7 system={system} gpu=None \
+             cage=\"landlock holds\"\n\
+             INFO bobbin: http://127.0.0.1:3000 AVX2 = 1\n"
+        )
+    }
+
+    #[test]
+    fn a_build_with_vector_units_is_measured() {
+        for system in [
+            "CPU : SSE3 = 1 | SSSE3 = 1 | AVX = 1 | AVX2 = 1 | F16C = 1 | FMA = 1 | LLAMAFILE = 1 | OPENMP = 1 | REPACK = 1 |",
+            "CPU : NEON = 1 | ARM_FMA = 1 | DOTPROD = 1 | OPENMP = 1 |",
+            "CUDA : ARCHS = 900 | CPU : SSE3 = 1 | AVX2 = 1 |",
+        ] {
+            assert!(vector_units(&log(system)).is_ok(), "{system}");
+        }
+    }
+
+    #[test]
+    fn a_baseline_build_is_not() {
+        for system in [
+            "CPU : LLAMAFILE = 1 | OPENMP = 1 | REPACK = 1 |",
+            "CPU : SSE3 = 1 | SSSE3 = 1 | AVX = 1 | OPENMP = 1 |",
+            "CPU : SSE3 = 1 | AVX2 = 0 | OPENMP = 1 |",
+        ] {
+            let refused = vector_units(&log(system)).unwrap_err().to_string();
+            assert!(refused.contains("without vector units") && refused.contains("RUSTFLAGS"), "{system}: {refused}");
+        }
+    }
+
+    #[test]
+    fn a_log_that_says_nothing_of_a_worker_is_no_reason_to_measure() {
+        for (log, why) in [("", "the worker logged nothing"), (&*log("none"), "named no CPU features")] {
+            let refused = vector_units(log).unwrap_err().to_string();
+            assert!(refused.contains(why), "{refused}");
+        }
+    }
 }

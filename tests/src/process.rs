@@ -1,10 +1,15 @@
 //! What a process holds besides memory.
 
 use crate::Result;
+use anyhow::Context;
 use std::collections::HashSet;
 use std::fs;
+use std::time::Duration;
 
-/// Open files of a process, connections of clients apart.
+/// Ticks of `/proc` in a second: `USER_HZ`, which is the same on every machine that this runs on.
+const TICKS: u32 = 100;
+
+/// Open files of a process, connections of clients apart: [`connections`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Files {
     /// Ends of links to workers.
@@ -19,14 +24,10 @@ impl Files {
     /// # Errors
     /// When the process has ended.
     pub fn of(pid: u32) -> Result<Self> {
-        let links = fs::read_to_string("/proc/net/unix")?;
-        let links: HashSet<&str> = links.lines().filter_map(|line| line.split_whitespace().nth(6)).collect();
+        let links = links()?;
         let mut files = Self { links: 0, others: 0 };
-        for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
-            // One may be closed between the listing and the look.
-            let Ok(target) = fs::read_link(entry?.path()) else { continue };
-            let target = target.to_string_lossy();
-            match target.strip_prefix("socket:[").and_then(|inode| inode.strip_suffix(']')) {
+        for target in open(pid)? {
+            match socket(&target) {
                 Some(inode) if links.contains(inode) => files.links += 1,
                 Some(_connection) => {}
                 None => files.others += 1,
@@ -34,6 +35,63 @@ impl Files {
         }
         Ok(files)
     }
+}
+
+/// Sockets of a process that neither listen nor lead to workers: connections, also those that their client has left.
+///
+/// # Errors
+/// When the process has ended.
+pub fn connections(pid: u32) -> Result<usize> {
+    let (links, listeners) = (links()?, listeners());
+    let is_one =
+        |target: &String| socket(target).is_some_and(|inode| !links.contains(inode) && !listeners.contains(inode));
+    Ok(open(pid)?.iter().filter(|target| is_one(target)).count())
+}
+
+/// What the descriptors of a process lead to.
+fn open(pid: u32) -> Result<Vec<String>> {
+    let mut targets = Vec::new();
+    for entry in fs::read_dir(format!("/proc/{pid}/fd"))? {
+        // One may be closed between the listing and the look.
+        let Ok(target) = fs::read_link(entry?.path()) else { continue };
+        targets.push(target.to_string_lossy().into_owned());
+    }
+    Ok(targets)
+}
+
+/// The inode of a socket, where a descriptor leads to one.
+fn socket(target: &str) -> Option<&str> {
+    target.strip_prefix("socket:[")?.strip_suffix(']')
+}
+
+/// Inodes of Unix sockets.
+fn links() -> Result<HashSet<String>> {
+    let all = fs::read_to_string("/proc/net/unix")?;
+    Ok(all.lines().filter_map(|line| line.split_whitespace().nth(6)).map(str::to_owned).collect())
+}
+
+/// Inodes of TCP sockets that listen. What the kernel lists nowhere, as a connection that was reset, is none of them.
+fn listeners() -> HashSet<String> {
+    // A kernel without IPv6 has one table.
+    let tables = ["/proc/net/tcp", "/proc/net/tcp6"].map(|table| fs::read_to_string(table).unwrap_or_default());
+    let listening = |line: &str| {
+        let mut words = line.split_whitespace().skip(3);
+        (words.next()? == "0A").then(|| words.nth(5).map(str::to_owned))?
+    };
+    tables.iter().flat_map(|table| table.lines()).filter_map(listening).collect()
+}
+
+/// How long ago a process was started, to a hundredth of a second.
+///
+/// # Errors
+/// When it has ended.
+pub fn age(pid: u32) -> Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+    let (_, rest) = stat.rsplit_once(')').context("the process has no name")?;
+    let started = rest.split_whitespace().nth(19).context("the process has no start")?.parse()?;
+    let up = fs::read_to_string("/proc/uptime")?;
+    let up = up.split_whitespace().next().context("the machine has no start")?.parse()?;
+    Ok(Duration::try_from_secs_f64(up)?.saturating_sub(Duration::from_secs(started) / TICKS))
 }
 
 /// Children of a process, those included that have ended and were not waited for.

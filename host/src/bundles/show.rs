@@ -1,6 +1,6 @@
 //! One bundle, as its manifest has it.
 
-use bobbin_bundle::{Bundle, Card, Defaults, FileEntry, Fingerprint, Manifest};
+use bobbin_bundle::{Bundle, Card, Defaults, FileEntry, Fingerprint, Limits, Manifest};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -28,7 +28,7 @@ pub(super) fn text(bundle: &Bundle) -> String {
     page.line("folder", &bundle.folder().display().to_string());
     page.line("digest", &bundle.digest().to_string());
     page.line("size", &format!("{} bytes", manifest.size()));
-    page.line("limits", &format!("context {}, parallel {}", manifest.limits.context, manifest.limits.parallel));
+    page.line("limits", &limits(manifest.limits));
     page.line("defaults", &defaults(&manifest.defaults));
     page.line("prompt", &prompt(manifest));
     page.line("warm-up", &counted(manifest.warm_up.prompts.len(), "prompt"));
@@ -78,6 +78,12 @@ impl Page {
 fn one_line(text: &str) -> String {
     let words: Vec<&str> = text.split(|c: char| c.is_whitespace() || c.is_control()).collect();
     words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+fn limits(limits: Limits) -> String {
+    let Limits { context, parallel, threads } = limits;
+    let threads = threads.map_or_else(String::new, |threads| format!(", threads {threads}"));
+    format!("context {context}, parallel {parallel}{threads}")
 }
 
 fn defaults(defaults: &Defaults) -> String {

@@ -1,6 +1,7 @@
 //! `bobbin infer ..`: its arguments.
 
 use crate::bundles::Wanted;
+use crate::threads;
 use bobbin_inference::{OptionsPatch, StopList};
 use clap::Args;
 use std::path::PathBuf;
@@ -69,6 +70,9 @@ pub(crate) struct Infer {
     /// Layers that a GPU computes, where a worker for one is installed; 0 for none [default: as many as fit]
     #[arg(long, value_name = "N")]
     pub(crate) gpu_layers: Option<u32>,
+    /// Threads that may compute it [default: one for each core, fewer for a small model]
+    #[arg(long, value_name = "N", value_parser = threads::number)]
+    pub(crate) threads: Option<u32>,
     /// Print one JSON document when the answer is complete, instead of the answer as it comes
     #[arg(long)]
     pub(crate) json: bool,

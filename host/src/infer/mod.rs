@@ -8,7 +8,7 @@ mod vectors;
 
 pub(crate) use args::{HELP, Infer};
 
-use crate::alone::{Alone, given_up, interrupted};
+use crate::alone::{Alone, Means, given_up, interrupted};
 use crate::bundles::{Wanted, find};
 use crate::failure::Failure;
 use crate::missing::NotThere;
@@ -51,7 +51,8 @@ async fn infer(args: &Infer) -> Result<ExitCode, Failure> {
         return Err(Failure::new(Exit::Refused, message));
     }
     bar.step(&format!("loading {}", bundle.id()));
-    let alone = Alone::start(&verified, args.gpu_layers, Vec::new()).await?;
+    let means = Means { gpu_layers: args.gpu_layers, threads: args.threads };
+    let alone = Alone::start(&verified, &means, Vec::new()).await?;
     let options = args.options().resolve(&alone.graph().info().defaults);
     let options = match options {
         Ok(options) => options,

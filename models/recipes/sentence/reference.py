@@ -79,8 +79,8 @@ class Reference:
     def dense(self, x, name):
         return x @ self.weights[f"{name}.weight"].T + self.weights[f"{name}.bias"]
 
-    def vector(self, tokens):
-        """The mean over the tokens, of length one."""
+    def states(self, tokens):
+        """What the last layer makes of each token, a row each."""
         length = len(tokens)
         heads = lambda x: x.reshape(length, self.heads, -1).transpose(1, 0, 2)
         x = self.weights["token_embd.weight"][tokens] + self.weights["token_types.weight"][0]
@@ -92,8 +92,13 @@ class Reference:
             x = self.norm(x, f"blk.{i}.attn_output_norm")
             x = x + self.dense(gelu(self.dense(x, f"blk.{i}.ffn_up")), f"blk.{i}.ffn_down")
             x = self.norm(x, f"blk.{i}.layer_output_norm")
-        mean = x.mean(0)
-        return mean / np.linalg.norm(mean)
+        return x
+
+    def vector(self, tokens, pooling="mean"):
+        """The mean over the tokens, or what was made of the first or the last, of length one. The model was trained with the mean."""
+        states = self.states(tokens)
+        pooled = {"mean": states.mean(0), "first": states[0], "last": states[-1]}[pooling]
+        return pooled / np.linalg.norm(pooled)
 
     def embed(self, texts):
         """A vector a row; what is longer than the context is cut."""

@@ -173,7 +173,7 @@ fn whatever_an_archive_holds_that_no_bundle_has_is_refused_by_name() -> Result {
             }),
             "no regular file",
         ),
-        ("bad.tar", Box::new(|tar| add(tar, "bundle.toml", b"format = 2\n")), "format 2"),
+        ("bad.tar", Box::new(|tar| add(tar, "bundle.toml", b"format = 3\n")), "format 3"),
     ];
     for (name, fill, says) in cases {
         let archive = stage.packed(name, fill)?;

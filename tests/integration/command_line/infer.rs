@@ -76,6 +76,19 @@ fn options_reach_the_model() -> Result {
 }
 
 #[test]
+fn threads_are_as_said_and_no_more_than_there_are_cores() -> Result {
+    let app = stories()?;
+    let base = ["storyteller@1.0.0", PROMPT, "--max-tokens", "20", "--temperature", "0"];
+    let plain = infer(app.path(), &base)?;
+    let one = infer(app.path(), &[&base[..], &["--threads", "1"]].concat())?;
+    assert_eq!((one.code, &one.out, one.err.as_str()), (0, &plain.out, ""), "{one:?}");
+    let many = infer(app.path(), &[&base[..], &["--threads", "1024"]].concat())?;
+    assert_eq!((many.code, &many.out), (0, &plain.out), "{many:?}");
+    assert!(many.err.contains("--threads 1024 is more than the cores"), "{many:?}");
+    refused(app.path(), &["storyteller", PROMPT, "--threads", "0"], 2, &["--threads", "from 1 to 1024"])
+}
+
+#[test]
 fn a_chat_is_rendered_by_the_template() -> Result {
     let app = stories()?;
     let base = ["storyteller@1.0.0", PROMPT, "--max-tokens", "20", "--temperature", "0"];

@@ -170,6 +170,7 @@ fn what_makes_no_sense_is_said_before_anything_is_written() -> Result {
         (&["cut.gguf", named[0], named[1], named[2], named[3]], 5, "cut.gguf"),
         (&["model.gguf", named[0], named[1], named[2], named[3], "--context", "4096"], 5, "made for 256 tokens"),
         (&["model.gguf", named[0], named[1], named[2], named[3], "--context", "1"], 2, "8..=1048576"),
+        (&["model.gguf", named[0], named[1], named[2], named[3], "--threads", "0"], 2, "1..=512"),
         (&["model.gguf", named[0], named[1], named[2], named[3], "--tolerance", "0"], 2, "above 0"),
         (&["model.gguf", named[0], named[1], named[2], named[3], "--kind", "classify"], 2, "possible values"),
         (&["model.gguf", named[0], named[1], named[2], named[3], "--template", "nowhere"], 4, "nowhere is not there"),
@@ -196,6 +197,24 @@ fn what_makes_no_sense_is_said_before_anything_is_written() -> Result {
     }
     let json = new(&["nowhere.gguf", "--name", "tale", "--version", "1.0.0", "--json"])?;
     assert!(json.json()?["error"]["message"].as_str().is_some_and(|error| error.contains("nowhere.gguf")), "{json:?}");
+    Ok(())
+}
+
+#[test]
+fn a_bundle_that_says_its_threads_is_of_the_format_that_has_them_and_any_other_of_the_first() -> Result {
+    for (more, format, threads) in [(&["--no-fingerprint"][..], 1, None), (&["--threads", "3"], 2, Some(3))] {
+        let folder = tempfile::tempdir()?;
+        let made = make(folder.path(), &weights(), more)?;
+        assert_eq!(made.code, 0, "{made:?}");
+        let text = manifest(folder.path())?;
+        let written = text["limits"].get("threads").and_then(toml::Value::as_integer);
+        assert_eq!((text["format"].as_integer(), written), (Some(format), threads), "{text}");
+        let shown = ran(folder.path(), &["bundle", "show", "tale"])?;
+        let limits = shown.out.lines().find(|line| line.contains("parallel")).unwrap_or_default();
+        assert_eq!(limits.ends_with(", threads 3"), threads.is_some(), "{shown:?}");
+        let json = ran(folder.path(), &["bundle", "show", "tale", "--json"])?.json()?;
+        assert_eq!(json["manifest"]["limits"]["threads"].as_i64(), threads, "{json}");
+    }
     Ok(())
 }
 

@@ -9,6 +9,7 @@ mod drain;
 mod failures;
 mod kills;
 mod memory;
+mod mutants;
 mod policies;
 mod rollback;
 mod shadow;

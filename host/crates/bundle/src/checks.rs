@@ -103,6 +103,11 @@ pub(crate) fn parallel<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32
     in_range(u32::deserialize(deserializer)?, 1..=256)
 }
 
+pub(crate) fn threads<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    // ggml's own bound.
+    some_in(deserializer, 1..=512)
+}
+
 pub(crate) fn max_tokens<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
     some_in(deserializer, 1..=u32::MAX)
 }
@@ -252,12 +257,19 @@ pub(crate) enum Fault {
     Files(String),
     Template(String),
     Sequences(String),
+    Threads(String),
 }
 
 const MAX_FILES: usize = 64;
 
 pub(crate) fn between_values(manifest: &Manifest) -> Result<(), Fault> {
     use crate::Role;
+    let format = manifest.limits.format();
+    if manifest.format < format {
+        return Err(Fault::Threads(format!(
+            "`threads` is a key of format {format}; begin the file with `format = {format}`, or remove the key"
+        )));
+    }
     if manifest.files.len() > MAX_FILES {
         return Err(Fault::Files(format!("{} files; at most {MAX_FILES} are allowed", manifest.files.len())));
     }

@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 use std::fmt;
 use std::str::FromStr;
 
-/// The first line of a bundle's canonical list; it changes when the list does.
+/// The first line of a bundle's canonical list; it changes when the list does, which it did not with format 2.
 const CANONICAL_HEADING: &str = "bobbin-bundle-format-1";
 
 /// A SHA-256 digest. Displayed as `sha256:<64 lower-case hexadecimal digits>`.

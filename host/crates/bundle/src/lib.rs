@@ -1,7 +1,7 @@
 //! What a model bundle is on disk: manifest, digests, repository, verification.
 //!
-//! A bundle is the folder `<repository>/<name>/<version>/` with a `bundle.toml` (format 1, specified in
-//! `docs/bundle-format.md`) and the files that it lists. [`Repository`] finds bundles, [`Bundle::verify`] hashes
+//! A bundle is the folder `<repository>/<name>/<version>/` with a `bundle.toml` (formats 1 and 2, specified
+//! in `docs/bundle-format.md`) and the files that it lists. [`Repository`] finds bundles, [`Bundle::verify`] hashes
 //! every byte into a [`BlobStore`] and checks the weights in Rust ([`gguf`]) before llama.cpp sees them.
 //!
 //! Holding a [`VerifiedBundle`] means that all of this succeeded; there is no other way to make one.

@@ -1,4 +1,4 @@
-//! `bundle.toml`, format 1: its shape. The rules for single values are in [`crate::checks`], those between
+//! `bundle.toml`, formats 1 and 2: its shape. The rules for single values are in [`crate::checks`], those between
 //! values and the errors' positions in [`crate::parse`].
 
 use crate::{Digest, checks};
@@ -6,15 +6,16 @@ use semver::Version;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// The number that `format` must have. A change to any struct here needs a new one (or must read the old).
-pub const FORMAT: u32 = 1;
+/// The newest number that `format` may have; those before it are read, too. A change to any struct here needs a new one,
+/// and the old ones go on meaning what they meant: [`Limits::format`] says which has a key.
+pub const FORMAT: u32 = 2;
 
 /// A manifest that obeys the format. Made by [`Manifest::parse`] alone.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Manifest {
-    /// Always [`FORMAT`].
+    /// From 1 to [`FORMAT`].
     pub format: u32,
     /// Lower-case kebab, 1 to 64 characters.
     #[serde(deserialize_with = "checks::name")]
@@ -140,6 +141,17 @@ pub struct Limits {
     /// Sequences decoded at once.
     #[serde(deserialize_with = "checks::parallel")]
     pub parallel: u32,
+    /// The most threads that compute it, of whatever it is given; format 2.
+    #[serde(default, skip_serializing_if = "Option::is_none", deserialize_with = "checks::threads")]
+    pub threads: Option<u32>,
+}
+
+impl Limits {
+    /// The first format that has all keys that are used here.
+    #[must_use]
+    pub fn format(&self) -> u32 {
+        if self.threads.is_some() { 2 } else { 1 }
+    }
 }
 
 /// Default options, with the names and ranges of the wasi-nn contract. Serialises to what the host reads.

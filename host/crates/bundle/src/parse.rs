@@ -22,8 +22,15 @@ struct FormatOnly {
 #[serde(default)]
 struct Places {
     files: Vec<Spanned<IgnoredAny>>,
+    limits: LimitsPlaces,
     prompt: PromptPlaces,
     fingerprint: FingerprintPlaces,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct LimitsPlaces {
+    threads: Option<Spanned<IgnoredAny>>,
 }
 
 #[derive(Deserialize, Default)]
@@ -53,11 +60,12 @@ impl Manifest {
         let Some(format) = format else {
             return Err(fail(None, format!("`format` is missing; begin the file with `format = {FORMAT}`")));
         };
-        if format.get_ref().as_integer() != Some(i64::from(FORMAT)) {
+        let known = |format: &toml::Value| format.as_integer().is_some_and(|it| (1..=i64::from(FORMAT)).contains(&it));
+        if !known(format.get_ref()) {
             return Err(fail(
                 Some(format.span()),
                 format!(
-                    "format {} is not known to this version of bobbin, which reads format {FORMAT}; \
+                    "format {} is not known to this version of bobbin, which reads formats 1 to {FORMAT}; \
                      update bobbin, or write the manifest in format {FORMAT}",
                     format.get_ref()
                 ),
@@ -84,6 +92,7 @@ fn locate(text: &str, fault: Fault) -> (Option<Range<usize>>, String) {
         Fault::Files(message) => (places.files.first().map(Spanned::span), message),
         Fault::Template(message) => (places.prompt.template.map(|place| place.span()), message),
         Fault::Sequences(message) => (places.fingerprint.sequences.map(|place| place.span()), message),
+        Fault::Threads(message) => (places.limits.threads.map(|place| place.span()), message),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Error texts and the format itself, held against files in `tests/goldens/`.
 //!
-//! `NAME.toml` is a bad manifest and `NAME.err` the message it must get. `format-1.txt` is every key of the format:
-//! when it changes, so must the number. `BOBBIN_UPDATE_GOLDENS=1` writes the files anew.
+//! `NAME.toml` is a bad manifest and `NAME.err` the message it must get. `format-N.txt` is every key of a format: when the
+//! newest changes, so must the number, and the older ones never do. `BOBBIN_UPDATE_GOLDENS=1` writes the others anew.
 
 #![allow(
     clippy::unwrap_used,
@@ -74,7 +74,7 @@ fn the_least_manifest_is_enough() {
     assert!(manifest.warm_up.prompts.is_empty() && manifest.fingerprint.is_none());
 }
 
-/// Every key with a value, one per line: what format 1 is.
+/// Every key with a value, one per line: what a format is.
 fn keys(prefix: &str, value: &toml::Value, lines: &mut Vec<String>) {
     match value {
         toml::Value::Table(table) => {
@@ -114,6 +114,23 @@ fn the_format_does_not_change_without_its_number() {
         );
     }
     hold(&path, &format!("{}\n", lines.join("\n")));
+}
+
+/// Whoever wrote a bundle in format 1 can count on it: its keys are what they were, and no later one is taken for them.
+#[test]
+fn format_1_has_the_keys_that_it_had() {
+    let text = std::fs::read_to_string(goldens().join("full.toml.ok")).unwrap();
+    let text = text.replacen("format = 2\n", "format = 1\n", 1);
+    let refused = Manifest::parse(&text, Path::new("bundle.toml")).unwrap_err().to_string();
+    assert!(refused.contains("`format = 2`"), "{refused}");
+    let manifest = Manifest::parse(&text.replacen("threads = 4\n", "", 1), Path::new("bundle.toml")).unwrap();
+    let mut lines = Vec::new();
+    keys("", &toml::Value::try_from(&manifest).unwrap(), &mut lines);
+    lines.sort();
+    let golden = std::fs::read_to_string(goldens().join("format-1.txt")).unwrap();
+    // What follows is which keys each table may have.
+    let (golden, _) = golden.split_once("\n: one of").unwrap();
+    assert_eq!(lines.join("\n"), golden);
 }
 
 /// What the reader says is allowed where `text` has an unknown key in `table`.

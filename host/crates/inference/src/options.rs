@@ -63,9 +63,9 @@ pub struct OptionsPatch {
     pub logits: Option<bool>,
     /// Shorten embedding vectors.
     pub dimensions: Option<u32>,
-    /// Who asks, for the record.
+    /// Accepted, and used for nothing.
     pub user: Option<String>,
-    /// Anything, for the record.
+    /// Accepted, whatever it is, and used for nothing.
     pub metadata: Option<serde_json::Value>,
 }
 

@@ -16,21 +16,20 @@ impl StopFilter {
         Self { stops, held: String::new(), stopped: false }
     }
 
-    /// Adds text and returns what is certain to come before every stop string.
-    pub fn push(&mut self, text: &str) -> String {
+    /// Adds text, and appends to `certain` what certainly comes before every stop string.
+    pub fn push(&mut self, text: &str, certain: &mut String) {
         if self.stopped {
-            return String::new();
+            return;
         }
         self.held.push_str(text);
         if let Some(at) = self.stops.iter().filter_map(|stop| self.held.find(stop.as_str())).min() {
             self.stopped = true;
             self.held.truncate(at);
-            return std::mem::take(&mut self.held);
+            return self.finish(certain);
         }
-        let keep = self.longest_beginning();
-        let release = self.held.len() - keep;
-        let rest = self.held.split_off(release);
-        std::mem::replace(&mut self.held, rest)
+        let release = self.held.len() - self.longest_beginning();
+        certain.push_str(self.held.split_at(release).0);
+        self.held.drain(..release);
     }
 
     /// Whether there is no string to stop at: nothing is ever held back then.
@@ -45,9 +44,10 @@ impl StopFilter {
         self.stopped
     }
 
-    /// The end of the text came: what was held back is no stop string after all.
-    pub fn finish(&mut self) -> String {
-        std::mem::take(&mut self.held)
+    /// The end of the text came: what was held back is no stop string after all, and is appended to `certain`.
+    pub fn finish(&mut self, certain: &mut String) {
+        certain.push_str(&self.held);
+        self.held.clear();
     }
 
     /// Bytes at the end of the held text that begin some stop string.
@@ -71,12 +71,12 @@ mod tests {
         let mut filter = StopFilter::new(stops.iter().map(|stop| (*stop).to_owned()).collect());
         let mut out = String::new();
         for piece in pieces {
-            out.push_str(&filter.push(piece));
+            filter.push(piece, &mut out);
             if filter.stopped() {
                 return (out, true);
             }
         }
-        out.push_str(&filter.finish());
+        filter.finish(&mut out);
         (out, false)
     }
 

@@ -3,15 +3,15 @@
 /// Collects token bytes and releases whole characters only.
 #[derive(Debug, Clone, Default)]
 pub struct Utf8Assembler {
+    /// The beginning of a character.
     pending: Vec<u8>,
 }
 
 impl Utf8Assembler {
-    /// Adds a token's bytes and returns the text that is complete now. Bytes that can never become a
-    /// character turn into U+FFFD, since a sampled model may produce any bytes.
-    pub fn push(&mut self, bytes: &[u8]) -> String {
+    /// Adds a token's bytes and appends to `text` what is complete now. Bytes that can never become a character turn into
+    /// U+FFFD, since a sampled model may produce any bytes.
+    pub fn push(&mut self, bytes: &[u8], text: &mut String) {
         self.pending.extend_from_slice(bytes);
-        let mut text = String::new();
         let mut rest = self.pending.as_slice();
         while !rest.is_empty() {
             match std::str::from_utf8(rest) {
@@ -31,13 +31,14 @@ impl Utf8Assembler {
                 }
             }
         }
-        self.pending = rest.to_vec();
-        text
+        let complete = self.pending.len() - rest.len();
+        self.pending.drain(..complete);
     }
 
     /// The end came: an incomplete character is replaced.
-    pub fn finish(&mut self) -> String {
-        String::from_utf8_lossy(&std::mem::take(&mut self.pending)).into_owned()
+    pub fn finish(&mut self, text: &mut String) {
+        text.push_str(&String::from_utf8_lossy(&self.pending));
+        self.pending.clear();
     }
 }
 
@@ -46,29 +47,39 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn push(assembler: &mut Utf8Assembler, bytes: &[u8]) -> String {
+        let mut text = String::new();
+        assembler.push(bytes, &mut text);
+        text
+    }
+
     #[test]
     fn a_character_over_three_tokens_comes_whole() {
         let mut assembler = Utf8Assembler::default();
-        assert_eq!(assembler.push(b"a\xe2"), "a");
-        assert_eq!(assembler.push(b"\x82"), "");
-        assert_eq!(assembler.push(b"\xacb"), "€b");
+        assert_eq!(push(&mut assembler, b"a\xe2"), "a");
+        assert_eq!(push(&mut assembler, b"\x82"), "");
+        assert_eq!(push(&mut assembler, b"\xacb"), "€b");
     }
 
     #[test]
     fn impossible_bytes_are_replaced_and_nothing_is_lost() {
         let mut assembler = Utf8Assembler::default();
-        assert_eq!(assembler.push(b"a\xffb"), "a\u{fffd}b");
-        assert_eq!(assembler.push(b"\xf0\x9f"), "");
-        assert_eq!(assembler.finish(), "\u{fffd}");
-        assert_eq!(assembler.finish(), "");
+        assert_eq!(push(&mut assembler, b"a\xffb"), "a\u{fffd}b");
+        assert_eq!(push(&mut assembler, b"\xf0\x9f"), "");
+        let mut rest = String::new();
+        assembler.finish(&mut rest);
+        assert_eq!(rest, "\u{fffd}");
+        assembler.finish(&mut rest);
+        assert_eq!(rest, "\u{fffd}", "nothing is left");
     }
 
     proptest! {
         #[test]
         fn text_survives_any_cut(text in "\\PC{0,30}", cut in 1usize..5) {
             let mut assembler = Utf8Assembler::default();
-            let mut out: String = text.as_bytes().chunks(cut).map(|chunk| assembler.push(chunk)).collect();
-            out.push_str(&assembler.finish());
+            let mut out = String::new();
+            text.as_bytes().chunks(cut).for_each(|chunk| assembler.push(chunk, &mut out));
+            assembler.finish(&mut out);
             prop_assert_eq!(out, text);
         }
     }

@@ -63,8 +63,8 @@ pub use redis::Channel;
 pub use releases::{BundleRef, BundleRefError, DEFAULT_DRAIN, DeclarationDigest, DeclaredRelease, Moment};
 pub use routes::Route;
 pub use runtime_config::{
-    ClientIdentity, ClientTls, KeyValueBackend, OutboundHttp, OutboundNetworking, RuntimeConfigFile, SqliteBackend,
-    VariablesProvider,
+    ClientIdentity, ClientTls, KeyValueBackend, MOST_THREADS, OutboundHttp, OutboundNetworking, RuntimeConfigFile,
+    SqliteBackend, Threads, VariablesProvider,
 };
 pub use settings::{Policy, PolicyError, Sticky, StickyError};
 pub use template::{Template, TemplateError};

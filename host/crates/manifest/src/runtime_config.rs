@@ -1,10 +1,12 @@
 //! The runtime configuration: what whoever runs an application says about its variables, stores and databases.
 //!
 //! The format is Spin's `runtime-config.toml`. Keys that Spin has and this host does not are refused by name, since a
-//! host that ignored them would keep data elsewhere than it was told to.
+//! host that ignored them would keep data elsewhere than it was told to. What Spin does not know stands in `[bobbin]`, where
+//! no later key of Spin's can mean something else.
 
 mod client_tls;
 mod outbound;
+mod threads;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,6 +25,7 @@ use crate::reader::{Node, Table};
 
 pub use client_tls::{ClientIdentity, ClientTls};
 pub use outbound::{OutboundHttp, OutboundNetworking};
+pub use threads::{MOST_THREADS, Threads};
 
 /// A checked runtime configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -45,6 +48,8 @@ pub struct RuntimeConfigFile {
     pub outbound_http: OutboundHttp,
     /// How TLS is spoken when some components ask some hosts.
     pub client_tls: Vec<ClientTls>,
+    /// `[bobbin]`: how many threads do what.
+    pub threads: Threads,
 }
 
 /// Where variables get their values. The values are hidden in debug representations.
@@ -158,6 +163,7 @@ fn read(mut root: Table<'_>) -> RuntimeConfigFile {
         outbound_networking: root.table("outbound_networking").map(outbound::networking).unwrap_or_default(),
         outbound_http: root.table("outbound_http").map(outbound::http).unwrap_or_default(),
         client_tls: root.get("client_tls").map(|node| client_tls::read(&node)).unwrap_or_default(),
+        threads: root.table("bobbin").map(threads::read).unwrap_or_default(),
     };
     root.finish();
     config
@@ -311,6 +317,10 @@ type = "spin"
             ("[outbound_networking]\nblok = 1", &["rc.toml:2:1:", "`blok`"]),
             ("[outbound_http]\nmax_connections = -1", &["rc.toml:2:", "max_connections"]),
             ("[outbound_http]\nmax_connections = 1\nmax_concurrent_requests = 1", &["rc.toml:1:", "two names"]),
+            ("[bobbin]\ncompute_threads = 0", &["rc.toml:2:19:", "compute_threads`", "from 1 to 1024"]),
+            ("[bobbin]\nhost_threads = 1025", &["rc.toml:2:16:", "host_threads`", "from 1 to 1024"]),
+            ("[bobbin]\nhost_threads = \"two\"", &["rc.toml:2:16:", "host_threads"]),
+            ("[bobbin]\ncompute_thread = 1", &["rc.toml:2:1:", "`compute_thread`", "\"compute_threads\""]),
             ("state_dir = 5", &["rc.toml:1:13:", "state_dir"]),
             ("state_dir = \"hunter2", &["rc.toml:1:", "TOML"]),
         ] {

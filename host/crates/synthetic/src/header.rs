@@ -6,6 +6,10 @@ use crate::shape::{Architecture, Shape};
 
 /// GGUF's number for 32-bit floats, as tensors are stored.
 const F32: u32 = 0;
+/// How a space is written within a token.
+const WORD_BEGIN: &str = "\u{2581}";
+/// Tokens that are no pieces: see [`words`].
+pub(crate) const BEFORE_PIECES: u32 = 259;
 
 /// What a tensor is filled with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,7 +91,21 @@ pub(crate) fn tensors(shape: &Shape) -> Vec<Tensor> {
 
 /// The header; the numbers begin at the next multiple of the alignment.
 pub(crate) fn of(shape: &Shape, tensors: &[Tensor], quant: Quant) -> Vec<u8> {
-    let keys = keys(shape);
+    head(keys(shape), tensors, quant)
+}
+
+/// The header of a file that has words and no numbers.
+pub(crate) fn of_words(name: &str, pieces: &[String]) -> Vec<u8> {
+    let mut keys = vec![
+        ("general.architecture".to_owned(), Value::text(Architecture::Llama.name())),
+        ("general.name".to_owned(), Value::text(name)),
+    ];
+    let piece = |id: u32| pieces.get((id - BEFORE_PIECES) as usize).map(|piece| piece.replace(' ', WORD_BEGIN));
+    keys.extend(words(BEFORE_PIECES + pieces.len() as u32, |id| piece(id).unwrap_or_default()));
+    head(keys, &[], Quant::Q8_0)
+}
+
+fn head(keys: Vec<(String, Value)>, tensors: &[Tensor], quant: Quant) -> Vec<u8> {
     let mut out = b"GGUF".to_vec();
     out.extend(3_u32.to_le_bytes());
     out.extend((tensors.len() as u64).to_le_bytes());
@@ -150,18 +168,18 @@ fn keys(shape: &Shape) -> Vec<(String, Value)> {
         of_model("rope.freq_base", Value::float(shape.rope_base)),
         of_model("attention.layer_norm_rms_epsilon", Value::float(shape.epsilon)),
     ];
-    keys.extend(words(shape.vocabulary));
+    keys.extend(words(shape.vocabulary, |id| format!("{WORD_BEGIN}word{id}")));
     keys
 }
 
-/// Unknown, begin, end, a token for each byte, and words that nobody says.
-fn words(count: u32) -> Vec<(String, Value)> {
+/// Unknown, begin, end, a token for each byte, and others.
+fn words(count: u32, other: impl Fn(u32) -> String) -> Vec<(String, Value)> {
     let name = |id: u32| match id {
         0 => "<unk>".to_owned(),
         1 => "<s>".to_owned(),
         2 => "</s>".to_owned(),
         3..=258 => format!("<0x{:02X}>", id - 3),
-        _ => format!("\u{2581}word{id}"),
+        _ => other(id),
     };
     // Kinds of tokens: 1 normal, 2 unknown, 3 control, 6 byte.
     let kind = |id: u32| match id {

@@ -87,6 +87,22 @@ pub fn write(out: &mut impl Write, shape: &Shape, quant: Quant, seed: u64) -> Re
     Ok(written)
 }
 
+/// Tokens that stand before the pieces of [`write_words`]: unknown, beginning, end, and one for each byte.
+pub const BEFORE_PIECES: usize = header::BEFORE_PIECES as usize;
+
+/// Writes a GGUF file that has a vocabulary of these pieces and no weights, and returns its size in bytes. No two pieces may
+/// be alike, and none what a token before them is called (`<s>`, `<0x20>`).
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_words(out: &mut impl Write, name: &str, pieces: &[String]) -> io::Result<u64> {
+    let mut head = header::of_words(name, pieces);
+    pad(&mut head);
+    out.write_all(&head)?;
+    out.flush()?;
+    Ok(head.len() as u64)
+}
+
 /// Writes the numbers of one tensor, up to where the next one begins.
 fn body(out: &mut impl Write, tensor: &Tensor, quant: Quant, noise: &Noise) -> io::Result<u64> {
     let bytes = tensor.bytes(quant);

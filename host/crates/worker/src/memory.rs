@@ -6,10 +6,17 @@
 
 #![allow(unsafe_code, reason = "mimalloc is configured through its C interface")]
 
-use mimalloc::MiMalloc;
+#[cfg(test)]
+pub(crate) mod counting;
+
+#[cfg(not(test))]
+use mimalloc::MiMalloc as Allocator;
+
+#[cfg(test)]
+use counting::Counting as Allocator;
 
 #[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
+static ALLOCATOR: Allocator = Allocator;
 
 /// `mi_option_purge_delay` of mimalloc 3, which its bindings leave out.
 const PURGE_DELAY: libmimalloc_sys::mi_option_t = 15;

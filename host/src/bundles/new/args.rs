@@ -38,6 +38,9 @@ pub(crate) struct New {
     /// Sequences computed at once
     #[arg(long, value_name = "N", default_value_t = 8, help_heading = "Model", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub(crate) parallel: u32,
+    /// The most threads that compute it, wherever it runs [default: what its size is worth]
+    #[arg(long, value_name = "N", help_heading = "Model", value_parser = clap::value_parser!(u32).range(1..=512))]
+    pub(crate) threads: Option<u32>,
     /// A chat template in Jinja, instead of the one in the weights
     #[arg(long, value_name = "FILE", help_heading = "Model")]
     pub(crate) template: Option<PathBuf>,

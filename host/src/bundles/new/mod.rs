@@ -11,7 +11,7 @@ mod text;
 pub(crate) use args::{Import, New};
 
 use super::{bundle_json, chain, print_bundle};
-use crate::alone::{Alone, given_up, interrupted};
+use crate::alone::{Alone, Means, given_up, interrupted};
 use crate::failure::Failure;
 use crate::missing::{NotThere, unreadable};
 use crate::release::{Exit, table};
@@ -19,8 +19,8 @@ use crate::terminal::{Bar, print, say};
 use args::KindArg;
 use bobbin_bundle::gguf::{self, GgufSummary};
 use bobbin_bundle::{
-    BlobStore, Bundle, BundleError, Draft, DraftError, FileEntry, ImportError, Kind, Manifest, Pace, Progress, Role,
-    VerifiedBundle, VerifyError, open_regular,
+    BlobStore, Bundle, BundleError, Draft, DraftError, FileEntry, ImportError, Kind, Limits, Manifest, Pace, Progress,
+    Role, VerifiedBundle, VerifyError, open_regular,
 };
 use bobbin_inference::wire::Reference;
 use card::{From, Suggested};
@@ -264,8 +264,7 @@ fn render(args: &New, plan: &Plan, files: &[FileEntry], recorded: Option<&[Refer
         version: &args.version,
         kind: plan.kind,
         files,
-        context: plan.context,
-        parallel: args.parallel,
+        limits: Limits { context: plan.context, parallel: args.parallel, threads: args.threads },
         prefix: args.prefix.as_deref(),
         warm_up: &plan.warm_up,
         fingerprint: recorded.map(|recorded| (args.tolerance, recorded)),
@@ -298,7 +297,8 @@ async fn load(
     record: Vec<String>,
     cancel: &CancellationToken,
 ) -> Result<bobbin_inference::wire::Loaded, Failure> {
-    let alone = Alone::start(bundle, Some(0), record).await?;
+    let means = Means { gpu_layers: Some(0), ..Means::default() };
+    let alone = Alone::start(bundle, &means, record).await?;
     let ready = tokio::select! {
         ready = alone.ready() => ready,
         () = cancel.cancelled() => Err(Failure::new(Exit::Failed, "given up")),

@@ -1,7 +1,7 @@
 //! The text of a `bundle.toml`, laid out as people write it.
 
 use super::card::{From, Suggested};
-use bobbin_bundle::{FORMAT, FileEntry, Kind, Role};
+use bobbin_bundle::{FileEntry, Kind, Limits, Role};
 use bobbin_inference::wire::Reference;
 use semver::Version;
 use std::fmt::Write as _;
@@ -12,8 +12,7 @@ pub(super) struct Text<'a> {
     pub(super) version: &'a Version,
     pub(super) kind: Kind,
     pub(super) files: &'a [FileEntry],
-    pub(super) context: u32,
-    pub(super) parallel: u32,
+    pub(super) limits: Limits,
     pub(super) prefix: Option<&'a str>,
     pub(super) warm_up: &'a [String],
     /// The tolerance, and what was recorded.
@@ -24,7 +23,9 @@ pub(super) struct Text<'a> {
 impl Text<'_> {
     pub(super) fn render(&self) -> String {
         let mut text = format!(
-            "format = {FORMAT}\nname = {}\nversion = {}\nkind = \"{}\"\nencoding = \"ggml\"\n",
+            "format = {}\nname = {}\nversion = {}\nkind = \"{}\"\nencoding = \"ggml\"\n",
+            // The oldest that says all this: older hosts read it, too.
+            self.limits.format(),
             quoted(self.name),
             quoted(&self.version.to_string()),
             self.kind
@@ -35,7 +36,11 @@ impl Text<'_> {
             let _ =
                 write!(text, "\n[[files]]\npath = {path}\nrole = \"{role}\"\nsha256 = \"{sha256}\"\nsize = {size}\n");
         }
-        let _ = write!(text, "\n[limits]\ncontext = {}\nparallel = {}\n", self.context, self.parallel);
+        let Limits { context, parallel, threads } = self.limits;
+        let _ = write!(text, "\n[limits]\ncontext = {context}\nparallel = {parallel}\n");
+        if let Some(threads) = threads {
+            let _ = writeln!(text, "threads = {threads}");
+        }
         self.prompt(&mut text);
         if !self.warm_up.is_empty() {
             let _ = write!(text, "\n[warm_up]\nprompts = {}\n", list(self.warm_up));
@@ -133,21 +138,23 @@ mod tests {
         let file = |path: &str, role| FileEntry { path: path.into(), role, sha256: Digest::of(b"x"), size: 1 };
         let files = [file("w.gguf", Role::Weights), file("chat.jinja", Role::Template)];
         let recorded = [Reference { tokens: vec![1, 2, 3], logprobs: vec![-0.0, -12.345_678] }];
-        let text = Text {
+        let limits = Limits { context: 64, parallel: 4, threads: None };
+        let mut text = Text {
             name: "tiny",
             version: &Version::new(1, 2, 3),
             kind: Kind::Generate,
             files: &files,
-            context: 64,
-            parallel: 4,
+            limits,
             prefix: Some(odd),
             warm_up: &[odd.to_owned()],
             fingerprint: Some((0.35, &recorded)),
             card: &card,
         };
-        let text = text.render();
-        let manifest =
-            Manifest::parse(&text, Path::new("bundle.toml")).unwrap_or_else(|error| panic!("{error}\n{text}"));
+        let read = |text: &Text<'_>| {
+            let text = text.render();
+            Manifest::parse(&text, Path::new("bundle.toml")).unwrap_or_else(|error| panic!("{error}\n{text}"))
+        };
+        let manifest = read(&text);
         assert_eq!((manifest.id().as_str(), manifest.card.data.as_str()), ("tiny@1.2.3", odd));
         assert_eq!(manifest.card.languages, ["en", odd]);
         assert_eq!(manifest.prompt.template.as_deref(), Some("chat.jinja"));
@@ -155,5 +162,9 @@ mod tests {
         let fingerprint = manifest.fingerprint.unwrap();
         assert_eq!(fingerprint.sequences[0].logprobs, [0.0, -12.34568]);
         assert_eq!(fingerprint.tolerance, 0.35);
+        assert_eq!((manifest.format, manifest.limits), (1, limits));
+        text.limits.threads = Some(3);
+        let manifest = read(&text);
+        assert_eq!((manifest.format, manifest.limits), (2, text.limits));
     }
 }

@@ -1,5 +1,6 @@
 //! Frames: a length, then a message.
 
+use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::{self, Read, Write};
@@ -24,16 +25,71 @@ pub enum FrameError {
     TooLarge(usize),
 }
 
+/// Bytes of a frame's length.
+const LENGTH: usize = size_of::<u32>();
+
+/// What a message is written to. Beyond what a frame may have, bytes are only counted.
+struct Body<'a> {
+    bytes: &'a mut Vec<u8>,
+    length: usize,
+}
+
+impl Flavor for Body<'_> {
+    type Output = usize;
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.try_extend(&[byte])
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.length += bytes.len();
+        if self.length <= MAX_FRAME {
+            self.bytes.extend_from_slice(bytes);
+        }
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<usize> {
+        Ok(self.length)
+    }
+}
+
+/// Appends a message, without its length, and returns that. What was appended before an error stays.
+fn append<T: Serialize>(bytes: &mut Vec<u8>, message: &T) -> Result<u32, FrameError> {
+    let written = postcard::serialize_with_flavor(message, Body { bytes, length: 0 });
+    let length = written.map_err(FrameError::Encode)?;
+    u32::try_from(length).ok().filter(|_| length <= MAX_FRAME).ok_or(FrameError::TooLarge(length))
+}
+
 /// Encodes a message, without its length.
 ///
 /// # Errors
 /// When it has no such form, or is over [`MAX_FRAME`].
 pub fn encode<T: Serialize>(message: &T) -> Result<Vec<u8>, FrameError> {
-    let bytes = postcard::to_stdvec(message).map_err(FrameError::Encode)?;
-    if bytes.len() > MAX_FRAME {
-        return Err(FrameError::TooLarge(bytes.len()));
-    }
+    let mut bytes = Vec::new();
+    append(&mut bytes, message)?;
     Ok(bytes)
+}
+
+/// Appends a message as a frame to others. Where there is room for it, nothing is asked of the allocator.
+///
+/// # Errors
+/// When the message has no such form, or is over [`MAX_FRAME`]; nothing is appended then.
+pub fn append_frame<T: Serialize>(frames: &mut Vec<u8>, message: &T) -> Result<(), FrameError> {
+    let begins = frames.len();
+    frames.extend_from_slice(&[0; LENGTH]);
+    match append(frames, message) {
+        Ok(length) => {
+            if let Some(place) = frames.get_mut(begins..begins + LENGTH) {
+                place.copy_from_slice(&length.to_le_bytes());
+            }
+            Ok(())
+        }
+        Err(error) => {
+            frames.truncate(begins);
+            Err(error)
+        }
+    }
 }
 
 /// Decodes a message, all of it.
@@ -53,7 +109,7 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, FrameError> {
 /// # Errors
 /// When the socket fails, ends inside a frame, or the frame is unsound.
 pub fn read_frame<T: DeserializeOwned>(reader: &mut impl Read) -> Result<Option<T>, FrameError> {
-    let mut length = [0; 4];
+    let mut length = [0; LENGTH];
     let mut filled = 0;
     while filled < length.len() {
         let (_, empty) = length.split_at_mut(filled);
@@ -79,11 +135,8 @@ pub fn read_frame<T: DeserializeOwned>(reader: &mut impl Read) -> Result<Option<
 /// # Errors
 /// When the message is over [`MAX_FRAME`] or the socket fails.
 pub fn write_frame<T: Serialize>(writer: &mut impl Write, message: &T) -> Result<(), FrameError> {
-    let body = encode(message)?;
-    let Ok(length) = u32::try_from(body.len()) else { return Err(FrameError::TooLarge(body.len())) };
-    let mut frame = Vec::with_capacity(body.len() + 4);
-    frame.extend_from_slice(&length.to_le_bytes());
-    frame.extend_from_slice(&body);
+    let mut frame = Vec::new();
+    append_frame(&mut frame, message)?;
     writer.write_all(&frame)?;
     Ok(())
 }
@@ -116,6 +169,24 @@ mod tests {
     fn a_length_over_the_bound_is_refused_before_it_is_allocated() {
         let bytes = u32::MAX.to_le_bytes();
         assert!(matches!(read_frame::<ToWorker>(&mut bytes.as_slice()), Err(FrameError::TooLarge(_))));
+    }
+
+    #[test]
+    fn a_message_over_the_bound_is_refused_by_its_size_and_leaves_the_frames_before_it() {
+        let mut frames = Vec::new();
+        append_frame(&mut frames, &ToWorker::Close { session: 7 }).unwrap();
+        let before = frames.clone();
+        // The length of a list of so many takes four bytes.
+        let fits = vec![0_u8; MAX_FRAME - 4];
+        assert_eq!(encode(&fits).unwrap().len(), MAX_FRAME);
+        let over = vec![0_u8; MAX_FRAME - 3];
+        let error = append_frame(&mut frames, &over).unwrap_err();
+        assert!(matches!(error, FrameError::TooLarge(size) if size == MAX_FRAME + 1), "{error}");
+        assert_eq!(frames, before);
+        append_frame(&mut frames, &ToWorker::Ping).unwrap();
+        let mut reader = frames.as_slice();
+        assert_eq!(read_frame(&mut reader).unwrap(), Some(ToWorker::Close { session: 7 }));
+        assert_eq!(read_frame(&mut reader).unwrap(), Some(ToWorker::Ping));
     }
 
     #[test]

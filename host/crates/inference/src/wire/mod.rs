@@ -8,7 +8,7 @@ mod frame;
 mod message;
 mod path;
 
-pub use frame::{FrameError, MAX_FRAME, decode, encode, read_frame, write_frame};
+pub use frame::{FrameError, MAX_FRAME, append_frame, decode, encode, read_frame, write_frame};
 pub use message::{
     CallContext, CallId, Device, Examination, FromWorker, Greeting, LoadSpec, Loaded, Offload, Offloaded, Phase, Probe,
     Reference, SessionId, ToWorker, WorkerStats,

@@ -13,7 +13,7 @@
 mod calls;
 
 use super::process::{self, DataMeter};
-use calls::{REFUSED, REFUSED_LEGACY};
+use calls::{REFUSED, REFUSED_LEGACY, REFUSED_REQUESTS};
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus, Scope,
     make_bitflags, path_beneath_rules,
@@ -21,6 +21,7 @@ use landlock::{
 use rustix::thread::{CapabilitySet, CapabilitySets, set_capabilities};
 use seccompiler::{
     SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter, SeccompRule, TargetArch,
+    sock_filter,
 };
 use std::collections::BTreeMap;
 use std::iter;
@@ -197,6 +198,8 @@ fn seccomp(writes: Writes, reach: Reach) -> Result<(), String> {
     // glibc falls back from clone3, whose flags a filter cannot see, to clone, and from openat2 to openat.
     let not_there = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());
     let unseen = BTreeMap::from([(libc::SYS_clone3, Vec::new()), (libc::SYS_openat2, Vec::new())]);
+    #[cfg(target_arch = "x86_64")]
+    apply(&other_numbers(), reach)?;
     install(unseen, not_there, arch, reach)?;
     install(forbidden(writes).map_err(|error| error.to_string())?, not_permitted, arch, reach)
 }
@@ -210,12 +213,35 @@ fn install(
     let filter = SeccompFilter::new(rules, SeccompAction::Allow, action, arch).map_err(|error| error.to_string())?;
     let program: seccompiler::BpfProgram =
         filter.try_into().map_err(|error: seccompiler::BackendError| error.to_string())?;
+    apply(&program, reach)
+}
+
+fn apply(program: &[sock_filter], reach: Reach) -> Result<(), String> {
     match reach {
-        Reach::Thread => seccompiler::apply_filter(&program),
-        Reach::Process => seccompiler::apply_filter_all_threads(&program),
+        Reach::Thread => seccompiler::apply_filter(program),
+        Reach::Process => seccompiler::apply_filter_all_threads(program),
     }
     .map_err(|error| error.to_string())
 }
+
+/// Refuses every call of x32. That is the same architecture to a filter, has each call under a number of its own, and is
+/// there on some kernels; seccompiler compares numbers one by one and has no rule for a whole range.
+#[cfg(target_arch = "x86_64")]
+fn other_numbers() -> seccompiler::BpfProgram {
+    let instruction = |code: u32, jt, k| sock_filter { code: code as u16, jt, jf: 0, k };
+    let give = |verdict| instruction(libc::BPF_RET | libc::BPF_K, 0, verdict);
+    vec![
+        // The number is what a filter's data begins with.
+        instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0, 0),
+        instruction(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, 1, X32),
+        give(libc::SECCOMP_RET_ALLOW),
+        give(libc::SECCOMP_RET_ERRNO | libc::EPERM.unsigned_abs()),
+    ]
+}
+
+/// What x32 adds to a number.
+#[cfg(target_arch = "x86_64")]
+const X32: u32 = 0x4000_0000;
 
 /// System calls that may name another process or thread, and the argument that does; 0 is the caller.
 const OF_ITSELF: &[(i64, u8)] = &[
@@ -239,6 +265,10 @@ fn forbidden(writes: Writes) -> Result<BTreeMap<i64, Vec<SeccompRule>>, seccompi
     for (call, argument) in OF_ITSELF {
         rules.insert(*call, vec![unlike(*argument, 0)?]);
     }
+    for (call, argument, requests) in REFUSED_REQUESTS {
+        let refused = requests.iter().map(|request| like(*argument, *request)).collect::<Result<_, _>>()?;
+        rules.insert(*call, refused);
+    }
     if writes == Writes::Refused {
         rules.insert(libc::SYS_openat, opens_for_writing(2)?);
         #[cfg(target_arch = "x86_64")]
@@ -255,6 +285,11 @@ fn opens_for_writing(flags: u8) -> Result<Vec<SeccompRule>, seccompiler::Backend
         masked(flags, bit(libc::O_CREAT), bit(libc::O_CREAT))?,
         masked(flags, bit(libc::O_TRUNC), bit(libc::O_TRUNC))?,
     ])
+}
+
+fn like(argument: u8, value: u64) -> Result<SeccompRule, seccompiler::BackendError> {
+    let condition = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Eq, value)?;
+    SeccompRule::new(vec![condition])
 }
 
 fn unlike(argument: u8, value: u64) -> Result<SeccompRule, seccompiler::BackendError> {

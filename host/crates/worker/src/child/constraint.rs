@@ -14,6 +14,7 @@
 //! accepted into the grammar, and one of llama.cpp's that refused a token it had allowed is not asked again:
 //! llama.cpp aborts on both.
 
+pub mod compared;
 mod json;
 
 use super::ambiguity;
@@ -28,10 +29,10 @@ use json::{Json, Part, Schemas};
 use llama_cpp_2::model::LlamaModel;
 use llama_cpp_2::sampling::LlamaSampler;
 use llama_cpp_2::token::LlamaToken;
-use llama_cpp_2::token::data::LlamaTokenData;
+use std::iter;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
 /// Constrained computes at once, those whose thread has not come back included.
@@ -56,7 +57,9 @@ pub(super) struct Constraints {
 
 /// The engine's end of one constrained sampler. Dropping it ends the sampler after the step that it is at.
 pub(super) struct Constrained {
-    requests: Sender<Request>,
+    requests: SyncSender<Vec<f32>>,
+    /// Where logits are copied to: they are the context's own, which goes on meanwhile.
+    copy: Vec<f32>,
     over: Arc<AtomicBool>,
 }
 
@@ -64,10 +67,6 @@ impl Drop for Constrained {
     fn drop(&mut self) {
         self.over.store(true, Ordering::Release);
     }
-}
-
-struct Request {
-    logits: Vec<f32>,
 }
 
 /// Counts a thread until it ends.
@@ -109,10 +108,11 @@ impl Constraints {
             ));
         }
         let alive = Alive(Arc::clone(&self.alive));
-        let (requests, inbox) = channel();
+        // One choice is asked for at a time.
+        let (requests, inbox) = sync_channel(1);
         let (model, events, writing) = (self.model, self.events.clone(), self.writing);
         let schemas = Arc::clone(&self.schemas);
-        let constrained = Constrained { requests, over: Arc::default() };
+        let constrained = Constrained { requests, copy: Vec::new(), over: Arc::default() };
         let over = Arc::clone(&constrained.over);
         let run = move || {
             let _alive = alive;
@@ -133,27 +133,41 @@ impl Constraints {
 }
 
 impl Constrained {
-    /// Asks for the next token; the answer comes as [`Event::Chosen`].
-    pub(super) fn choose(&self, logits: &[f32]) {
+    /// Asks for the next token; the answer comes as [`Event::Chosen`], with the logits.
+    pub(super) fn choose(&mut self, logits: &[f32]) {
+        let mut copy = std::mem::take(&mut self.copy);
+        copy.clear();
+        copy.extend_from_slice(logits);
         // A thread that is gone has said why.
-        let _ = self.requests.send(Request { logits: logits.to_vec() });
+        let _ = self.requests.try_send(copy);
+    }
+
+    /// The logits of a choice that was made take those of the next one.
+    pub(super) fn take_back(&mut self, logits: Vec<f32>) {
+        self.copy = logits;
     }
 }
 
-fn run(mut guided: Guided<'_>, call: CallId, inbox: &Receiver<Request>, events: &SyncSender<Event>, over: &AtomicBool) {
+fn run(
+    mut guided: Guided<'_>,
+    call: CallId,
+    inbox: &Receiver<Vec<f32>>,
+    events: &SyncSender<Event>,
+    over: &AtomicBool,
+) {
     if events.send(Event::Compiled(call, Ok(()))).is_err() {
         return;
     }
-    while let Ok(request) = inbox.recv() {
+    while let Ok(logits) = inbox.recv() {
         // A request outlives its sender.
         if over.load(Ordering::Acquire) {
             return;
         }
         let started = process::thread_time();
-        let chosen = guided.choose(&request.logits);
+        let chosen = guided.choose(&logits);
         let chosen = if process::thread_time() - started <= MOST_TIME { chosen } else { Err(too_slow()) };
         let last = !matches!(chosen, Ok(Some(_)));
-        if events.send(Event::Chosen(call, chosen)).is_err() || last {
+        if events.send(Event::Chosen(call, chosen, logits)).is_err() || last {
             return;
         }
     }
@@ -161,7 +175,8 @@ fn run(mut guided: Guided<'_>, call: CallId, inbox: &Receiver<Request>, events: 
 
 /// What an answer must obey.
 enum Grammar {
-    Gbnf(LlamaSampler),
+    /// llama.cpp's own, and what it is asked about one token with.
+    Gbnf(LlamaSampler, Scratch),
     Json(Box<Json>),
     Gated(Gated),
 }
@@ -218,7 +233,7 @@ impl Grammar {
     /// Whether it is known that nothing more may come.
     fn is_over(&self) -> bool {
         match self {
-            Self::Gbnf(_) => false,
+            Self::Gbnf(..) => false,
             Self::Json(json) => json.is_over(),
             Self::Gated(gated) => gated.begun && gated.calls.is_over(),
         }
@@ -228,16 +243,15 @@ impl Grammar {
     fn forced(&self) -> Option<Token> {
         match self {
             Self::Gated(gated) => (gated.at_once && !gated.begun).then_some(gated.opener),
-            Self::Gbnf(_) | Self::Json(_) => None,
+            Self::Gbnf(..) | Self::Json(_) => None,
         }
     }
 
     fn allows(&mut self, token: Token) -> Result<bool, InferenceError> {
         match self {
-            Self::Gbnf(grammar) => {
-                let alone = LlamaTokenData::new(LlamaToken::new(token), 1.0, 0.0);
-                let mut alone = Scratch::new(vec![alone], false);
-                grammar.apply(&mut alone);
+            Self::Gbnf(grammar, alone) => {
+                sampler::refill(alone, iter::once((token, &1.0)));
+                grammar.apply(alone);
                 Ok(alone.data.first().is_some_and(|candidate| candidate.logit().is_finite()))
             }
             Self::Json(json) => json.allows(token).map_err(failed),
@@ -247,7 +261,7 @@ impl Grammar {
 
     fn restrict(&mut self, candidates: &mut Scratch) -> Result<(), InferenceError> {
         match self {
-            Self::Gbnf(grammar) => {
+            Self::Gbnf(grammar, _) => {
                 grammar.apply(candidates);
                 Ok(())
             }
@@ -258,7 +272,7 @@ impl Grammar {
 
     fn accept(&mut self, token: Token) -> Result<(), InferenceError> {
         match self {
-            Self::Gbnf(grammar) => {
+            Self::Gbnf(grammar, _) => {
                 grammar.try_accept(LlamaToken::new(token)).map_err(|error| failed(error.to_string()))
             }
             Self::Json(json) => json.accept(token).map_err(failed),
@@ -317,7 +331,7 @@ fn compile(
             "the grammar reads but does not compile: {error}; a token in <> must be one token of the model"
         ))
     });
-    grammar.map(Grammar::Gbnf)
+    grammar.map(|grammar| Grammar::Gbnf(grammar, sampler::scratch()))
 }
 
 /// An answer that may, or must, call tools.

@@ -13,6 +13,6 @@ pub(super) enum Event {
     Prepared(CallId, Result<Vec<Vec<Token>>, InferenceError>),
     /// A grammar compiled, or did not.
     Compiled(CallId, Result<(), InferenceError>),
-    /// A constrained sampler chose; `None` where the grammar allows nothing more.
-    Chosen(CallId, Result<Option<Token>, InferenceError>),
+    /// A constrained sampler chose among these logits; `None` where the grammar allows nothing more.
+    Chosen(CallId, Result<Option<Token>, InferenceError>, Vec<f32>),
 }

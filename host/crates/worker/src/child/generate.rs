@@ -4,7 +4,7 @@ use super::schedule::Token;
 use super::tools::Writing;
 use super::tools::written::{MOST_BYTES, Written};
 use bobbin_inference::wire::{CallId, FromWorker};
-use bobbin_inference::{Constraint, FinishReason, Options, StopFilter, TokenLogprob, Usage, Utf8Assembler};
+use bobbin_inference::{Constraint, FinishReason, Options, StopFilter, TokenLogprob, ToolCall, Usage, Utf8Assembler};
 use std::collections::VecDeque;
 
 /// What a token did to the answer.
@@ -28,14 +28,17 @@ pub(super) struct Generation {
     most: u32,
     logprobs: Option<u8>,
     usage: Usage,
+    /// Whole characters that are new, and what of them is no call: kept from token to token for their memory.
+    fresh: String,
+    plain: String,
     /// Ready, not sent.
     text: String,
     reported: Vec<TokenLogprob>,
     /// Tokens that a stop string may yet cut off, each with where in the text it begins.
     withheld: VecDeque<(usize, TokenLogprob)>,
-    /// Bytes of text that were made, and those of them that are certain to be in the answer.
+    /// Bytes of text that were made, and those of them that were sent.
     made: usize,
-    certain: usize,
+    sent: usize,
     unsent: u32,
     /// Of the text so far.
     bytes: u64,
@@ -53,11 +56,13 @@ impl Generation {
             most: options.max_tokens,
             logprobs: options.logprobs,
             usage: Usage { input_tokens, ..Usage::default() },
+            fresh: String::new(),
+            plain: String::new(),
             text: String::new(),
             reported: Vec::new(),
             withheld: VecDeque::new(),
             made: 0,
-            certain: 0,
+            sent: 0,
             unsent: 0,
             bytes: 0,
         }
@@ -89,14 +94,14 @@ impl Generation {
         self.unsent += 1;
         self.bytes += u64::try_from(bytes.len()).unwrap_or(0);
         self.withheld.extend(logprob.map(|logprob| (self.made, logprob)));
-        let characters = self.characters.push(bytes);
-        self.made += characters.len();
-        let mut text = self.before_calls(characters);
+        self.fresh.clear();
+        self.characters.push(bytes, &mut self.fresh);
+        self.made += self.fresh.len();
+        self.part_from_calls();
         if let (true, Some(written)) = (self.opener == Some(token), &mut self.written) {
-            text.push_str(&written.begin());
+            written.begin(&mut self.plain);
         }
-        let certain = self.stops.push(&text);
-        self.say(&certain);
+        self.stops.push(&self.plain, &mut self.text);
         self.report(false);
         if self.stops.stopped() {
             Verdict::Finish(FinishReason::Stop)
@@ -107,19 +112,14 @@ impl Generation {
         }
     }
 
-    /// This is in the answer.
-    fn say(&mut self, text: &str) {
-        self.certain += text.len();
-        self.text.push_str(text);
-    }
-
     /// Lets the log-probabilities go of tokens that no stop string cuts off any more: those that begin in what was said, and
     /// those of calls; where the answer has `ended`, all.
     fn report(&mut self, ended: bool) {
         let stopped = self.stops.stopped();
         let called = self.written.as_ref().is_some_and(Written::begun);
         let free = !stopped && (ended || called || self.stops.is_empty());
-        while let Some((_, logprob)) = self.withheld.pop_front_if(|(begins, _)| free || *begins < self.certain) {
+        let said = self.sent + self.text.len();
+        while let Some((_, logprob)) = self.withheld.pop_front_if(|(begins, _)| free || *begins < said) {
             self.reported.push(logprob);
         }
         if stopped {
@@ -127,11 +127,15 @@ impl Generation {
         }
     }
 
-    /// Of new text, what is certain to come before any call. Stop strings end text; within a call they are its own.
-    fn before_calls(&mut self, text: String) -> String {
+    /// Finds what of new characters is certain to come before any call. Stop strings end text; within a call they are its
+    /// own.
+    fn part_from_calls(&mut self) {
         match &mut self.written {
-            Some(written) => written.push(&text),
-            None => text,
+            Some(written) => {
+                self.plain.clear();
+                written.push(&self.fresh, &mut self.plain);
+            }
+            None => std::mem::swap(&mut self.fresh, &mut self.plain),
         }
     }
 
@@ -141,38 +145,47 @@ impl Generation {
         !self.text.is_empty() || !self.reported.is_empty() || (credit_is_out && self.unsent > 0)
     }
 
-    /// What is ready. The last piece also holds what was held back.
-    pub(super) fn piece(&mut self, call: CallId, finish: Option<FinishReason>) -> FromWorker {
+    /// Sends what is ready. The last piece also holds what was held back. What a piece is written in is used again.
+    pub(super) fn piece<T>(
+        &mut self,
+        call: CallId,
+        finish: Option<FinishReason>,
+        send: impl FnOnce(&FromWorker) -> T,
+    ) -> T {
         let mut tool_calls = Vec::new();
         if let Some(finish) = finish.filter(|_| !self.stops.stopped()) {
-            let rest = self.characters.finish();
-            let mut rest = self.before_calls(rest);
-            if let Some(written) = &mut self.written {
-                let (text, calls) = written.finish(finish == FinishReason::Length);
-                rest.push_str(&text);
-                tool_calls = calls;
-            }
-            let certain = self.stops.push(&rest);
-            self.say(&certain);
-            if !self.stops.stopped() {
-                let held = self.stops.finish();
-                self.say(&held);
-            }
-            self.report(true);
+            tool_calls = self.end(finish);
         }
         let finish = match finish {
             Some(FinishReason::Stop) if !tool_calls.is_empty() => Some(FinishReason::ToolCalls),
             finish => finish,
         };
         self.unsent = 0;
-        FromWorker::Piece {
-            call,
-            text: std::mem::take(&mut self.text),
-            usage: self.usage,
-            logprobs: std::mem::take(&mut self.reported),
-            tool_calls,
-            finish,
+        self.sent += self.text.len();
+        let (text, logprobs) = (std::mem::take(&mut self.text), std::mem::take(&mut self.reported));
+        let piece = FromWorker::Piece { call, text, usage: self.usage, logprobs, tool_calls, finish };
+        let result = send(&piece);
+        if let FromWorker::Piece { mut text, mut logprobs, .. } = piece {
+            text.clear();
+            logprobs.clear();
+            (self.text, self.reported) = (text, logprobs);
         }
+        result
+    }
+
+    /// The answer ended, and not at a stop string: what was held back is ready. Returns the calls of tools.
+    fn end(&mut self, finish: FinishReason) -> Vec<ToolCall> {
+        self.fresh.clear();
+        self.characters.finish(&mut self.fresh);
+        self.part_from_calls();
+        let cut = finish == FinishReason::Length;
+        let calls = self.written.as_mut().map(|written| written.finish(cut, &mut self.plain));
+        self.stops.push(&self.plain, &mut self.text);
+        if !self.stops.stopped() {
+            self.stops.finish(&mut self.text);
+        }
+        self.report(true);
+        calls.unwrap_or_default()
     }
 }
 
@@ -221,11 +234,15 @@ mod tests {
                 break;
             }
             if generation.has_piece(false) {
-                let FromWorker::Piece { text, .. } = generation.piece(1, None) else { unreachable!() };
+                let FromWorker::Piece { text, .. } = generation.piece(1, None, FromWorker::clone) else {
+                    unreachable!()
+                };
                 texts.push(text);
             }
         }
-        let FromWorker::Piece { text, usage, .. } = generation.piece(1, finish.or(Some(FinishReason::Stop))) else {
+        let FromWorker::Piece { text, usage, .. } =
+            generation.piece(1, finish.or(Some(FinishReason::Stop)), FromWorker::clone)
+        else {
             unreachable!()
         };
         texts.push(text);
@@ -258,12 +275,12 @@ mod tests {
         for token in tokens {
             let logprob = TokenLogprob { id: 0, bytes: token.to_vec(), logprob: -1.0, top: Vec::new() };
             let verdict = generation.push(0, token, Some(logprob));
-            take(generation.piece(1, None));
+            take(generation.piece(1, None, FromWorker::clone));
             if verdict != Verdict::Continue {
                 break;
             }
         }
-        take(generation.piece(1, Some(FinishReason::Stop)));
+        take(generation.piece(1, Some(FinishReason::Stop), FromWorker::clone));
         (text, told)
     }
 
@@ -314,14 +331,17 @@ mod tests {
                 assert_eq!(reason, end);
             }
             if generation.has_piece(false) {
-                let FromWorker::Piece { text: more, tool_calls, .. } = generation.piece(1, None) else {
+                let FromWorker::Piece { text: more, tool_calls, .. } = generation.piece(1, None, FromWorker::clone)
+                else {
                     unreachable!()
                 };
                 assert!(tool_calls.is_empty(), "calls come with the end");
                 text.push_str(&more);
             }
         }
-        let FromWorker::Piece { text: rest, tool_calls, finish, .. } = generation.piece(1, Some(end)) else {
+        let FromWorker::Piece { text: rest, tool_calls, finish, .. } =
+            generation.piece(1, Some(end), FromWorker::clone)
+        else {
             unreachable!()
         };
         (text + &rest, tool_calls.len(), finish.unwrap())
@@ -356,7 +376,9 @@ mod tests {
         generation.push(0, b"a", None);
         assert!(!generation.has_piece(false));
         assert!(generation.has_piece(true));
-        let FromWorker::Piece { text, usage, .. } = generation.piece(1, None) else { unreachable!() };
+        let FromWorker::Piece { text, usage, .. } = generation.piece(1, None, FromWorker::clone) else {
+            unreachable!()
+        };
         assert_eq!((text.as_str(), usage.output_tokens), ("", 1));
         assert!(!generation.has_piece(true));
     }

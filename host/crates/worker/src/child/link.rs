@@ -187,7 +187,7 @@ impl Outbox {
     }
 
     /// Frames go to the socket, from this thread or from a writer's.
-    fn of(socket: File) -> io::Result<Self> {
+    pub(super) fn of(socket: File) -> io::Result<Self> {
         let (frames, queue) = sync_channel(OUTBOX);
         let direct = Direct { socket: socket.try_clone()?, queued: Arc::new(AtomicUsize::new(0)) };
         let left = Arc::clone(&direct.queued);
@@ -201,7 +201,11 @@ impl Outbox {
     /// # Errors
     /// When the message is over the bound of a frame; nothing was added then.
     pub(super) fn push(&mut self, message: &FromWorker) -> Result<(), FrameError> {
-        wire::write_frame(&mut self.buffer, message)?;
+        if let Err(error) = wire::append_frame(&mut self.buffer, message) {
+            // What was too large has made the buffer so.
+            self.buffer.shrink_to(FLUSH_AT);
+            return Err(error);
+        }
         if self.buffer.len() > FLUSH_AT {
             self.flush();
         }

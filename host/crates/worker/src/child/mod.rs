@@ -35,6 +35,7 @@ mod tools;
 mod vocabulary;
 
 pub use chat::says_messages;
+pub use constraint::compared;
 
 use bobbin_inference::GraphKind;
 use bobbin_inference::wire::{Examination, FromWorker, Greeting, LoadSpec, Loaded, Reference};

@@ -219,14 +219,8 @@ fn log_sum(logits: &[f32]) -> f32 {
 /// The log-probability of a chosen token and of the `top` most likely ones; `bytes` spells a token.
 pub(super) fn logprob(logits: &[f32], token: Token, top: u8, mut bytes: impl FnMut(Token) -> Vec<u8>) -> TokenLogprob {
     let sum = log_sum(logits);
-    let mut likely: Vec<(Token, f32)> = (0..).zip(logits.iter().copied()).collect();
-    let top = usize::from(top).min(likely.len());
-    if top > 0 && top < likely.len() {
-        likely.select_nth_unstable_by(top - 1, |a, b| b.1.total_cmp(&a.1));
-    }
-    likely.truncate(top);
-    likely.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     let own = usize::try_from(token).ok().and_then(|at| logits.get(at)).copied().unwrap_or(f32::NEG_INFINITY);
+    let likely = likeliest(logits, usize::from(top));
     TokenLogprob {
         id: token,
         bytes: bytes(token),
@@ -235,9 +229,28 @@ pub(super) fn logprob(logits: &[f32], token: Token, top: u8, mut bytes: impl FnM
     }
 }
 
+/// The few with the largest logits, the largest first; of those alike, the first. One pass: nearly every logit is compared
+/// once, with the least of those found.
+fn likeliest(logits: &[f32], count: usize) -> Vec<(Token, f32)> {
+    let mut found: Vec<(Token, f32)> = Vec::with_capacity(count);
+    for (id, logit) in (0..).zip(logits.iter().copied()) {
+        if found.len() == count {
+            if found.last().is_none_or(|(_, least)| logit.total_cmp(least).is_le()) {
+                continue;
+            }
+            found.pop();
+        }
+        let at = found.partition_point(|(_, other)| other.total_cmp(&logit).is_ge());
+        found.insert(at, (id, logit));
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::counting::during;
+    use proptest::prelude::*;
 
     fn sampling() -> Sampling {
         Sampling {
@@ -307,6 +320,49 @@ mod tests {
         let fresh = Sampling { seed: None, ..seeded };
         let drawn: std::collections::HashSet<_> = (0..32).map(|_| choose(&fresh, &[], &logits).unwrap()).collect();
         assert!(drawn.len() > 1);
+    }
+
+    #[test]
+    fn a_choice_asks_for_no_memory_once_its_lists_have_grown() {
+        let logits: Vec<f32> = (0..20_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 8) as f32 / 1e6).collect();
+        let warm = Sampling { temperature: 0.8, seed: Some(7), ..sampling() };
+        let penalised = Sampling { presence_penalty: 1.0, logit_bias: vec![(3, 2.0)], ..warm.clone() };
+        // The likeliest; of a few; of a few that change; of all.
+        for sampling in [sampling(), warm.clone(), penalised, Sampling { top_k: 0, ..warm }] {
+            let mut sampler = Sampler::new(&sampling, 20_000, 256, &[1, 2, 3]).unwrap();
+            let mut scratch = scratch();
+            let mut choose = || {
+                let chosen = sampler.choose(&logits, &mut scratch).unwrap();
+                sampler.accept(chosen);
+            };
+            // As many as the penalties' window has.
+            (0..100).for_each(|_| choose());
+            let ((), asked) = during(|| (0..100).for_each(|_| choose()));
+            assert_eq!(asked.times, 0, "{sampling:?}");
+        }
+    }
+
+    #[test]
+    fn a_report_holds_what_it_tells_and_not_the_vocabulary() {
+        let logits: Vec<f32> = (0..20_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 8) as f32).collect();
+        for top in [0, 20] {
+            let (report, asked) = during(|| logprob(&logits, 5, top, |_| vec![b'a']));
+            assert_eq!(report.top.len(), usize::from(top));
+            assert!(asked.bytes < 2048, "{asked:?} for {top}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_likeliest_are_the_first_of_all_in_order(
+            logits in prop::collection::vec(prop_oneof![-3.0..3.0_f32, Just(1.0), Just(f32::NEG_INFINITY)], 0..60),
+            count in 0usize..22,
+        ) {
+            let mut all: Vec<(Token, f32)> = (0..).zip(logits.iter().copied()).collect();
+            all.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+            all.truncate(count);
+            prop_assert_eq!(likeliest(&logits, count), all);
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The beginning of a conversation: greeting, loading, ready.
 
 use super::frames::{Hangup, frame, read};
-use super::link::{Link, Place};
+use super::link::Link;
+use super::seat::Place;
 use bobbin_inference::wire::{FromWorker, Greeting, LoadSpec, Loaded, Phase, ToWorker};
 use std::sync::Arc;
 use std::time::Duration;

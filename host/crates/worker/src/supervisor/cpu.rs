@@ -2,8 +2,8 @@
 //!
 //! Workers that together run more compute threads than there are cores spin against each other and lose most of
 //! their speed. So the cores are divided, by demand: among the workers that compute, and only those. One that is
-//! merely kept warm takes nothing from the others. A shadow has one thread, which nobody gives up anything for,
-//! since its process runs with what is left over.
+//! merely kept warm takes nothing from the others, and what a model has no use for goes to those that have. A shadow
+//! has one thread, which nobody gives up anything for, since its process runs with what is left over.
 
 use bobbin_inference::Class;
 use std::collections::BTreeMap;
@@ -33,6 +33,8 @@ pub(super) struct Division {
 #[derive(Debug)]
 struct Wants {
     class: Class,
+    /// The threads that its model has a use for.
+    most: u32,
     busy: bool,
 }
 
@@ -58,10 +60,14 @@ impl Division {
         self.loading = self.loading.saturating_sub(1);
     }
 
-    /// A process is ready, and computes nothing yet.
-    pub(super) fn join(&mut self, class: Class) -> SeatId {
+    /// A process is ready, and computes nothing yet. It never gets more than `most` threads; 0 counts as 1.
+    pub(super) fn join(&mut self, class: Class, most: u32) -> SeatId {
+        let most = match class {
+            Class::Serving => most.max(1),
+            Class::Shadow => 1,
+        };
         self.last += 1;
-        self.seats.insert(self.last, Wants { class, busy: false });
+        self.seats.insert(self.last, Wants { class, most, busy: false });
         self.last
     }
 
@@ -76,20 +82,26 @@ impl Division {
         std::mem::replace(&mut wants.busy, busy) != busy
     }
 
-    /// Threads of each process that computes. Those who serve share the cores evenly, the earliest getting what is
-    /// left over; each has at least one.
+    /// Threads of each process that computes. Those who serve share the cores evenly, as far as each has a use for
+    /// them, the earliest getting what is left over; each has at least one.
     pub(super) fn shares(&self) -> Vec<(SeatId, u32)> {
-        let busy = self.busy().max(1);
-        let (each, over) = (self.cores / busy, self.cores % busy);
-        let mut nth = 0;
-        let share = |(seat, wants): (&SeatId, &Wants)| match wants.class {
-            Class::Shadow => (*seat, 1),
-            Class::Serving => {
-                nth += 1;
-                (*seat, (each + u32::from(nth <= over)).max(1))
+        let busy = self.seats.iter().filter(|(_, wants)| wants.busy);
+        let mut shares: Vec<(SeatId, u32, u32)> = busy.map(|(seat, wants)| (*seat, 1, wants.most)).collect();
+        let mut left = self.cores.saturating_sub(self.busy());
+        // In turns, so that what one has no use for is there for the others.
+        while left > 0 {
+            let before = left;
+            for (_, share, most) in &mut shares {
+                if left > 0 && share < most {
+                    *share += 1;
+                    left -= 1;
+                }
             }
-        };
-        self.seats.iter().filter(|(_, wants)| wants.busy).map(share).collect()
+            if left == before {
+                break;
+            }
+        }
+        shares.into_iter().map(|(seat, share, _)| (seat, share)).collect()
     }
 
     /// Processes that serve and compute.
@@ -104,8 +116,13 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// One of a model that has a use for any number of threads.
     fn busy(division: &mut Division, class: Class) -> SeatId {
-        let seat = division.join(class);
+        bounded(division, class, u32::MAX)
+    }
+
+    fn bounded(division: &mut Division, class: Class, most: u32) -> SeatId {
+        let seat = division.join(class, most);
         assert!(division.set_busy(seat, true));
         seat
     }
@@ -130,6 +147,27 @@ mod tests {
     }
 
     #[test]
+    fn nobody_gets_more_than_its_model_has_a_use_for_and_the_others_get_the_rest() {
+        for (cores, most, expected) in [
+            (8, &[2][..], &[2][..]),
+            (8, &[2, u32::MAX], &[2, 6]),
+            (8, &[u32::MAX, 2], &[6, 2]),
+            (8, &[1, 3, u32::MAX], &[1, 3, 4]),
+            (8, &[2, 2], &[2, 2]),
+            (2, &[1, u32::MAX], &[1, 1]),
+            (1, &[4, 4], &[1, 1]),
+            (4, &[0], &[1]),
+        ] {
+            let mut division = Division::new(cores);
+            for most in most {
+                bounded(&mut division, Class::Serving, *most);
+            }
+            let shares: Vec<u32> = division.shares().into_iter().map(|(_, share)| share).collect();
+            assert_eq!(shares, expected, "{cores} cores among {most:?}");
+        }
+    }
+
+    #[test]
     fn a_small_model_computes_with_one_thread() {
         let mib = 1 << 20;
         for (weights, threads) in [(0, 1), (mib, 1), (16 * mib, 2), (38 * mib, 4), (u64::MAX, u32::MAX)] {
@@ -141,7 +179,7 @@ mod tests {
     fn a_worker_that_is_kept_warm_takes_nothing() {
         let mut division = Division::new(4);
         let first = busy(&mut division, Class::Serving);
-        let second = division.join(Class::Serving);
+        let second = division.join(Class::Serving, 4);
         assert_eq!(division.shares(), [(first, 4)]);
         assert!(division.set_busy(second, true) && !division.set_busy(second, true));
         assert_eq!(division.shares(), [(first, 2), (second, 2)]);
@@ -177,14 +215,14 @@ mod tests {
 
     #[derive(Debug, Clone)]
     enum Act {
-        Join(bool),
+        Join(bool, u32),
         Leave(u64),
         Busy(u64, bool),
     }
 
     fn acts() -> impl Strategy<Value = Act> {
         prop_oneof![
-            any::<bool>().prop_map(Act::Join),
+            (any::<bool>(), 0..12u32).prop_map(|(shadow, most)| Act::Join(shadow, most)),
             (1..20u64).prop_map(Act::Leave),
             (1..20u64, any::<bool>()).prop_map(|(seat, busy)| Act::Busy(seat, busy)),
         ]
@@ -198,8 +236,8 @@ mod tests {
             let mut division = Division::new(cores);
             for act in acts {
                 match act {
-                    Act::Join(shadow) => {
-                        division.join(if shadow { Class::Shadow } else { Class::Serving });
+                    Act::Join(shadow, most) => {
+                        division.join(if shadow { Class::Shadow } else { Class::Serving }, most);
                     }
                     Act::Leave(seat) => division.leave(seat),
                     Act::Busy(seat, busy) => {
@@ -209,13 +247,15 @@ mod tests {
                 let shares = division.shares();
                 let serves = |seat: &SeatId| division.seats[seat].class == Class::Serving;
                 let (serving, shadows): (Vec<_>, Vec<_>) = shares.into_iter().partition(|(seat, _)| serves(seat));
+                let most = |seat: &SeatId| division.seats[seat].most;
                 let sum: u32 = serving.iter().map(|(_, share)| share).sum();
+                let useful: u32 = serving.iter().map(|(seat, _)| most(seat)).sum();
                 let (cores, count) = (cores.max(1), u32::try_from(serving.len()).unwrap());
-                prop_assert_eq!(sum, if count == 0 { 0 } else { cores.max(count) });
-                prop_assert!(serving.iter().all(|(_, share)| *share >= 1));
-                let most = serving.iter().map(|(_, share)| share).max();
-                let least = serving.iter().map(|(_, share)| share).min();
-                prop_assert!(most.zip(least).is_none_or(|(most, least)| most - least <= 1));
+                prop_assert_eq!(sum, cores.min(useful).max(count));
+                prop_assert!(serving.iter().all(|(seat, share)| (1..=most(seat)).contains(share)));
+                // Whoever has two less than another has all that its model has a use for.
+                let greatest = serving.iter().map(|(_, share)| *share).max().unwrap_or(0);
+                prop_assert!(serving.iter().all(|(seat, share)| *share + 1 >= greatest || *share == most(seat)));
                 prop_assert!(shadows.iter().all(|(_, share)| *share == 1));
                 prop_assert_eq!(count, division.busy());
             }

@@ -1,6 +1,6 @@
 //! Frames on the host's side of the socket, where reading must not block a thread.
 
-use bobbin_inference::wire::{FrameError, FromWorker, MAX_FRAME, ToWorker, decode, write_frame};
+use bobbin_inference::wire::{FrameError, FromWorker, MAX_FRAME, ToWorker, append_frame, decode};
 use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -27,7 +27,7 @@ pub(super) async fn read<R: AsyncRead + Unpin>(reader: &mut R) -> Result<FromWor
 /// Length and message, ready to be written.
 pub(super) fn frame(message: &ToWorker) -> Result<Vec<u8>, FrameError> {
     let mut bytes = Vec::new();
-    write_frame(&mut bytes, message)?;
+    append_frame(&mut bytes, message)?;
     Ok(bytes)
 }
 
@@ -42,7 +42,7 @@ fn hangup(error: io::Error) -> Hangup {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use bobbin_inference::wire::{Phase, encode};
+    use bobbin_inference::wire::{Phase, encode, write_frame};
 
     #[tokio::test]
     async fn frames_are_read_one_after_the_other_until_the_end() {

@@ -7,11 +7,9 @@
 
 use super::call::{Call, Progress, Taken, credit};
 use super::frames::{Hangup, frame, read};
-use super::seat::{CpuBudget, Occupied, Seat};
+use super::seat::{Occupied, Place, Seat};
 use bobbin_inference::wire::{CallContext, CallId, FromWorker, SessionId, ToWorker, WorkerStats};
-use bobbin_inference::{
-    Charge, Class, GraphInfo, InferenceError, Output, Priority, Reason, RequestContext, Scope, Work,
-};
+use bobbin_inference::{Charge, GraphInfo, InferenceError, Output, Priority, Reason, RequestContext, Scope, Work};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -62,16 +60,6 @@ struct Outgoing {
     _held: Option<(OwnedSemaphorePermit, Charge)>,
 }
 
-/// Where a worker sits at the budget, and the threads that it was loaded with.
-#[derive(Debug)]
-pub(super) struct Place {
-    pub(super) budget: CpuBudget,
-    pub(super) class: Class,
-    pub(super) threads: u32,
-    /// Threads beyond which its model gets slower.
-    pub(super) most: u32,
-}
-
 /// Who computes, for a compute on a link.
 pub(super) struct Asker<'a> {
     pub(super) session: SessionId,
@@ -98,17 +86,13 @@ impl Link {
         writer: OwnedWriteHalf,
     ) -> (Arc<Self>, JoinHandle<Hangup>) {
         let (outbox, frames) = mpsc::unbounded_channel();
-        let (told, most) = (outbox.clone(), place.most);
-        let seat = place.budget.seat(
-            place.class,
-            place.threads,
-            Box::new(move |threads| {
-                // Six bytes always fit into a frame, and a closed outbox is that of a dead worker.
-                if let Ok(bytes) = frame(&ToWorker::Threads(threads.min(most))) {
-                    let _ = told.send(Outgoing { bytes, _held: None });
-                }
-            }),
-        );
+        let told = outbox.clone();
+        let seat = place.take(Box::new(move |threads| {
+            // Six bytes always fit into a frame, and a closed outbox is that of a dead worker.
+            if let Ok(bytes) = frame(&ToWorker::Threads(threads)) {
+                let _ = told.send(Outgoing { bytes, _held: None });
+            }
+        }));
         let link = Arc::new(Self {
             bundle,
             calls: Mutex::default(),

@@ -44,6 +44,7 @@ use connect::Patience;
 use process::{Launch, Launcher};
 use seat::CpuBudget;
 use spawner::Spawner;
+use spec::Parts;
 use state::Shared;
 use std::io;
 use std::sync::Arc;
@@ -59,7 +60,7 @@ pub struct SupervisorConfig {
     pub command: WorkerCommand,
     /// Which executable is tried first, where there is a GPU.
     pub gpu: Option<Gpu>,
-    /// Cores that workers compute with.
+    /// Cores that workers compute with, all together; more than the process may use make all of them slower.
     pub cores: u32,
     /// How long a process may take to greet.
     pub greeting_timeout: Duration,
@@ -141,7 +142,7 @@ impl Supervisor {
     /// Must be called within a tokio runtime that has its I/O and time drivers enabled.
     #[must_use]
     pub fn start(&self, spec: WorkerSpec, class: Class) -> Arc<Worker> {
-        let (info, load, weights_bytes) = spec.into_parts();
+        let Parts { info, load, weights_bytes, most_threads } = spec.into_parts();
         let shared = Shared::new(info);
         let (stop, stopping) = watch::channel(None);
         let job = Job {
@@ -150,6 +151,7 @@ impl Supervisor {
             gpu: self.gpu.clone(),
             load,
             weights_bytes,
+            most_threads,
             memory_check: self.memory_check,
             ping_every: self.ping_every,
             cpu: self.cpu.clone(),

@@ -34,6 +34,17 @@ struct Seated {
     empty_since: Instant,
 }
 
+/// Where a process will sit once it is ready.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) budget: CpuBudget,
+    pub(super) class: Class,
+    /// The threads that it is loaded with.
+    pub(super) threads: u32,
+    /// The most that it ever gets: what its bundle says, or beyond which its model gets slower.
+    pub(super) most: u32,
+}
+
 /// Tells a process its number of threads; must not block, nor come back to the budget.
 pub(super) type Tell = Box<dyn Fn(u32) + Send>;
 
@@ -72,14 +83,18 @@ impl CpuBudget {
     pub(super) fn load(&self, class: Class) -> Loading {
         Loading { budget: self.clone(), threads: self.0.lock().division.begin_load(class) }
     }
+}
 
-    /// A process is ready. It computes with `threads` until it is told otherwise through `tell`.
-    pub(super) fn seat(&self, class: Class, threads: u32, tell: Tell) -> Arc<Seat> {
-        let mut table = self.0.lock();
-        let id = table.division.join(class);
-        table.seated.insert(id, Seated { tell, told: threads, open: 0, empty_since: Instant::now() });
+impl Place {
+    /// The process is ready. It computes with the threads that it was loaded with until it is told otherwise through
+    /// `tell`.
+    pub(super) fn take(&self, tell: Tell) -> Arc<Seat> {
+        let Self { budget, class, threads, most } = self;
+        let mut table = budget.0.lock();
+        let id = table.division.join(*class, *most);
+        table.seated.insert(id, Seated { tell, told: *threads, open: 0, empty_since: Instant::now() });
         drop(table);
-        Arc::new(Seat { budget: self.clone(), id, emptied: Notify::new() })
+        Arc::new(Seat { budget: budget.clone(), id, emptied: Notify::new() })
     }
 }
 
@@ -185,7 +200,8 @@ mod tests {
 
     fn seat(budget: &CpuBudget, threads: u32) -> (Arc<Seat>, Receiver<u32>) {
         let (sender, told) = channel();
-        (budget.seat(Class::Serving, threads, Box::new(move |threads| sender.send(threads).unwrap())), told)
+        let place = Place { budget: budget.clone(), class: Class::Serving, threads, most: u32::MAX };
+        (place.take(Box::new(move |threads| sender.send(threads).unwrap())), told)
     }
 
     fn heard(told: &Receiver<u32>) -> Vec<u32> {

@@ -1,5 +1,6 @@
 //! From a verified bundle to what a worker is told: the only way to a worker.
 
+use super::cpu::useful_threads;
 use crate::size::Shape;
 use bobbin_bundle::gguf::GgufSummary;
 use bobbin_bundle::{Digest, Kind, Manifest, Role, VerifiedBundle};
@@ -16,6 +17,19 @@ pub struct WorkerSpec {
     load: LoadSpec,
     weights_bytes: u64,
     need_bytes: u64,
+    most_threads: u32,
+}
+
+/// What the supervisor makes of a specification.
+pub(super) struct Parts {
+    /// What is known of the graph.
+    pub(super) info: GraphInfo,
+    /// What the worker is told.
+    pub(super) load: LoadSpec,
+    /// The size of its weights.
+    pub(super) weights_bytes: u64,
+    /// The most compute threads that it ever gets.
+    pub(super) most_threads: u32,
 }
 
 /// A sound bundle that no worker can serve.
@@ -151,17 +165,20 @@ impl WorkerSpec {
             bundle,
         };
         let weights_bytes = manifest.weights().map_or(0, |weights| weights.size);
-        Ok(Self { info, load, weights_bytes, need_bytes: weights_bytes })
+        // Who made the bundle may have measured it; its size is what is known of any other.
+        let most_threads = limits.threads.unwrap_or_else(|| useful_threads(weights_bytes));
+        Ok(Self { info, load, weights_bytes, need_bytes: weights_bytes, most_threads })
     }
 
-    /// What is known of the graph, what the worker is told, and the size of its weights in bytes.
-    pub(super) fn into_parts(self) -> (GraphInfo, LoadSpec, u64) {
-        (self.info, self.load, self.weights_bytes)
+    pub(super) fn into_parts(self) -> Parts {
+        let Self { info, load, weights_bytes, most_threads, need_bytes: _ } = self;
+        Parts { info, load, weights_bytes, most_threads }
     }
 
     #[cfg(test)]
-    pub(super) fn of_parts(info: GraphInfo, load: LoadSpec, weights_bytes: u64) -> Self {
-        Self { info, load, weights_bytes, need_bytes: weights_bytes }
+    pub(super) fn of_parts(parts: Parts) -> Self {
+        let Parts { info, load, weights_bytes, most_threads } = parts;
+        Self { info, load, weights_bytes, need_bytes: weights_bytes, most_threads }
     }
 }
 
@@ -201,8 +218,11 @@ mod tests {
     use bobbin_inference::StopList;
 
     fn spec(kind: &str) -> Result<WorkerSpec, SpecError> {
-        let text = MANIFEST.replace("KIND", kind);
-        let manifest = Manifest::parse(&text, Path::new("bundle.toml")).unwrap();
+        spec_of(&MANIFEST.replace("KIND", kind))
+    }
+
+    fn spec_of(text: &str) -> Result<WorkerSpec, SpecError> {
+        let manifest = Manifest::parse(text, Path::new("bundle.toml")).unwrap();
         let files = Files {
             weights: Path::new("/blobs/weights"),
             tokenizer: Some(Path::new("/blobs/tokenizer")),
@@ -257,7 +277,7 @@ limits = "no facts"
 
     #[test]
     fn a_manifest_becomes_what_a_worker_is_told() {
-        let (info, load, weights_bytes) = spec("generate").unwrap().into_parts();
+        let Parts { info, load, weights_bytes, most_threads } = spec("generate").unwrap().into_parts();
         assert_eq!((&*info.bundle, info.kind, info.context), ("storyteller@1.2.3", GraphKind::Generate, 256));
         assert_eq!(&*info.digest, Digest::of(b"x").to_string());
         let expected = OptionsPatch {
@@ -284,7 +304,18 @@ limits = "no facts"
             record: Vec::new(),
         };
         assert_eq!(load, expected);
-        assert_eq!(weights_bytes, 1000);
+        assert_eq!((weights_bytes, most_threads), (1000, 1));
+    }
+
+    #[test]
+    fn a_bundle_says_how_many_threads_compute_it_whatever_its_size() {
+        let large = MANIFEST.replace("KIND", "generate").replace("size = 1000", "size = 100000000");
+        for (text, most) in [(&large, 11), (&MANIFEST.replace("KIND", "generate"), 1)] {
+            let threads = |text: &str| spec_of(text).unwrap().into_parts().most_threads;
+            assert_eq!(threads(text), most);
+            let says = text.replace("format = 1", "format = 2").replace("[limits]\n", "[limits]\nthreads = 3\n");
+            assert_eq!(threads(&says), 3);
+        }
     }
 
     #[test]

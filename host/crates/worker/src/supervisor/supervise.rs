@@ -2,14 +2,13 @@
 
 use super::cage;
 use super::connect::{Connected, NotReady, Patience, connect};
-use super::cpu::useful_threads;
 use super::frames::Hangup;
 use super::gpu::{self, Gpu};
-use super::link::{Link, Place};
+use super::link::Link;
 use super::memory::overgrown;
 use super::process::{Ending, Launch, Launched, Process, Target};
 use super::restart::{Life, RestartLimits, RestartPolicy, Verdict};
-use super::seat::CpuBudget;
+use super::seat::{CpuBudget, Place};
 use super::state::{Access, Shared, StartPhase, WorkerState};
 use bobbin_inference::Class;
 use bobbin_inference::wire::{LoadSpec, Loaded, Offload};
@@ -41,6 +40,8 @@ pub(super) struct Job {
     pub(super) load: LoadSpec,
     /// What the weights take when all of them are mapped in.
     pub(super) weights_bytes: u64,
+    /// The most compute threads that it ever gets.
+    pub(super) most_threads: u32,
     pub(super) memory_check: Duration,
     pub(super) ping_every: Duration,
     pub(super) cpu: CpuBudget,
@@ -180,7 +181,7 @@ impl Job {
         self.shared.enter(WorkerState::Starting { phase: StartPhase::Spawning });
         let bundle = Arc::clone(&self.shared.info.bundle);
         let loading = self.cpu.load(self.class);
-        let most = useful_threads(self.weights_bytes);
+        let most = self.most_threads;
         let threads = loading.threads().min(most);
         let place = Place { budget: self.cpu.clone(), class: self.class, threads, most };
         let load = LoadSpec { threads, gpu: self.offload(target), ..self.load.clone() };

@@ -10,15 +10,25 @@ mod generate;
 #[cfg(test)]
 mod grammar;
 #[cfg(test)]
+#[path = "../../../bundle/tests/support/hostile.rs"]
+#[allow(dead_code, reason = "the preflight's fuzz target uses more of it")]
+mod hostile;
+#[cfg(test)]
 mod lifetime;
 #[cfg(test)]
 mod load;
+#[cfg(test)]
+#[path = "../../../bundle/tests/support/pieces.rs"]
+#[allow(dead_code, reason = "the preflight's fuzz target uses more of it")]
+mod pieces;
 #[cfg(test)]
 mod prefix;
 #[cfg(test)]
 mod score;
 #[cfg(test)]
 mod size;
+#[cfg(test)]
+mod survival;
 #[cfg(test)]
 mod tokenizer;
 #[cfg(test)]

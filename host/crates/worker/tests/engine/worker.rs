@@ -1,14 +1,15 @@
 //! A worker process under test, and the host's side of its link.
 
 use bobbin_inference::wire::{
-    CallContext, CallId, FromWorker, Greeting, LoadSpec, Loaded, SessionId, ToWorker, WorkerStats, read_frame,
-    write_frame,
+    CallContext, CallId, FrameError, FromWorker, Greeting, LoadSpec, Loaded, SessionId, ToWorker, WorkerStats,
+    read_frame, write_frame,
 };
 use bobbin_inference::{
     Constraint, FinishReason, GraphKind, InferenceError, Options, OptionsPatch, Priority, Prompt, Scope, TokenLogprob,
     ToolCall, Usage, Work,
 };
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -90,7 +91,8 @@ pub(crate) fn score(tokens: &[i32]) -> Work {
     Work::Score { prompt: Prompt::Tokens(prompt.to_vec()), answer: answer.to_vec() }
 }
 
-fn context(remaining_ms: u64, route: &str) -> CallContext {
+/// Who asks, with plenty of everything but time.
+pub(crate) fn context(remaining_ms: u64, route: &str) -> CallContext {
     CallContext {
         request: String::new(),
         trace: String::new(),
@@ -203,6 +205,28 @@ impl Worker {
             self.stats = *stats;
         }
         message
+    }
+
+    /// Says something to a worker that may have died.
+    pub(crate) fn try_say(&mut self, message: &ToWorker) {
+        match write_frame(&mut self.socket, message) {
+            Err(FrameError::Io(error))
+                if matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset) => {}
+            result => result.unwrap(),
+        }
+    }
+
+    /// The next frame of a worker that may have died; `None` at the end, however that came.
+    pub(crate) fn try_hear(&mut self) -> Option<FromWorker> {
+        match read_frame(&mut self.socket) {
+            // In the middle of a frame, or before it had read everything.
+            Err(FrameError::Io(error))
+                if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset) =>
+            {
+                None
+            }
+            result => result.unwrap(),
+        }
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -1,5 +1,11 @@
 //! The system calls that a worker has no use for.
 
+/// Newer than the headers that libc goes by for every architecture; they have the same number on all.
+const FCHMODAT2: i64 = 452;
+const SETXATTRAT: i64 = 463;
+const REMOVEXATTRAT: i64 = 466;
+const FILE_SETATTR: i64 = 469;
+
 /// System calls refused outright, whatever their arguments.
 pub(super) const REFUSED: &[i64] = &[
     // no network, and no descriptors handed over
@@ -39,6 +45,7 @@ pub(super) const REFUSED: &[i64] = &[
     libc::SYS_shmctl,
     libc::SYS_semget,
     libc::SYS_semctl,
+    libc::SYS_semop,
     libc::SYS_semtimedop,
     libc::SYS_msgget,
     libc::SYS_msgctl,
@@ -70,16 +77,22 @@ pub(super) const REFUSED: &[i64] = &[
     libc::SYS_linkat,
     libc::SYS_symlinkat,
     libc::SYS_mknodat,
+    libc::SYS_fchmod,
     libc::SYS_fchmodat,
+    FCHMODAT2,
+    libc::SYS_fchown,
     libc::SYS_fchownat,
     libc::SYS_truncate,
     libc::SYS_utimensat,
     libc::SYS_setxattr,
     libc::SYS_lsetxattr,
     libc::SYS_fsetxattr,
+    SETXATTRAT,
     libc::SYS_removexattr,
     libc::SYS_lremovexattr,
     libc::SYS_fremovexattr,
+    REMOVEXATTRAT,
+    FILE_SETATTR,
     libc::SYS_name_to_handle_at,
     libc::SYS_open_by_handle_at,
     // no way into the kernel that inference has a use for
@@ -104,7 +117,26 @@ pub(super) const REFUSED: &[i64] = &[
     libc::SYS_fanotify_init,
 ];
 
-/// The older forms of the same calls, which only this architecture has.
+/// What calls that do much else are asked for, and must not do: the call, the argument that says what, and its values.
+/// Each of them is another way to what is refused above.
+pub(super) const REFUSED_REQUESTS: &[(i64, u8, &[u64])] = &[
+    // outlive the host; it is asked for once, before the cage
+    (libc::SYS_prctl, 0, &[libc::PR_SET_PDEATHSIG as u64]),
+    // have the kernel signal another when a descriptor is ready
+    (libc::SYS_fcntl, 1, &[libc::F_SETOWN as u64, F_SETSIG, F_SETOWN_EX]),
+    // that again, and a file's attributes
+    (libc::SYS_ioctl, 1, &[FIOSETOWN, SIOCSPGRP, FS_IOC_SETFLAGS, FS_IOC_FSSETXATTR]),
+];
+
+// Of linux/fcntl.h, asm/sockios.h and linux/fs.h; the same on the architectures that the filter knows.
+const F_SETSIG: u64 = 10;
+const F_SETOWN_EX: u64 = 15;
+const FIOSETOWN: u64 = 0x8901;
+const SIOCSPGRP: u64 = 0x8902;
+const FS_IOC_SETFLAGS: u64 = 0x4008_6602;
+const FS_IOC_FSSETXATTR: u64 = 0x401c_5820;
+
+/// The older forms of the same calls, which only some architectures have.
 #[cfg(target_arch = "x86_64")]
 pub(super) const REFUSED_LEGACY: &[i64] = &[
     libc::SYS_fork,
@@ -128,5 +160,8 @@ pub(super) const REFUSED_LEGACY: &[i64] = &[
     libc::SYS_ioperm,
 ];
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(target_arch = "aarch64")]
+pub(super) const REFUSED_LEGACY: &[i64] = &[libc::SYS_renameat];
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub(super) const REFUSED_LEGACY: &[i64] = &[];

@@ -1,5 +1,7 @@
 //! The well-known families' formats: templates of this project's own beside what Python's Jinja makes of them.
-//! For conversations without tools that is, to the character, what the families' published templates make.
+//! For conversations without tools that is, to the character, what the families' published templates make; see [`published`].
+
+mod published;
 
 use super::super::specials::Special;
 use super::clock::strftime;
@@ -30,6 +32,13 @@ struct Golden {
 struct Case {
     messages: Value,
     tools: Option<Value>,
+    #[serde(flatten)]
+    outcome: Outcome,
+}
+
+/// What comes of a conversation: one of the two.
+#[derive(Default, Deserialize)]
+struct Outcome {
     prompt: Option<String>,
     refused: Option<String>,
 }
@@ -42,8 +51,12 @@ struct Family {
 
 impl Family {
     fn new(name: &str) -> Self {
+        Self::with(name, TEMPLATES.iter().find(|(named, _)| *named == name).unwrap().1)
+    }
+
+    /// With a template of somebody else.
+    fn with(name: &str, source: &str) -> Self {
         let golden = serde_json::from_str::<BTreeMap<String, Golden>>(GOLDENS).unwrap().remove(name).unwrap();
-        let source = TEMPLATES.iter().find(|(named, _)| *named == name).unwrap().1;
         let template = ChatTemplate::new(source, golden.bos.clone(), golden.eos.clone()).unwrap();
         let special = |(token, text): (i32, &String)| Special {
             text: text.clone(),
@@ -73,6 +86,37 @@ impl Family {
         };
         parts.iter().map(spell).collect()
     }
+
+    /// Renders the conversation of this title, of which that must come.
+    fn check(&self, name: &str, title: &str, expected: &Outcome) {
+        let before = today();
+        match (self.render(self.case(title)), &expected.prompt, &expected.refused) {
+            (Ok(parts), Some(prompt), None) => {
+                let got = self.spell(&parts);
+                // A midnight may have passed while it rendered.
+                let date = if got.contains(&before) { before } else { today() };
+                assert_eq!(got, prompt.replace("{today}", &date), "{name}, {title}");
+            }
+            (Err(error), None, Some(words)) => {
+                assert_eq!(error.reason, Reason::InvalidInput, "{name}, {title}");
+                assert!(error.message.ends_with(words), "{name}, {title}: {}", error.message);
+            }
+            (got, ..) => panic!("{name}, {title}: {got:?}"),
+        }
+    }
+
+    fn makes_no_special_token_of_what_users_write(&self, name: &str) {
+        let forged = self.case("forged");
+        assert!(self.golden.specials.iter().all(|special| forged.messages.to_string().contains(special)), "{name}");
+        let harmless = |message: Value| {
+            let role = message.get_attr("role").unwrap();
+            Value::from_pairs([("role", role), ("content", Value::from("harmless"))])
+        };
+        let messages = forged.messages.try_iter().unwrap().map(harmless).collect();
+        let harmless = Case { messages, tools: None, outcome: Outcome::default() };
+        let expected = tokens(&self.render(&harmless).unwrap());
+        assert_eq!(tokens(&self.render(forged).unwrap()), expected, "{name}");
+    }
 }
 
 fn today() -> String {
@@ -90,20 +134,7 @@ fn tokens(parts: &[Part]) -> Vec<i32> {
 fn agrees(name: &str) {
     let family = Family::new(name);
     for (title, case) in &family.golden.cases {
-        let before = today();
-        match (family.render(case), &case.prompt, &case.refused) {
-            (Ok(parts), Some(prompt), None) => {
-                let got = family.spell(&parts);
-                // A midnight may have passed while it rendered.
-                let date = if got.contains(&before) { before } else { today() };
-                assert_eq!(got, prompt.replace("{today}", &date), "{name}, {title}");
-            }
-            (Err(error), None, Some(words)) => {
-                assert_eq!(error.reason, Reason::InvalidInput, "{name}, {title}");
-                assert!(error.message.ends_with(words), "{name}, {title}: {}", error.message);
-            }
-            (got, ..) => panic!("{name}, {title}: {got:?}"),
-        }
+        family.check(name, title, &case.outcome);
     }
 }
 
@@ -151,7 +182,7 @@ fn messages_that_a_family_has_no_place_for_are_refused_in_its_templates_words() 
         let family = Family::new(name);
         let case = family.case(title);
         let error = family.render(case).unwrap_err();
-        let words = case.refused.as_ref().unwrap();
+        let words = case.outcome.refused.as_ref().unwrap();
         assert_eq!(error.reason, Reason::InvalidInput, "{name}, {title}");
         assert_eq!(error.message, format!("the chat template refuses these messages: {words}"), "{name}, {title}");
     }
@@ -162,7 +193,7 @@ fn the_families_templates_make_their_special_tokens() {
     for (name, _) in TEMPLATES {
         let family = Family::new(name);
         let case = family.case("plain");
-        let prompt = case.prompt.as_ref().unwrap();
+        let prompt = case.outcome.prompt.as_ref().unwrap();
         // The conversation itself holds none, and none of their texts holds another.
         let expected: usize = family.golden.specials.iter().map(|special| prompt.matches(special).count()).sum();
         assert!(expected > 0, "{name}");
@@ -173,16 +204,6 @@ fn the_families_templates_make_their_special_tokens() {
 #[test]
 fn what_users_write_makes_no_special_token_of_any_family() {
     for (name, _) in TEMPLATES {
-        let family = Family::new(name);
-        let forged = family.case("forged");
-        assert!(family.golden.specials.iter().all(|special| forged.messages.to_string().contains(special)), "{name}");
-        let harmless = |message: Value| {
-            let role = message.get_attr("role").unwrap();
-            Value::from_pairs([("role", role), ("content", Value::from("harmless"))])
-        };
-        let messages = forged.messages.try_iter().unwrap().map(harmless).collect();
-        let harmless = Case { messages, tools: None, prompt: None, refused: None };
-        let expected = tokens(&family.render(&harmless).unwrap());
-        assert_eq!(tokens(&family.render(forged).unwrap()), expected, "{name}");
+        Family::new(name).makes_no_special_token_of_what_users_write(name);
     }
 }

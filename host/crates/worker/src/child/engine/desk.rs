@@ -48,8 +48,6 @@ pub(super) struct Generating {
     generation: Generation,
     most: u32,
     chooser: Chooser,
-    /// Logits that a choice elsewhere is made from, while log-probabilities are reported.
-    kept: Vec<f32>,
 }
 
 enum Chooser {
@@ -164,7 +162,7 @@ impl Desk {
             Some(constraint) => self.constraints.start(id, constraint, sampler).map(Chooser::There),
         });
         let generating = match chooser {
-            Ok(chooser) => Box::new(Generating { generation, most: options.max_tokens, chooser, kept: Vec::new() }),
+            Ok(chooser) => Box::new(Generating { generation, most: options.max_tokens, chooser }),
             Err(error) => return self.fail(id, error, out),
         };
         if compiling {
@@ -259,12 +257,7 @@ impl Desk {
                     }
                     self.chosen(row.call, chosen.map(Some), logits, out);
                 }
-                Chooser::There(constrained) => {
-                    if generating.generation.logprobs().is_some() {
-                        generating.kept = logits.to_vec();
-                    }
-                    constrained.choose(logits);
-                }
+                Chooser::There(constrained) => constrained.choose(logits),
             },
             Stage::Logits(tokens) => {
                 let (usage, account) = (usage_of(tokens), call.account);
@@ -288,11 +281,21 @@ impl Desk {
         }
     }
 
-    /// A choice was made on another thread.
-    pub(super) fn chosen_there(&mut self, id: CallId, chosen: Result<Option<Token>, InferenceError>, out: &mut Outbox) {
-        let Some(Call { stage: Stage::Generating(generating), .. }) = self.calls.get_mut(&id) else { return };
-        let kept = std::mem::take(&mut generating.kept);
-        self.chosen(id, chosen, &kept, out);
+    /// A choice was made on another thread, among these logits.
+    pub(super) fn chosen_there(
+        &mut self,
+        id: CallId,
+        chosen: Result<Option<Token>, InferenceError>,
+        logits: Vec<f32>,
+        out: &mut Outbox,
+    ) {
+        let Some(Call { stage: Stage::Generating(_), .. }) = self.calls.get(&id) else { return };
+        self.chosen(id, chosen, &logits, out);
+        if let Some(Call { stage: Stage::Generating(generating), .. }) = self.calls.get_mut(&id)
+            && let Chooser::There(constrained) = &mut generating.chooser
+        {
+            constrained.take_back(logits);
+        }
     }
 
     /// The next token of an answer is known; `None` where nothing may follow.
@@ -339,7 +342,7 @@ impl Desk {
                 if let Some(Call { stage: Stage::Generating(generating), .. }) = self.calls.get_mut(&id)
                     && generating.generation.has_piece(credit_is_out)
                 {
-                    send(out, &generating.generation.piece(id, None));
+                    generating.generation.piece(id, None, |piece| send(out, piece));
                 }
             }
         }
@@ -348,7 +351,7 @@ impl Desk {
     fn finish(&mut self, id: CallId, reason: FinishReason, out: &mut Outbox) {
         self.schedule.end(id);
         if let Some(Call { stage: Stage::Generating(mut generating), .. }) = self.calls.remove(&id) {
-            send(out, &generating.generation.piece(id, Some(reason)));
+            generating.generation.piece(id, Some(reason), |piece| send(out, piece));
         }
     }
 }

@@ -234,7 +234,7 @@ impl Machine for EmbedEngine {
         true
     }
 
-    fn stats(&self) -> WorkerStats {
+    fn stats(&mut self) -> WorkerStats {
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let running = self.jobs.iter().filter(|job| job.next > 0).count();
         WorkerStats {

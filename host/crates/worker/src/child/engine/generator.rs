@@ -1,6 +1,8 @@
 //! Generation: the context, and the steps that the scheduler plans.
 
 #[cfg(test)]
+mod quiet;
+#[cfg(test)]
 mod tests;
 
 use super::super::chat::ChatTemplate;
@@ -39,6 +41,8 @@ pub(in super::super) struct Generator {
     desk: Desk,
     preparer: Preparer,
     pace: Pace,
+    /// Of the latest step.
+    rows: Vec<Row>,
     steps: u64,
     overcommits: u64,
 }
@@ -82,7 +86,8 @@ impl Generator {
             scratch: sampler::scratch(),
             bytes: Vec::new(),
         };
-        Ok(Self { pace: Pace::new(decoder.batch_rows()), decoder, desk, preparer, steps: 0, overcommits: 0 })
+        let pace = Pace::new(decoder.batch_rows());
+        Ok(Self { decoder, desk, preparer, pace, rows: Vec::new(), steps: 0, overcommits: 0 })
     }
 
     fn compute(
@@ -187,6 +192,22 @@ impl Generator {
         }
     }
 
+    /// Computes these rows, and sees to what they give.
+    fn step_of(&mut self, rows: &[Row], out: &mut Outbox) {
+        let started = Instant::now();
+        self.steps += 1;
+        if let Err(error) = self.decoder.step(rows) {
+            return self.failed(rows, &error, out);
+        }
+        self.pace.measured(rows.len(), started.elapsed());
+        self.desk.schedule.commit(rows);
+        for (at, row) in rows.iter().enumerate() {
+            if let Some(logits) = self.decoder.logits(at) {
+                self.desk.output(row, logits, out);
+            }
+        }
+    }
+
     /// A step failed: what it was for fails, or waits again; everybody else goes on.
     fn failed(&mut self, rows: &[Row], error: &StepError, out: &mut Outbox) {
         let calls: HashSet<CallId> = rows.iter().map(|row| row.call).collect();
@@ -234,7 +255,7 @@ impl Machine for Generator {
             }
             Event::Compiled(call, Ok(())) => self.desk.compiled(call, out),
             Event::Prepared(call, Err(error)) | Event::Compiled(call, Err(error)) => self.desk.fail(call, error, out),
-            Event::Chosen(call, chosen) => self.desk.chosen_there(call, chosen, out),
+            Event::Chosen(call, chosen, logits) => self.desk.chosen_there(call, chosen, logits, out),
         }
     }
 
@@ -244,27 +265,16 @@ impl Machine for Generator {
 
     fn step(&mut self, out: &mut Outbox) -> bool {
         self.admit();
-        let rows = self.desk.schedule.plan(|demand| self.pace.budget(demand));
-        if rows.is_empty() {
-            return false;
+        let mut rows = std::mem::take(&mut self.rows);
+        self.desk.schedule.plan_into(&mut rows, |demand| self.pace.budget(demand));
+        if !rows.is_empty() {
+            self.step_of(&rows, out);
         }
-        let started = Instant::now();
-        self.steps += 1;
-        if let Err(error) = self.decoder.step(&rows) {
-            self.failed(&rows, &error, out);
-            return true;
-        }
-        self.pace.measured(rows.len(), started.elapsed());
-        self.desk.schedule.commit(&rows);
-        for (at, row) in rows.iter().enumerate() {
-            if let Some(logits) = self.decoder.logits(at) {
-                self.desk.output(row, logits, out);
-            }
-        }
-        true
+        self.rows = rows;
+        !self.rows.is_empty()
     }
 
-    fn stats(&self) -> WorkerStats {
+    fn stats(&mut self) -> WorkerStats {
         let counts = self.desk.schedule.counts();
         WorkerStats {
             sequences: counts.sequences,

@@ -31,7 +31,7 @@ pub(super) trait Machine {
     fn step(&mut self, out: &mut Outbox) -> bool;
 
     /// What it is doing.
-    fn stats(&self) -> WorkerStats;
+    fn stats(&mut self) -> WorkerStats;
 }
 
 /// Runs until the link's threads are gone.
@@ -45,15 +45,7 @@ pub(super) fn serve(machine: &mut impl Machine, events: &Receiver<Event>, out: &
                 Err(TryRecvError::Disconnected) => return,
             }
         }
-        let next = machine.expire(Instant::now(), out);
-        let worked = machine.step(out);
-        let stats = machine.stats();
-        // A step by itself is no news.
-        if (WorkerStats { steps: told.steps, ..stats }) != told {
-            told = stats;
-            send(out, &FromWorker::Stats(stats));
-        }
-        out.flush();
+        let (worked, next) = turn(machine, &mut told, out);
         if worked {
             continue;
         }
@@ -64,6 +56,20 @@ pub(super) fn serve(machine: &mut impl Machine, events: &Receiver<Event>, out: &
             Err(RecvTimeoutError::Disconnected) => return,
         }
     }
+}
+
+/// One turn without what arrived. Returns whether there was anything to compute, and the next deadline.
+fn turn(machine: &mut impl Machine, told: &mut WorkerStats, out: &mut Outbox) -> (bool, Option<Instant>) {
+    let next = machine.expire(Instant::now(), out);
+    let worked = machine.step(out);
+    let stats = machine.stats();
+    // A step by itself is no news.
+    if (WorkerStats { steps: told.steps, ..stats }) != *told {
+        *told = stats;
+        send(out, &FromWorker::Stats(stats));
+    }
+    out.flush();
+    (worked, next)
 }
 
 /// Sends a frame that fits by construction.

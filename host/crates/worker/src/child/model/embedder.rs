@@ -17,6 +17,8 @@ pub(in super::super) struct Embedder {
     batch: LlamaBatch<'static>,
     rows: usize,
     texts: usize,
+    /// Positions that the model knows.
+    longest: usize,
     vocabulary: Token,
 }
 
@@ -54,6 +56,7 @@ impl Model {
             batch: LlamaBatch::new(rows, 1),
             rows,
             texts: texts as usize,
+            longest: self.trained_context() as usize,
             vocabulary: self.vocabulary.size(),
         })
     }
@@ -83,9 +86,16 @@ impl Embedder {
     /// See [`StepError`].
     pub(in super::super) fn embed(&mut self, texts: &[&[Token]]) -> Result<Vec<Vec<f32>>, StepError> {
         let rows: usize = texts.iter().map(|text| text.len()).sum();
-        let sound = |text: &&[Token]| !text.is_empty() && text.iter().all(|token| (0..self.vocabulary).contains(token));
-        if texts.is_empty() || texts.len() > self.texts || rows > self.rows || !texts.iter().all(sound) {
-            return Err(StepError::Refused(format!("{} texts with {rows} tokens", texts.len())));
+        if texts.is_empty() || texts.len() > self.texts || rows > self.rows {
+            let why = format!("{} texts with {rows} tokens", texts.len());
+            return Err(StepError::Refused(format!("{why}; a batch has 1 to {} with {}", self.texts, self.rows)));
+        }
+        if let Some(text) = texts.iter().find(|text| !(1..=self.longest).contains(&text.len())) {
+            let why = format!("a text has {} tokens; the model takes 1 to {}", text.len(), self.longest);
+            return Err(StepError::Refused(why));
+        }
+        if let Some(token) = texts.iter().copied().flatten().find(|token| !(0..self.vocabulary).contains(*token)) {
+            return Err(StepError::Refused(format!("token {token} is not in the vocabulary")));
         }
         self.batch.clear();
         for (slot, text) in (0..).zip(texts) {

@@ -2,6 +2,8 @@
 //! before it is called.
 
 mod embedder;
+#[cfg(test)]
+mod tests;
 mod threads;
 
 pub(super) use embedder::Embedder;
@@ -177,6 +179,7 @@ impl Model {
         let outputs = size::outputs(vocabulary, parallel, context.n_batch()) as usize;
         Ok(Decoder {
             cells: context.n_ctx(),
+            longest: context.n_ctx().min(self.trained_context()),
             context,
             batch: LlamaBatch::new(batch_rows, 1),
             batch_rows,
@@ -185,6 +188,7 @@ impl Model {
             slots,
             vocabulary: self.vocabulary.size(),
             filled: vec![0; slots as usize + 1],
+            next: Vec::with_capacity(slots as usize + 1),
             wanted: Vec::new(),
         })
     }
@@ -213,9 +217,13 @@ pub(super) struct Decoder {
     parallel: usize,
     slots: u32,
     cells: u32,
+    /// Tokens of one sequence: as many as the model knows positions of, where there are cells for them.
+    longest: u32,
     vocabulary: Token,
     /// Cells of each sequence.
     filled: Vec<u32>,
+    /// The same once the step is computed.
+    next: Vec<u32>,
     /// Which rows of the last step have logits.
     wanted: Vec<bool>,
 }
@@ -274,25 +282,22 @@ impl Decoder {
             Err(DecodeError::NoKvCacheSlot) => return Err(StepError::NoRoom),
             Err(error) => return Err(StepError::Backend(format!("{error}: {}", log::last_lines()))),
         }
-        for row in rows {
-            if let Some(filled) = self.filled.get_mut(row.slot as usize) {
-                *filled = row.pos + 1;
-            }
-        }
+        std::mem::swap(&mut self.filled, &mut self.next);
         self.wanted.extend(rows.iter().map(|row| row.output));
         Ok(())
     }
 
-    fn check(&self, rows: &[Row]) -> Result<(), String> {
+    /// Checks what llama.cpp asserts, and finds how many cells each sequence comes to have.
+    fn check(&mut self, rows: &[Row]) -> Result<(), String> {
         if rows.is_empty() || rows.len() > self.batch_rows {
             return Err(format!("{} rows; a step has 1 to {}", rows.len(), self.batch_rows));
         }
-        let mut next = self.filled.clone();
+        self.next.clone_from(&self.filled);
         for row in rows {
             if !(0..self.vocabulary).contains(&row.token) {
                 return Err(format!("token {} is not in the vocabulary", row.token));
             }
-            match next.get_mut(row.slot as usize) {
+            match self.next.get_mut(row.slot as usize) {
                 None => return Err(format!("sequence {} of {}", row.slot, self.filled.len())),
                 Some(next) if *next != row.pos => {
                     return Err(format!("position {} of sequence {} where {next} follows", row.pos, row.slot));
@@ -300,11 +305,16 @@ impl Decoder {
                 Some(next) => *next += 1,
             }
         }
-        let used: u64 = next.iter().copied().map(u64::from).sum();
         // Shared prefixes are counted once for each sequence here, so this is no exact bound of llama.cpp's,
-        // but no sequence may be longer than the whole cache.
-        match next.iter().find(|length| **length > self.cells) {
-            Some(length) => Err(format!("{length} tokens in one sequence, {used} in all, of {} cells", self.cells)),
+        // but no sequence may be longer than the whole cache, or than what the model has positions for.
+        match self.next.iter().find(|length| **length > self.longest) {
+            Some(length) => {
+                let used: u64 = self.next.iter().copied().map(u64::from).sum();
+                let (longest, cells) = (self.longest, self.cells);
+                Err(format!(
+                    "{length} tokens in one sequence, which has at most {longest}; {used} in all, of {cells} cells"
+                ))
+            }
             None => Ok(()),
         }
     }
@@ -316,9 +326,11 @@ impl Decoder {
         wanted.then(|| self.context.get_logits_ith(index))
     }
 
-    /// Keeps the first cells of a sequence. Returns false when llama.cpp could not: the sequence is empty then.
+    /// Keeps the first cells of a sequence. Returns false when llama.cpp could not: the sequence is empty then. So it is
+    /// where it has fewer than that.
     pub(super) fn trim(&mut self, slot: u32, keep: u32) -> bool {
-        let kept = keep > 0
+        let Some(filled) = self.filled.get(slot as usize).copied() else { return false };
+        let kept = (1..=filled).contains(&keep)
             && matches!(self.context.clear_kv_cache_seq(Some(slot), Some(keep), None), Ok(true))
             // A sliding window may have dropped the beginning, which a shorter sequence needs again.
             && i32::try_from(slot).is_ok_and(|slot| self.context.kv_cache_seq_pos_min(slot) == 0);
@@ -333,7 +345,8 @@ impl Decoder {
 
     /// Lets an empty sequence share the first cells of another. Returns false when that is impossible.
     pub(super) fn share(&mut self, from: u32, slot: u32, len: u32) -> bool {
-        if self.filled.get(from as usize).is_none_or(|filled| *filled < len) {
+        let lends = self.filled.get(from as usize).is_some_and(|filled| *filled >= len);
+        if !lends || self.filled.get(slot as usize) != Some(&0) {
             return false;
         }
         let (Ok(from), Ok(to)) = (i32::try_from(from), i32::try_from(slot)) else { return false };

@@ -22,6 +22,8 @@ pub(super) struct Cells {
     runs: Vec<Option<Run>>,
     free: Vec<RunId>,
     held: u32,
+    /// How much of each run is held, from its beginning, while that is counted: with each step, so the memory is kept.
+    covered: Vec<u32>,
 }
 
 impl Cells {
@@ -79,9 +81,10 @@ impl Cells {
     }
 
     /// Cells that at least one of these holds: the first `len` of the sequence that ends there, for each.
-    pub(super) fn held_by(&self, sequences: impl IntoIterator<Item = (Option<RunId>, u32)>) -> u32 {
-        // How much of each run is held, from its beginning.
-        let mut covered = vec![0; self.runs.len()];
+    pub(super) fn held_by(&mut self, sequences: impl IntoIterator<Item = (Option<RunId>, u32)>) -> u32 {
+        let mut covered = std::mem::take(&mut self.covered);
+        covered.clear();
+        covered.resize(self.runs.len(), 0);
         for (end, len) in sequences {
             let mut over = self.length(end).saturating_sub(len);
             let mut next = end;
@@ -98,7 +101,8 @@ impl Cells {
                 next = run.before;
             }
         }
-        covered.iter().sum()
+        self.covered = covered;
+        self.covered.iter().sum()
     }
 
     /// Makes a border after the first `len` cells of a path; returns the run that ends there.

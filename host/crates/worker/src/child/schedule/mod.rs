@@ -26,6 +26,8 @@ mod cells;
 mod plan;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod quiet;
 mod share;
 #[cfg(test)]
 mod tests;
@@ -107,6 +109,8 @@ pub(crate) struct Schedule {
     free: Vec<u32>,
     ops: Vec<Op>,
     clock: u64,
+    /// Who computes in the step that was planned last, by the place in `running`.
+    ready: Vec<usize>,
 }
 
 fn len32(tokens: &[Token]) -> u32 {
@@ -136,6 +140,7 @@ impl Schedule {
             free: (0..slots).rev().collect(),
             ops: Vec::new(),
             clock: 0,
+            ready: Vec::new(),
         }
     }
 
@@ -335,7 +340,7 @@ impl Schedule {
     }
 
     /// Counts for statistics.
-    pub(crate) fn counts(&self) -> Counts {
+    pub(crate) fn counts(&mut self) -> Counts {
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let cached = self.cached();
         let sessions = self

@@ -5,25 +5,24 @@ use bobbin_inference::Priority;
 use std::collections::BTreeMap;
 
 impl Schedule {
-    /// Rows of the next step: one for each sequence that waits for its next token, then of prompts at most what
-    /// `prompt_budget` makes of the demand; never more than the batch holds.
-    pub(crate) fn plan(&self, prompt_budget: impl FnOnce(Demand) -> usize) -> Vec<Row> {
-        let mut rows = Vec::new();
+    /// Puts the rows of the next step in place of others: one for each sequence that waits for its next token, then of
+    /// prompts at most what `prompt_budget` makes of the demand; never more than the batch holds.
+    pub(crate) fn plan_into(&mut self, rows: &mut Vec<Row>, prompt_budget: impl FnOnce(Demand) -> usize) {
+        rows.clear();
+        self.find_ready();
         let mut outputs = self.limits.outputs;
-        let ready = self.ready();
-        let prompt_budget = prompt_budget(self.demand(&ready));
-        for running in &ready {
-            let Some(session) = self.sequences.get(&running.key) else { continue };
+        let prompt_budget = prompt_budget(self.demand());
+        for (running, session) in self.ready() {
             if pending(session) == 1 && rows.len() < self.limits.batch && outputs > 0 {
-                rows.extend(rows_of(running, session, 1));
+                add_rows(rows, running, session, 1);
                 outputs -= 1;
             }
         }
         let mut budget = prompt_budget.min(self.limits.batch - rows.len());
         for priority in [Priority::Request, Priority::Shadow] {
+            // Only a step that computes prompts, which takes its time, asks for memory here.
             let mut routes: BTreeMap<&str, Vec<(&Running, &Sequence)>> = BTreeMap::new();
-            for running in ready.iter().filter(|running| running.priority == priority) {
-                let Some(session) = self.sequences.get(&running.key) else { continue };
+            for (running, session) in self.ready().filter(|(running, _)| running.priority == priority) {
                 if pending(session) > 1 {
                     routes.entry(&running.scope.route).or_default().push((running, session));
                 }
@@ -38,34 +37,39 @@ impl Schedule {
                 for (running, session) in prompts {
                     // Without an output to spare, a prompt stops one token short of the first that needs one.
                     let silent = first_output(running, session).saturating_sub(session.computed) as usize;
-                    let chunk = rows_of(running, session, share.min(silent + outputs));
+                    let chunk = add_rows(rows, running, session, share.min(silent + outputs));
                     share -= chunk.len();
                     budget -= chunk.len();
                     outputs -= chunk.iter().filter(|row| row.output).count();
-                    rows.extend(chunk);
                 }
             }
         }
-        rows
     }
 
     /// Who waits for what.
-    fn demand(&self, ready: &[&Running]) -> Demand {
-        let answers = |running: &&&Running| self.sequences.get(&running.key).is_some_and(|it| pending(it) == 1);
-        let answers = ready.iter().filter(answers).count();
-        Demand { answers, prompts: ready.len() - answers + self.waiting.len() }
+    fn demand(&self) -> Demand {
+        let answers = self.ready().filter(|(_, session)| pending(session) == 1).count();
+        Demand { answers, prompts: self.ready.len() - answers + self.waiting.len() }
     }
 
-    /// Who computes in the next step. More than `parallel` can want to when readers come back: then those whose
+    /// Finds who computes in the next step. More than `parallel` can want to when readers come back: then those whose
     /// last step is the longest ago.
-    fn ready(&self) -> Vec<&Running> {
-        let ready = self.running.iter().filter(|running| running.credit > 0 && !running.choosing);
-        let mut ready: Vec<&Running> = ready.collect();
-        if ready.len() > self.limits.parallel {
-            ready.sort_by_key(|running| running.stepped);
-            ready.truncate(self.limits.parallel);
+    fn find_ready(&mut self) {
+        let wants = |(at, running): (usize, &Running)| (running.credit > 0 && !running.choosing).then_some(at);
+        self.ready.clear();
+        self.ready.extend(self.running.iter().enumerate().filter_map(wants));
+        if self.ready.len() > self.limits.parallel {
+            self.ready.sort_by_key(|at| self.running.get(*at).map(|running| running.stepped));
+            self.ready.truncate(self.limits.parallel);
         }
-        ready
+    }
+
+    fn ready(&self) -> impl Iterator<Item = (&Running, &Sequence)> {
+        let of = move |at: &usize| {
+            let running = self.running.get(*at)?;
+            Some((running, self.sequences.get(&running.key)?))
+        };
+        self.ready.iter().filter_map(of)
     }
 
     /// A step was computed.
@@ -91,15 +95,16 @@ fn pending(session: &Sequence) -> usize {
     session.tokens.len() - session.computed as usize
 }
 
-fn rows_of(running: &Running, session: &Sequence, count: usize) -> Vec<Row> {
-    let Some(slot) = session.slot else { return Vec::new() };
-    let first = first_output(running, session);
-    let tokens = session.tokens.iter().enumerate().skip(session.computed as usize).take(count);
-    let row = |(at, token): (usize, &i32)| {
+/// Appends the next rows of a sequence, at most so many, and returns them.
+fn add_rows<'a>(rows: &'a mut Vec<Row>, running: &Running, session: &Sequence, most: usize) -> &'a [Row] {
+    let Some(slot) = session.slot else { return &[] };
+    let (before, first) = (rows.len(), first_output(running, session));
+    let tokens = session.tokens.iter().enumerate().skip(session.computed as usize).take(most);
+    rows.extend(tokens.map(|(at, token)| {
         let pos = u32::try_from(at).unwrap_or(u32::MAX);
         Row { call: running.call, slot, token: *token, pos, output: pos >= first }
-    };
-    tokens.map(row).collect()
+    }));
+    rows.get(before..).unwrap_or_default()
 }
 
 /// The first position whose logits are wanted.

@@ -259,8 +259,8 @@ impl World {
         self.invariants(&[]);
     }
 
-    fn invariants(&self, rows: &[Row]) {
-        let schedule = &self.schedule;
+    fn invariants(&mut self, rows: &[Row]) {
+        let schedule = &mut self.schedule;
         assert!(rows.len() <= LIMITS.batch);
         assert!(rows.iter().filter(|row| row.output).count() <= LIMITS.outputs);
         assert!(rows.iter().map(|row| row.call).collect::<HashSet<_>>().len() <= LIMITS.parallel);

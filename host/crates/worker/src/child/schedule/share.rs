@@ -184,7 +184,7 @@ impl Schedule {
     }
 
     /// Cells that are held only for what is over.
-    pub(super) fn cached(&self) -> u32 {
+    pub(super) fn cached(&mut self) -> u32 {
         let others = self.sequences.iter().filter(|(key, _)| !matches!(key, Key::Cached(_)));
         self.cells.held() - self.cells.held_by(others.map(|(_, other)| (other.end, other.computed)))
     }

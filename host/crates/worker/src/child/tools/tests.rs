@@ -152,9 +152,9 @@ fn a_schema_for_what_is_no_call_takes_the_place_of_text_where_the_two_can_be_tol
 /// Text and calls of an answer that comes in these pieces.
 fn read_back(writing: Writing, pieces: &[&str]) -> (String, Vec<(String, String)>) {
     let mut written = Written::new(writing);
-    let mut text: String = pieces.iter().map(|piece| written.push(piece)).collect();
-    let (rest, calls) = written.finish(false);
-    text.push_str(&rest);
+    let mut text = String::new();
+    pieces.iter().for_each(|piece| written.push(piece, &mut text));
+    let calls = written.finish(false, &mut text);
     let ids: std::collections::HashSet<&str> = calls.iter().map(|call| call.id.as_str()).collect();
     assert_eq!(ids.len(), calls.len());
     (text, calls.into_iter().map(|ToolCall { name, arguments, .. }| (name, arguments)).collect())
@@ -209,9 +209,9 @@ fn what_looks_like_the_beginning_of_a_call_is_left_out_where_the_answer_was_cut(
     {
         for cut in 0..=opener.len() {
             let mut written = Written::new(writing);
-            let mut text = written.push(&format!("{said}{}", &opener[..cut]));
-            let (rest, calls) = written.finish(true);
-            text.push_str(&rest);
+            let mut text = String::new();
+            written.push(&format!("{said}{}", &opener[..cut]), &mut text);
+            let calls = written.finish(true, &mut text);
             assert_eq!((text.as_str(), calls.len()), (said, 0), "{cut}");
         }
     }
@@ -220,11 +220,14 @@ fn what_looks_like_the_beginning_of_a_call_is_left_out_where_the_answer_was_cut(
 #[test]
 fn the_token_that_begins_calls_parts_them_from_the_text() {
     let mut written = Written::new(TOKEN);
-    assert_eq!(written.push("Hm. [TOOL"), "Hm. ");
-    assert_eq!(written.begin(), "[TOOL");
-    assert_eq!(written.push("[{\"name\": \"a\", \"arguments\": {}}]"), "");
-    let (text, calls) = written.finish(false);
-    assert_eq!((text.as_str(), calls.len()), ("", 1));
+    let mut text = String::new();
+    written.push("Hm. [TOOL", &mut text);
+    assert_eq!(text, "Hm. ");
+    written.begin(&mut text);
+    assert_eq!(text, "Hm. [TOOL");
+    written.push("[{\"name\": \"a\", \"arguments\": {}}]", &mut text);
+    let calls = written.finish(false, &mut text);
+    assert_eq!((text.as_str(), calls.len()), ("Hm. [TOOL", 1));
     let id = &calls[0].id;
     assert!(id.len() == 9 && id.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{id}");
 }
@@ -232,8 +235,9 @@ fn the_token_that_begins_calls_parts_them_from_the_text() {
 #[test]
 fn an_id_says_that_it_is_a_calls() {
     let mut written = Written::new(TAGGED);
-    written.push("<tool_call>\n{\"name\": \"a\", \"arguments\": {}}\n</tool_call>");
-    let id = written.finish(false).1[0].id.clone();
+    let mut text = String::new();
+    written.push("<tool_call>\n{\"name\": \"a\", \"arguments\": {}}\n</tool_call>", &mut text);
+    let id = written.finish(false, &mut text)[0].id.clone();
     assert!(id.len() == 29 && id.starts_with("call_"), "{id}");
 }
 

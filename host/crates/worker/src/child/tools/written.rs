@@ -41,62 +41,65 @@ impl Written {
         if self.begun { self.held.len() } else { 0 }
     }
 
-    /// The token came that begins the calls. Returns text that was held back.
-    pub(in super::super) fn begin(&mut self) -> String {
-        let text = if self.begun { String::new() } else { std::mem::take(&mut self.held) };
+    /// The token came that begins the calls. Text that was held back is appended to `text`.
+    pub(in super::super) fn begin(&mut self, text: &mut String) {
+        if !self.begun {
+            text.push_str(&self.held);
+            self.held.clear();
+        }
         self.begun = true;
-        text
     }
 
-    /// Takes new text, and returns what of it is certain to come before the calls.
-    pub(in super::super) fn push(&mut self, text: &str) -> String {
-        self.held.push_str(text);
+    /// Takes what is new, and appends to `text` what is certain to come before the calls.
+    pub(in super::super) fn push(&mut self, new: &str, text: &mut String) {
+        self.held.push_str(new);
         if self.begun {
-            return String::new();
+            return;
         }
-        let before = match self.form.opener() {
+        let certain = match self.form.opener() {
             None => self.before_an_object(),
-            Some(opener) => match self.held.find(opener) {
-                Some(at) => {
-                    self.begun = true;
-                    let calls = self.held.split_off(at);
-                    std::mem::replace(&mut self.held, calls)
-                }
-                None => {
-                    let begins = |keep: &usize| {
-                        opener.as_bytes().get(..*keep).is_some_and(|part| self.held.as_bytes().ends_with(part))
-                    };
-                    let keep = (1..opener.len()).rev().find(begins).unwrap_or(0);
-                    let kept = self.held.split_off(self.held.len() - keep);
-                    std::mem::replace(&mut self.held, kept)
-                }
-            },
+            Some(opener) => self.before(opener),
         };
+        let (before, _) = self.held.split_at(certain);
         self.said |= !before.trim().is_empty();
-        before
+        text.push_str(before);
+        self.held.drain(..certain);
+    }
+
+    /// Bytes before the calls, or before what may turn out to begin them.
+    fn before(&mut self, opener: &str) -> usize {
+        if let Some(at) = self.held.find(opener) {
+            self.begun = true;
+            return at;
+        }
+        let begins =
+            |keep: &usize| opener.as_bytes().get(..*keep).is_some_and(|part| self.held.as_bytes().ends_with(part));
+        self.held.len() - (1..opener.len()).rev().find(begins).unwrap_or(0)
     }
 
     /// An answer whose first letter is `{` is a call; any other is text.
-    fn before_an_object(&mut self) -> String {
+    fn before_an_object(&mut self) -> usize {
         match self.held.trim_start().chars().next() {
             Some('{') if !self.said => {
                 self.begun = true;
-                String::new()
+                0
             }
-            None if !self.said => String::new(),
-            _ => std::mem::take(&mut self.held),
+            None if !self.said => 0,
+            _ => self.held.len(),
         }
     }
 
-    /// The end came: text that was held back, and the calls that are whole. What was `cut` off is left out: a call, and
-    /// what looks like the beginning of one, since nobody should see the marks that part calls from text.
-    pub(in super::super) fn finish(&mut self, cut: bool) -> (String, Vec<ToolCall>) {
+    /// The end came: appends text that was held back, and returns the calls that are whole. What was `cut` off is left
+    /// out: a call, and what looks like the beginning of one, since nobody should see the marks that part calls from text.
+    pub(in super::super) fn finish(&mut self, cut: bool, text: &mut String) -> Vec<ToolCall> {
         let held = std::mem::take(&mut self.held);
-        match (self.begun, cut) {
-            (true, _) => (String::new(), calls(self.form, &held)),
-            (false, true) => (String::new(), Vec::new()),
-            (false, false) => (held, Vec::new()),
+        if self.begun {
+            return calls(self.form, &held);
         }
+        if !cut {
+            text.push_str(&held);
+        }
+        Vec::new()
     }
 }
 

@@ -8,7 +8,7 @@ mod threads;
 
 use super::memory::{Memory, Meter};
 use super::process::{Ending, Launch, Launched, Process, Target};
-use super::spec::WorkerSpec;
+use super::spec::{Parts, WorkerSpec};
 use super::state::Access;
 use super::{RestartLimits, Supervisor, SupervisorConfig, Worker, WorkerState};
 use bobbin_inference::wire::{
@@ -92,10 +92,12 @@ impl Bench {
     }
 }
 
-/// Bytes of weights that are worth several threads.
-const WEIGHTS: u64 = 64 << 20;
-
 fn spec() -> WorkerSpec {
+    spec_of_threads(8)
+}
+
+/// A model that never gets more than so many threads.
+fn spec_of_threads(most_threads: u32) -> WorkerSpec {
     let info = GraphInfo {
         bundle: BUNDLE.into(),
         digest: "sha256:00".into(),
@@ -120,7 +122,7 @@ fn spec() -> WorkerSpec {
         tolerance: 0.0,
         record: Vec::new(),
     };
-    WorkerSpec::of_parts(info, load, WEIGHTS)
+    WorkerSpec::of_parts(Parts { info, load, weights_bytes: 64 << 20, most_threads })
 }
 
 struct FakeLauncher {

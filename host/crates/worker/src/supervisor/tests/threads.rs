@@ -25,6 +25,36 @@ async fn a_worker_hears_of_its_threads_before_its_compute_and_the_others_hear_of
 }
 
 #[tokio::test]
+async fn a_worker_gets_no_more_threads_than_its_bundle_says_and_the_others_get_the_rest() {
+    let mut bench = bench(Duration::from_secs(3600));
+    let one = bench.supervisor.start(spec_of_threads(1), Class::Serving);
+    let mut first = bench.ready(&one).await;
+    let (two, mut second) = bench.started().await;
+    assert_eq!((first.threads, second.threads), (1, 3));
+    let (mut of_one, mut of_two) = (open(&one, &context()), open(&two, &context()));
+    // It has what it was loaded with, so it is told nothing before its compute, though three cores are free.
+    let mut alone = of_one.compute(stream());
+    assert!(futures::poll!(&mut alone).is_pending());
+    assert!(matches!(next(&mut first).await, ToWorker::Compute { .. }));
+    // Beside it there are three of four, with which the other one was loaded.
+    let mut compute = of_two.compute(stream());
+    assert!(futures::poll!(&mut compute).is_pending());
+    assert!(matches!(next(&mut second).await, ToWorker::Compute { .. }));
+    soon(one.stop(Duration::ZERO)).await;
+    assert_eq!(second.told().await, 4);
+}
+
+/// The next message but pings.
+async fn next(fake: &mut Fake) -> ToWorker {
+    loop {
+        match fake.receive_any().await.unwrap() {
+            ToWorker::Ping => {}
+            message => return message,
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_worker_without_computes_leaves_its_cores_to_the_others() {
     let mut bench = bench(Duration::from_millis(1));
     let ((one, mut first), (two, mut second)) = (bench.started().await, bench.started().await);

@@ -110,18 +110,21 @@ def environment():
     return made
 
 
-def golden(name, bos, eos, messages, tools):
-    template = environment().from_string((HERE / f"{name}.jinja").read_text(encoding="utf-8"))
-    case = {"messages": messages, "tools": tools}
-    # What is refused in other ways than by the template's words is a mistake of the template.
+def rendered(source, bos, eos, given):
+    """The prompt, or the words in which the template refuses. What is refused in other ways is a mistake of the template."""
+    template = environment().from_string(source)
     try:
-        given = json.loads(json.dumps(case))
-        prompt = template.render(**given, documents=None, add_generation_prompt=True, bos_token=bos, eos_token=eos)
+        given = json.loads(json.dumps(given))
+        return {"prompt": template.render(**given, documents=None, add_generation_prompt=True, bos_token=bos, eos_token=eos)}
     except TemplateError as error:
         if type(error) is not TemplateError:
             raise
-        return {**case, "refused": error.message}
-    return {**case, "prompt": prompt}
+        return {"refused": error.message}
+
+
+def golden(name, bos, eos, messages, tools):
+    case = {"messages": messages, "tools": tools}
+    return {**case, **rendered((HERE / f"{name}.jinja").read_text(encoding="utf-8"), bos, eos, case)}
 
 
 def family(name, bos, eos, others):

@@ -1,4 +1,7 @@
-//! What only a wrong reservation brings about, so that no host can ask for it.
+//! What no host can ask for, as only a wrong reservation brings it about, and what none can see, as it happens between
+//! two steps.
+
+mod cancel;
 
 use super::*;
 use bobbin_inference::wire::read_frame;
@@ -6,23 +9,24 @@ use bobbin_inference::{GraphKind, Priority, Scope};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, sync_channel};
 
-/// A generator with the small story model, and its frames; `None` where the optional test data is absent.
-fn generator() -> Option<(Generator, Outbox, Receiver<Vec<u8>>)> {
-    let shared = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../../shared/models/stories260K-f16.gguf");
-    let weights = PathBuf::from(shared);
-    if !weights.exists() {
-        assert!(std::env::var("BOBBIN_REQUIRE_SHARED").as_deref() != Ok("1"), "{shared} is required");
-        println!("skipped: there is no {shared}");
-        return None;
-    }
+/// A generator, what its helpers send to it, and its frames.
+struct Started {
+    generator: Generator,
+    helpers: Receiver<Event>,
+    out: Outbox,
+    sent: Receiver<Vec<u8>>,
+}
+
+/// A generator of these weights, and what its helpers tell it.
+pub(super) fn of(weights: PathBuf, context: u32, parallel: u32) -> (Generator, Receiver<Event>) {
     let spec = LoadSpec {
         bundle: "test@1.0.0".into(),
         kind: GraphKind::Generate,
         weights,
         tokenizer: None,
         gpu: None,
-        context: 512,
-        parallel: 4,
+        context,
+        parallel,
         threads: 1,
         chat_template: None,
         prefix: None,
@@ -33,28 +37,55 @@ fn generator() -> Option<(Generator, Outbox, Receiver<Vec<u8>>)> {
     };
     let model = Model::load(&spec).unwrap();
     let decoder = model.decoder(&spec, 0).unwrap();
-    let (events, _) = sync_channel(16);
-    let (frames, sent) = sync_channel(1024);
-    let generator = Generator::new(&model, decoder, &spec, Vec::new(), None, events).unwrap();
-    Some((generator, Outbox::new(frames), sent))
+    let (events, helpers) = sync_channel(16);
+    (Generator::new(&model, decoder, &spec, Vec::new(), None, events).unwrap(), helpers)
 }
 
-fn score(generator: &mut Generator, call: CallId, tokens: &[Token], out: &mut Outbox) {
-    let context = CallContext {
+fn start(weights: PathBuf, context: u32, parallel: u32) -> Started {
+    let (generator, helpers) = of(weights, context, parallel);
+    let (frames, sent) = sync_channel(1024);
+    Started { generator, helpers, out: Outbox::new(frames), sent }
+}
+
+/// A generator with the small story model; `None` where the optional test data is absent.
+fn generator() -> Option<Started> {
+    let shared = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../../shared/models/stories260K-f16.gguf");
+    let weights = PathBuf::from(shared);
+    if !weights.exists() {
+        assert!(std::env::var("BOBBIN_REQUIRE_SHARED").as_deref() != Ok("1"), "{shared} is required");
+        println!("skipped: there is no {shared}");
+        return None;
+    }
+    Some(start(weights, 512, 4))
+}
+
+pub(super) fn context(call: CallId) -> CallContext {
+    CallContext {
         request: format!("request-{call}"),
         trace: String::new(),
         remaining_ms: 600_000,
         account: 64 << 20,
         priority: Priority::Request,
         scope: Scope { route: format!("route-{call}"), principal: None, adapter: None },
-    };
+    }
+}
+
+/// Frames that were sent.
+fn frames(sent: &Receiver<Vec<u8>>) -> Vec<FromWorker> {
+    let bytes: Vec<u8> = sent.try_iter().flatten().collect();
+    let mut bytes = bytes.as_slice();
+    std::iter::from_fn(|| read_frame(&mut bytes).unwrap()).collect()
+}
+
+fn score(generator: &mut Generator, call: CallId, tokens: &[Token], out: &mut Outbox) {
     let work = Work::Score { prompt: Prompt::Tokens(tokens[..1].to_vec()), answer: tokens[1..].to_vec() };
-    generator.receive(Event::Host(ToWorker::Compute { session: call, call, context, credit: 1, work }), out);
+    let asked = ToWorker::Compute { session: call, call, context: context(call), credit: 1, work };
+    generator.receive(Event::Host(asked), out);
 }
 
 #[test]
 fn a_score_that_an_overcommit_interrupts_has_the_values_of_one_that_nothing_interrupts() {
-    let Some((mut generator, mut out, sent)) = generator() else { return };
+    let Some(Started { mut generator, mut out, sent, .. }) = generator() else { return };
     let tokens: Vec<Token> = (0..300).map(|at| 3 + at * 7 % 500).collect();
     for call in 1..=2 {
         score(&mut generator, call, &tokens, &mut out);
@@ -70,12 +101,9 @@ fn a_score_that_an_overcommit_interrupts_has_the_values_of_one_that_nothing_inte
     while generator.step(&mut out) {}
     out.flush();
     let mut answers = HashMap::new();
-    for frames in sent.try_iter() {
-        let mut frames = frames.as_slice();
-        while let Some(frame) = read_frame(&mut frames).unwrap() {
-            let FromWorker::Values { call, values, .. } = frame else { panic!("{frame:?}") };
-            answers.insert(call, values);
-        }
+    for frame in frames(&sent) {
+        let FromWorker::Values { call, values, .. } = frame else { panic!("{frame:?}") };
+        answers.insert(call, values);
     }
     assert_eq!(answers[&1].len(), 299);
     assert_eq!(answers[&2].len(), 299);

@@ -52,9 +52,9 @@ fn has_inner_definitions(schema: &Value) -> bool {
 /// Text and calls of an answer.
 fn read(form: Form, text: &[u8]) -> (String, Vec<ToolCall>) {
     let mut written = Written::new(writing(form));
-    let mut said = written.push(std::str::from_utf8(text).unwrap());
-    let (rest, calls) = written.finish(false);
-    said.push_str(&rest);
+    let mut said = String::new();
+    written.push(std::str::from_utf8(text).unwrap(), &mut said);
+    let calls = written.finish(false, &mut said);
     (said, calls)
 }
 
