@@ -99,7 +99,11 @@ impl Scene {
             ("list a folder", open(address(c"/tmp".as_ptr()), libc::O_RDONLY | libc::O_DIRECTORY)),
             (
                 "read the passwords by a link of its own",
-                open(address(c"/proc/self/root/etc/passwd".as_ptr()), libc::O_RDONLY),
+                open(address(c"/proc/self/cwd/../../../../../../../../../../etc/passwd".as_ptr()), libc::O_RDONLY),
+            ),
+            (
+                "list the root by a link of its own",
+                open(address(c"/proc/self/root".as_ptr()), libc::O_RDONLY | libc::O_DIRECTORY),
             ),
             (
                 "list a folder by a link of its own",
