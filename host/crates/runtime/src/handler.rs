@@ -129,7 +129,7 @@ impl Handler {
                     Ok(_over) => answer.await?,
                     Err(rest) => {
                         background.take(rest, &context);
-                        self.unless_ended(&context, answer).await?
+                        self.unless_late(&context, answer).await?
                     }
                 };
                 response.body_mut().settle(&mut pending::<()>()).await;
@@ -151,17 +151,19 @@ impl Handler {
         answer
     }
 
-    /// An answer of a guest that computes for long: where its request ends, nobody waits for its threads to notice.
-    async fn unless_ended(
+    /// An answer of a guest that computes for long: past its deadline nobody waits for its threads to notice. In every other
+    /// case the store is gone before anybody hears of the end.
+    async fn unless_late(
         &self,
         context: &RequestContext,
         answer: impl Future<Output = Result<http::Response<AnswerBody>, Failure>> + Unpin,
     ) -> Result<http::Response<AnswerBody>, Failure> {
         match select(answer, pin!(context.cancel.cancelled())).await {
             Either::Left((answer, _)) => answer,
-            Either::Right(((), _)) => {
-                Err(self.no_answer(Ended::Broken(context.cause.get().cloned().unwrap_or(Cause::ClientGone))))
-            }
+            Either::Right(((), answer)) => match context.cause.get() {
+                Some(Cause::DeadlineExceeded) => Err(self.no_answer(Ended::Broken(Cause::DeadlineExceeded))),
+                _ => answer.await,
+            },
         }
     }
 

@@ -90,7 +90,7 @@ impl Listener {
         Self { component, entry: Arc::new(entry) }
     }
 
-    /// Has an instance of its own handle the message, and returns when it is gone. Dropping the future ends it.
+    /// Has an instance of its own handle the message, and returns when it is gone, or at its deadline. Dropping the future ends it.
     ///
     /// # Errors
     /// [`Unhandled`]
@@ -98,25 +98,28 @@ impl Listener {
         let (bytes, context) = (call.request.0.len() as u64, Arc::clone(&call.context));
         // The message, and what of it is on its way into the guest.
         let charge = call.context.account.charge(2 * bytes);
-        let _charge = charge.map_err(|over| Unhandled::NoInstance(over.to_string()))?;
+        let charge = charge.map_err(|over| Unhandled::NoInstance(over.to_string()))?;
         let call = call.map(|Message(payload)| Delivered { entry: Arc::clone(&self.entry), payload });
         let run = store_task::run(Arc::clone(&self.component), call);
         let end = match Brief::new(AssertUnwindSafe(run).catch_unwind()).await {
             Ok(end) => end,
             Err(rest) => {
                 // It computes for long: on threads that wait for everybody else.
-                let (ended_tx, ended) = oneshot::channel();
+                let (ended_tx, mut ended) = oneshot::channel();
                 let rest = async move {
                     // Nobody listens where the message's time was over before.
                     let _ = ended_tx.send(rest.await);
+                    drop(charge);
                 };
                 self.component.background.take(rest, &context);
-                tokio::select! {
-                    ended = ended => ended.unwrap_or_else(|_lost| Ok(Ended::Broken(task_lost()))),
-                    () = context.cancel.cancelled() => {
-                        Ok(Ended::Broken(context.cause.get().cloned().unwrap_or(Cause::DeadlineExceeded)))
-                    }
-                }
+                let ended = tokio::select! {
+                    ended = &mut ended => ended,
+                    () = context.cancel.cancelled() => match context.cause.get() {
+                        Some(Cause::DeadlineExceeded) => Ok(Ok(Ended::Broken(Cause::DeadlineExceeded))),
+                        _ => ended.await,
+                    },
+                };
+                ended.unwrap_or_else(|_lost| Ok(Ended::Broken(task_lost())))
             }
         };
         match end.unwrap_or_else(|_panic| Ended::Broken(task_lost())) {

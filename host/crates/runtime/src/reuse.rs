@@ -11,8 +11,9 @@ use wasmtime_wasi_http::handler::Proxy;
 
 /// Instances of one component that wait for a request.
 pub(crate) const MOST_IDLE: u32 = 64;
-/// Cores have shelves of their own, up to so many.
-const MOST_SHELVES: usize = 64;
+/// Threads have shelves of their own, up to so many: two for each core, since guests that compute for long have threads
+/// besides the host's.
+const MOST_SHELVES: usize = 128;
 /// Requests that one instance answers: what its guest leaks goes with it.
 const MOST_REQUESTS: u32 = 128;
 /// How long an instance waits before it gives its memory back.
@@ -65,7 +66,7 @@ fn thread() -> usize {
 
 impl<T: Send + 'static> Idle<T> {
     pub(crate) fn new() -> Arc<Self> {
-        Self::with_shelves(std::thread::available_parallelism().map_or(1, |cores| cores.get().min(MOST_SHELVES)))
+        Self::with_shelves(std::thread::available_parallelism().map_or(1, |cores| (2 * cores.get()).min(MOST_SHELVES)))
     }
 
     fn with_shelves(shelves: usize) -> Arc<Self> {

@@ -195,7 +195,7 @@ where
     let mut looks = tokio::time::interval(period / LOOKS);
     looks.reset();
     let mut told = ends.told();
-    let (mut ending, mut begun, mut silent) = (false, 0, 0);
+    let (mut ending, mut begun, mut silent, mut most_silent) = (false, 0, 0, 2 * LOOKS);
     loop {
         tokio::select! {
             biased;
@@ -207,7 +207,7 @@ where
             }
             Some(told) = told.next() => {
                 if !ending {
-                    ending = true;
+                    (ending, most_silent) = (true, most_silent.min(silent + LOOKS));
                     served.as_mut().graceful_shutdown();
                 }
                 if told == Told::Abort {
@@ -219,7 +219,7 @@ where
             _ = looks.tick() => {
                 let seen = connection.look(&mut begun, period);
                 silent = if seen == Seen::Silent { silent + 1 } else { 0 };
-                if seen == Seen::Stuck || silent >= 2 * LOOKS {
+                if seen == Seen::Stuck || silent >= most_silent {
                     tracing::debug!(peer = %connection.peer, "a silent connection was dropped");
                     return;
                 }

@@ -56,10 +56,11 @@ pub(crate) fn ordinary() -> io::Result<()> {
 /// of its slice.
 ///
 /// # Errors
-/// When the kernel refuses. A thread may always become less important, so none does that has such a call.
+/// When the kernel refuses.
 pub fn give_way() -> io::Result<()> {
-    // A thread of this class takes nobody's place when it wakes.
-    set(&Attributes { policy: SCHED_BATCH, nice: GIVING_WAY, ..Attributes::NONE })
+    // A thread may always become less important, but not more: one that is less important already stays so. Of this class
+    // none takes anybody's place when it wakes.
+    set(&Attributes { policy: SCHED_BATCH, nice: GIVING_WAY.max(niceness()), ..Attributes::NONE })
 }
 
 /// Whether the kernel keeps the length of a slice that is asked for (Linux 6.12 and later). Asks for short ones.
@@ -71,9 +72,12 @@ pub(crate) fn are_known() -> bool {
 }
 
 fn ask(nanoseconds: u64) -> io::Result<()> {
-    // SAFETY: a plain call with integer arguments; 0 names the calling thread.
-    let nice = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
-    set(&Attributes { nice, runtime: nanoseconds, ..Attributes::NONE })
+    set(&Attributes { nice: niceness(), runtime: nanoseconds, ..Attributes::NONE })
+}
+
+fn niceness() -> i32 {
+    // SAFETY: a plain call with integer arguments; 0 names the calling thread. It fails for no thread of one's own.
+    unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }
 }
 
 fn set(attributes: &Attributes) -> io::Result<()> {
