@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// As many as the benchmark makes.
 const SWAPS: u64 = 1000;
+/// Stories of each version, and stories that are open across swaps: the swaps go on until there are so many.
+const ENOUGH: u64 = 64;
 const CLIENTS: u64 = 16;
 
 #[tokio::test]
@@ -43,23 +45,36 @@ async fn a_thousand_swaps_under_load_cut_nothing_and_mix_nothing() -> Result {
     // Both are loaded from here on: the one that does not serve is kept warm.
     release.swap_to(SEA).await?;
     let (first, done, swapped) = (release.generation().await?, AtomicBool::new(false), AtomicU64::new(0));
+    let [across, meadow, sea] = [(); 3].map(|()| AtomicU64::new(0));
+    // The load is one, the swaps meet it, and both versions are there: how many stories that takes is no matter of speed.
+    let enough = || [&across, &meadow, &sea].iter().all(|count| count.load(Ordering::Relaxed) >= ENOUGH);
     let client = async |client: u64| {
         let mut stories = Vec::new();
         while !done.load(Ordering::Relaxed) {
             let before = swapped.load(Ordering::Relaxed);
             let story = stream(&host, &ask(client * 1000 + stories.len() as u64)).await?;
-            stories.push((story, swapped.load(Ordering::Relaxed) - before));
+            if swapped.load(Ordering::Relaxed) - before >= 2 {
+                across.fetch_add(1, Ordering::Relaxed);
+            }
+            match story.voices().theme() {
+                Some(Theme::Meadow) => meadow.fetch_add(1, Ordering::Relaxed),
+                Some(Theme::Sea) => sea.fetch_add(1, Ordering::Relaxed),
+                None => 0,
+            };
+            stories.push(story);
         }
         Result::Ok(stories)
     };
     let swaps = async {
-        for swap in 0..SWAPS {
+        let mut swap = 0;
+        while swap < SWAPS || !enough() {
             let stable = if swap % 2 == 0 { MEADOW } else { SEA };
             let answer = release.put(&json!({"expected_generation": first + swap, "stable": stable})).await?;
             anyhow::ensure!(answer.status() == 200, "swap {swap}: {}", answer.text());
-            swapped.fetch_add(1, Ordering::Relaxed);
+            swap += 1;
+            swapped.store(swap, Ordering::Relaxed);
         }
-        Result::Ok(())
+        Result::Ok(swap)
     };
     let swaps = async {
         let result = swaps.await;
@@ -67,21 +82,13 @@ async fn a_thousand_swaps_under_load_cut_nothing_and_mix_nothing() -> Result {
         result
     };
     let (clients, swaps) = join(try_join_all((0..CLIENTS).map(client)), swaps).await;
-    swaps?;
-    let stories: Vec<(Story, u64)> = clients?.into_iter().flatten().collect();
-    assert_eq!(release.generation().await?, first + SWAPS);
-    let contradictions: Vec<_> = stories.iter().filter_map(|(story, _)| story.contradiction()).collect();
+    let stories: Vec<Story> = clients?.into_iter().flatten().collect();
+    assert_eq!(release.generation().await?, first + swaps?);
+    let contradictions: Vec<_> = stories.iter().filter_map(Story::contradiction).collect();
     assert!(contradictions.is_empty(), "{} of {}: {contradictions:#?}", contradictions.len(), stories.len());
-    let short: Vec<_> = stories.iter().filter(|(story, _)| story.tokens < 60).collect();
+    let short: Vec<_> = stories.iter().filter(|story| story.tokens < 60).collect();
     assert!(short.len() * 10 < stories.len(), "too short to be judged: {short:#?}");
-    // The load was one, the swaps met it, and both versions were there.
-    let across = stories.iter().filter(|(_, swaps)| *swaps >= 2).count();
-    assert!(across >= 64, "only {across} of {} stories were open across swaps", stories.len());
-    for theme in [Theme::Meadow, Theme::Sea] {
-        let told = stories.iter().filter(|(story, _)| story.voices().theme() == Some(theme)).count();
-        assert!(told >= 64, "{theme:?} told only {told} of {}", stories.len());
-    }
-    println!("{} stories, {across} of them open across swaps", stories.len());
+    println!("{} stories, {across:?} of them open across swaps; {meadow:?} and {sea:?} by theme", stories.len());
     Ok(())
 }
 
