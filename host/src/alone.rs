@@ -11,7 +11,9 @@ use bobbin_inference::{
     Account, BundleLog, CauseSlot, Class, Deadlines, Graph, Priority, RequestContext, RequestId, Scope, Session,
     TraceParent,
 };
-use bobbin_worker::supervisor::{Gpu, Search, Supervisor, SupervisorConfig, Worker, WorkerSpec, available_memory};
+use bobbin_worker::supervisor::{
+    Gpu, Search, Supervisor, SupervisorConfig, Worker, WorkerSpec, available_memory, cores,
+};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -68,7 +70,7 @@ impl Alone {
         for unusable in &search.unusable {
             crate::terminal::say(format_args!("note: {unusable}; the processor computes"));
         }
-        let cores = threads.map_or_else(threads::cores, |number| threads::on_cores(("--threads", number)));
+        let cores = threads.map_or_else(cores, |number| threads::on_cores(("--threads", number)));
         let supervisor = Supervisor::new(SupervisorConfig { gpu: search.gpu, cores, ..SupervisorConfig::default() })?;
         let worker = supervisor.start(spec, Class::Serving);
         Ok(Self { worker, _supervisor: supervisor })

@@ -8,6 +8,7 @@
 use crate::cli::Serve;
 use crate::terminal::say;
 use bobbin_manifest::{MOST_THREADS, RuntimeConfigFile};
+use bobbin_worker::supervisor::cores;
 use std::io;
 use tokio::runtime::{Builder, Runtime};
 
@@ -54,11 +55,6 @@ impl Threads {
 
 fn first<'a>(typed: Option<Said<'a>>, configured: Option<Said<'a>>) -> Option<Said<'a>> {
     typed.or(configured)
-}
-
-/// The cores that this process may use.
-pub(crate) fn cores() -> u32 {
-    std::thread::available_parallelism().map_or(1, |cores| cores.get().try_into().unwrap_or(u32::MAX))
 }
 
 /// As many as were said, but no more than there are cores; the difference is told.

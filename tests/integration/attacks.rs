@@ -123,12 +123,15 @@ async fn neighbours_are_answered(host: &TestHost) -> Result {
 }
 
 async fn nothing_is_left(host: &TestHost) -> Result {
-    let left = ["http_requests_in_flight", "worker_sequences", "worker_running", "worker_waiting", "worker_paused"];
-    let metrics = host.metrics_when("nothing is left of the attacks", |m| {
-        let none = |name: &str| m.sum(&format!("bobbin_{name}"), &[]) == 0.0;
-        left.into_iter().all(none) && none("worker_cells_reserved")
-    });
-    let metrics = metrics.await?;
+    let left = [
+        "bobbin_http_requests_in_flight",
+        "bobbin_worker_sequences",
+        "bobbin_worker_running",
+        "bobbin_worker_waiting",
+        "bobbin_worker_paused",
+        "bobbin_worker_cells_reserved",
+    ];
+    let metrics = host.metrics_when("nothing is left of the attacks", |m| m.are_zero(&left)).await?;
     ensure!(metrics.sum("bobbin_worker_restarts_total", &[]) == 0.0, "a worker died of the attacks: {metrics}");
     Ok(())
 }

@@ -5,6 +5,8 @@ use bobbin_tests::{Metrics, RawConnection, Result, TestHost};
 use futures::future::try_join_all;
 use serde_json::{Value, json};
 
+const IN_FLIGHT: &str = "bobbin_http_requests_in_flight";
+
 /// Clients that leave, and how many are there at once.
 const CLIENTS: usize = 1_000;
 const AT_ONCE: usize = 20;
@@ -18,7 +20,7 @@ async fn a_client_that_leaves_mid_stream_frees_its_sequence() -> Result {
         events.next_json().await?;
         drop(events);
         host.metrics_when("no sequence is left", |m| {
-            m.sum("bobbin_worker_sequences", &[]) == 0.0 && m.sum("bobbin_http_requests_in_flight", &[]) == 0.0
+            m.sum("bobbin_worker_sequences", &[]) == 0.0 && m.sum(IN_FLIGHT, &[]) == 0.0
         })
         .await?;
         let metrics = host.metrics().await?;
@@ -37,7 +39,7 @@ async fn of_a_thousand_clients_that_leave_none_leaves_anything_behind() -> Resul
     // read no more than the head, and whose events are too heavy for all buffers together. However slow this machine is,
     // each of them leaves in the middle of its answer.
     let ask = json!({"prompt": "Once upon a time", "max_tokens": 240, "logit_bias": {"2": -100}}).to_string();
-    let in_flight = |m: &Metrics| m.sum("bobbin_http_requests_in_flight", &[]);
+    let in_flight = |m: &Metrics| m.sum(IN_FLIGHT, &[]);
     for _ in 0..CLIENTS / AT_ONCE {
         let clients = try_join_all((0..AT_ONCE).map(|_| that_is_being_told(&host, &ask))).await?;
         drop(clients);
@@ -47,9 +49,8 @@ async fn of_a_thousand_clients_that_leave_none_leaves_anything_behind() -> Resul
     let cancelled = |m: &Metrics| m.sum("bobbin_worker_cancelled_total", &[]);
     let metrics = host
         .metrics_when("each was given up, and nothing is left of them", |m| {
-            let left = ["bobbin_worker_sequences", "bobbin_worker_cells_reserved", "bobbin_worker_waiting"];
-            let none_left = left.iter().all(|name| m.sum(name, &[]) == 0.0) && in_flight(m) == 0.0;
-            none_left && cancelled(m) >= CLIENTS as f64
+            let left = ["bobbin_worker_sequences", "bobbin_worker_cells_reserved", "bobbin_worker_waiting", IN_FLIGHT];
+            m.are_zero(&left) && cancelled(m) >= CLIENTS as f64
         })
         .await?;
     assert_eq!(cancelled(&metrics), CLIENTS as f64, "{metrics}");
@@ -79,15 +80,12 @@ async fn a_client_that_leaves_before_the_head_frees_its_sequence() -> Result {
         let mut connection = host.connect().await?;
         connection.post("/story", &ask).await?;
         host.metrics_when("the request is in flight, or was", |m| {
-            m.sum("bobbin_http_requests_in_flight", &[]) + m.sum("bobbin_inferences_total", &[]) > 0.0
+            m.sum(IN_FLIGHT, &[]) + m.sum("bobbin_inferences_total", &[]) > 0.0
         })
         .await?;
         drop(connection);
-        let metrics = host
-            .metrics_when("nothing is left of it", |m| {
-                m.sum("bobbin_worker_sequences", &[]) == 0.0 && m.sum("bobbin_http_requests_in_flight", &[]) == 0.0
-            })
-            .await?;
+        let metrics =
+            host.metrics_when("nothing is left of it", |m| m.are_zero(&["bobbin_worker_sequences", IN_FLIGHT])).await?;
         if metrics.sum("bobbin_worker_cancelled_total", &[]) > 0.0 {
             return Ok(());
         }
@@ -101,9 +99,9 @@ async fn a_client_that_leaves_a_guest_at_work_ends_the_guest() -> Result {
     for path in ["/f3/loop", "/f2/loop", "/f3/sleep?ms=600000", "/f3/loop-after-pieces", "/f2/loop-after-pieces"] {
         let mut connection = host.connect().await?;
         connection.send(format!("GET {path} HTTP/1.1\r\nhost: test\r\n\r\n")).await?;
-        host.metrics_when("the request is in flight", |m| m.sum("bobbin_http_requests_in_flight", &[]) == 1.0).await?;
+        host.metrics_when("the request is in flight", |m| m.sum(IN_FLIGHT, &[]) == 1.0).await?;
         drop(connection);
-        host.metrics_when("the guest has ended", |m| m.sum("bobbin_http_requests_in_flight", &[]) == 0.0).await?;
+        host.metrics_when("the guest has ended", |m| m.sum(IN_FLIGHT, &[]) == 0.0).await?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use crate::hostile_guests::{impatient, neighbours_are_well};
 use anyhow::Context;
-use bobbin_tests::{Events, Result, TestApp, TestHost};
+use bobbin_tests::{Events, Result, TestApp, TestHost, threads_named};
 use futures::future::join_all;
 use rustix::process::Signal;
 use serde_json::json;
@@ -44,17 +44,14 @@ async fn a_guest_that_sleeps_for_longer_than_its_cpu_budget_answers() -> Result 
     Ok(())
 }
 
-/// What the kernel says of each thread of this name: its niceness, and its slice of processor time in nanoseconds, where the kernel has such.
+/// What the kernel says of each thread of this name: its niceness, and its slice of processor time in nanoseconds, where the
+/// kernel has such.
 fn scheduled(pid: u32, name: &str) -> Result<Vec<(i64, Option<u64>)>> {
     let mut threads = Vec::new();
-    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
-        let folder = task?.path();
+    for folder in threads_named(pid, name)? {
         let read = |file: &str| fs::read_to_string(folder.join(file));
         // One that ends meanwhile has no files any more.
-        let (Ok(comm), Ok(stat), sched) = (read("comm"), read("stat"), read("sched")) else { continue };
-        if comm.trim() != name {
-            continue;
-        }
+        let (Ok(stat), sched) = (read("stat"), read("sched")) else { continue };
         let (_, fields) = stat.rsplit_once(')').context("a thread without a name")?;
         let nice = fields.split_whitespace().nth(16).context("a thread without a niceness")?.parse()?;
         let slice = sched.ok().and_then(|sched| {

@@ -1,7 +1,7 @@
 //! How many threads compute: as the bundle says, within what whoever starts the host says.
 
 use anyhow::{bail, ensure};
-use bobbin_tests::{Result, TestApp, TestHost, TestHostBuilder};
+use bobbin_tests::{Result, TestApp, TestHost, TestHostBuilder, threads_named};
 use futures::future::join_all;
 use serde_json::json;
 use std::fs;
@@ -22,13 +22,8 @@ async fn computed_with(host: TestHostBuilder) -> Result<(usize, TestHost)> {
     let answer = host.post_json("/story", &json!({"prompt": "Once upon a time", "max_tokens": 20})).await?;
     ensure!(answer.status() == 200, "{}", answer.text());
     let [worker] = host.workers()?[..] else { bail!("{:?}", host.workers()?) };
-    let mut computing = 0;
     // They stay where they are between two answers. Others of the worker's have names of their own.
-    for task in fs::read_dir(format!("/proc/{worker}/task"))? {
-        let name = fs::read_to_string(task?.path().join("comm")).unwrap_or_default();
-        computing += usize::from(name.trim_end() == "bobbin-worker");
-    }
-    Ok((computing, host))
+    Ok((threads_named(worker, "bobbin-worker")?.len(), host))
 }
 
 /// Two, where there are as many cores.

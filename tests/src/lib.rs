@@ -86,7 +86,7 @@ pub use paths::{
 };
 pub use peer::Peer;
 pub use postgres::PostgresServer;
-pub use process::{Files, age, children, connections, zombies};
+pub use process::{Files, age, children, connections, threads_named, zombies};
 pub use raw::RawConnection;
 pub use redis::RedisServer;
 pub use registry::Registry;

@@ -23,6 +23,12 @@ impl Metrics {
         self.0.lines().filter_map(sample).sum()
     }
 
+    /// Whether the samples of each of these names come to nothing.
+    #[must_use]
+    pub fn are_zero(&self, names: &[&str]) -> bool {
+        names.iter().all(|name| self.sum(name, &[]) == 0.0)
+    }
+
     /// Whether any sample has this name.
     #[must_use]
     pub fn has(&self, name: &str) -> bool {

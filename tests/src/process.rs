@@ -4,6 +4,7 @@ use crate::Result;
 use anyhow::Context;
 use std::collections::HashSet;
 use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Ticks of `/proc` in a second: `USER_HZ`, which is the same on every machine that this runs on.
@@ -92,6 +93,22 @@ pub fn age(pid: u32) -> Result<Duration> {
     let up = fs::read_to_string("/proc/uptime")?;
     let up = up.split_whitespace().next().context("the machine has no start")?.parse()?;
     Ok(Duration::try_from_secs_f64(up)?.saturating_sub(Duration::from_secs(started) / TICKS))
+}
+
+/// Folders in `/proc` of the threads of this name.
+///
+/// # Errors
+/// When the process has ended.
+pub fn threads_named(pid: u32, name: &str) -> Result<Vec<PathBuf>> {
+    let mut named = Vec::new();
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let folder = task?.path();
+        // One that ends meanwhile has no name any more.
+        if fs::read_to_string(folder.join("comm")).is_ok_and(|comm| comm.trim_end() == name) {
+            named.push(folder);
+        }
+    }
+    Ok(named)
 }
 
 /// Children of a process, those included that have ended and were not waited for.

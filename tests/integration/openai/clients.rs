@@ -13,7 +13,7 @@ fn script(name: &str) -> PathBuf {
 /// What clients left is over, and the host answers others.
 async fn nothing_is_left(host: &TestHost) -> Result {
     host.metrics_when("nothing is left of the clients", |m| {
-        m.sum("bobbin_worker_sequences", &[]) == 0.0 && m.sum("bobbin_http_requests_in_flight", &[]) == 0.0
+        m.are_zero(&["bobbin_worker_sequences", "bobbin_http_requests_in_flight"])
     })
     .await?;
     assert_eq!(host.get("/v1/models").await?.status(), 200);

@@ -46,6 +46,15 @@ impl Background {
     }
 }
 
+/// Returns once the request is past its deadline; never where it ends otherwise, or not at all. Then the store is gone before
+/// anybody hears of the end, which past the deadline nobody waits for.
+pub(crate) async fn late(context: &RequestContext) {
+    context.cancel.cancelled().await;
+    if context.cause.get() != Some(&Cause::DeadlineExceeded) {
+        std::future::pending::<()>().await;
+    }
+}
+
 impl Drop for Background {
     /// Whoever drops it may be a task, which must not wait for threads.
     fn drop(&mut self) {

@@ -1,6 +1,7 @@
 //! A component that answers requests over HTTP.
 
 use crate::answer::{AnswerBody, Ended, Failure, RequestBody, RequestBodyError, task_lost};
+use crate::background::late;
 use crate::call::Call;
 use crate::component::Linked;
 use crate::cpu::Brief;
@@ -129,7 +130,12 @@ impl Handler {
                     Ok(_over) => answer.await?,
                     Err(rest) => {
                         background.take(rest, &context);
-                        self.unless_late(&context, answer).await?
+                        match select(answer, pin!(late(&context))).await {
+                            Either::Left((answer, _)) => answer?,
+                            Either::Right(((), _)) => {
+                                return Err(self.no_answer(Ended::Broken(Cause::DeadlineExceeded)));
+                            }
+                        }
                     }
                 };
                 response.body_mut().settle(&mut pending::<()>()).await;
@@ -149,22 +155,6 @@ impl Handler {
             }
         }
         answer
-    }
-
-    /// An answer of a guest that computes for long: past its deadline nobody waits for its threads to notice. In every other
-    /// case the store is gone before anybody hears of the end.
-    async fn unless_late(
-        &self,
-        context: &RequestContext,
-        answer: impl Future<Output = Result<http::Response<AnswerBody>, Failure>> + Unpin,
-    ) -> Result<http::Response<AnswerBody>, Failure> {
-        match select(answer, pin!(context.cancel.cancelled())).await {
-            Either::Left((answer, _)) => answer,
-            Either::Right(((), answer)) => match context.cause.get() {
-                Some(Cause::DeadlineExceeded) => Err(self.no_answer(Ended::Broken(Cause::DeadlineExceeded))),
-                _ => answer.await,
-            },
-        }
     }
 
     /// The head and the first part, once they are there.

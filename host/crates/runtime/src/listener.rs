@@ -1,6 +1,7 @@
 //! A component that takes messages: those of Redis' channels, in both interfaces that Spin has for them.
 
 use crate::answer::{Ended, task_lost};
+use crate::background::late;
 use crate::call::{Call, Message};
 use crate::component::Linked;
 use crate::cpu::Brief;
@@ -90,7 +91,8 @@ impl Listener {
         Self { component, entry: Arc::new(entry) }
     }
 
-    /// Has an instance of its own handle the message, and returns when it is gone, or at its deadline. Dropping the future ends it.
+    /// Has an instance of its own handle the message, and returns when it is gone, or at its deadline. Dropping the future
+    /// ends it.
     ///
     /// # Errors
     /// [`Unhandled`]
@@ -105,21 +107,17 @@ impl Listener {
             Ok(end) => end,
             Err(rest) => {
                 // It computes for long: on threads that wait for everybody else.
-                let (ended_tx, mut ended) = oneshot::channel();
+                let (ended_tx, ended) = oneshot::channel();
                 let rest = async move {
                     // Nobody listens where the message's time was over before.
                     let _ = ended_tx.send(rest.await);
                     drop(charge);
                 };
                 self.component.background.take(rest, &context);
-                let ended = tokio::select! {
-                    ended = &mut ended => ended,
-                    () = context.cancel.cancelled() => match context.cause.get() {
-                        Some(Cause::DeadlineExceeded) => Ok(Ok(Ended::Broken(Cause::DeadlineExceeded))),
-                        _ => ended.await,
-                    },
-                };
-                ended.unwrap_or_else(|_lost| Ok(Ended::Broken(task_lost())))
+                tokio::select! {
+                    ended = ended => ended.unwrap_or_else(|_lost| Ok(Ended::Broken(task_lost()))),
+                    () = late(&context) => Ok(Ended::Broken(Cause::DeadlineExceeded)),
+                }
             }
         };
         match end.unwrap_or_else(|_panic| Ended::Broken(task_lost())) {

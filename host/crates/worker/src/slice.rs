@@ -75,7 +75,8 @@ fn ask(nanoseconds: u64) -> io::Result<()> {
     set(&Attributes { nice: niceness(), runtime: nanoseconds, ..Attributes::NONE })
 }
 
-fn niceness() -> i32 {
+/// How unimportant this thread is: 0 where nobody has said anything, and up to 19.
+pub(crate) fn niceness() -> i32 {
     // SAFETY: a plain call with integer arguments; 0 names the calling thread. It fails for no thread of one's own.
     unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) }
 }

@@ -76,10 +76,9 @@ fn expected_parent() -> Option<u32> {
 /// # Errors
 /// When the kernel refuses.
 pub(super) fn lower_priority(priority: Priority) -> io::Result<()> {
-    // SAFETY: a plain call with integer arguments; 0 names the calling thread. It fails for no thread of one's own.
-    let now = unsafe { libc::getpriority(libc::PRIO_PROCESS, 0) };
-    // SAFETY: as above.
-    check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, now.max(priority as libc::c_int)) })
+    let nice = crate::slice::niceness().max(priority as libc::c_int);
+    // SAFETY: a plain call with integer arguments; 0 names the calling thread.
+    check(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) })
 }
 
 /// Keeps this thread, and those that it starts from now on, on so many cores of those that it may use: the last ones,

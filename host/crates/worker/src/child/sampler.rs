@@ -247,12 +247,13 @@ fn likeliest(logits: &[f32], count: usize) -> Vec<(Token, f32)> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::memory::counting::during;
     use proptest::prelude::*;
 
-    fn sampling() -> Sampling {
+    /// Greedy, and nothing else.
+    pub(in super::super) fn sampling() -> Sampling {
         Sampling {
             temperature: 0.0,
             top_k: 40,

@@ -78,15 +78,20 @@ pub struct SupervisorConfig {
     pub restart: RestartLimits,
 }
 
+/// Cores that this process may use.
+#[must_use]
+pub fn cores() -> u32 {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().try_into().unwrap_or(u32::MAX))
+}
+
 impl Default for SupervisorConfig {
     /// This executable, no GPU, all cores, 10 s for a greeting, 10 minutes for a load, 5 s for an end, memory
     /// looked at and a ping sent once a second, and cores kept for half a second.
     fn default() -> Self {
-        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().try_into().unwrap_or(u32::MAX));
         Self {
             command: WorkerCommand::default(),
             gpu: None,
-            cores,
+            cores: cores(),
             greeting_timeout: Duration::from_secs(10),
             load_timeout: Duration::from_secs(600),
             stop_grace: Duration::from_secs(5),

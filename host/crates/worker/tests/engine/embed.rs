@@ -1,6 +1,6 @@
 //! Embeddings.
 
-use crate::worker::{Worker, goldens, greedy, spec, text};
+use crate::worker::{Worker, goldens, greedy, models, spec, spec_of, text};
 use bobbin_inference::wire::LoadSpec;
 use bobbin_inference::{GraphKind, Reason, Work};
 use serde_json::Value;
@@ -14,10 +14,6 @@ fn minilm() -> Option<LoadSpec> {
     Some(LoadSpec { kind: GraphKind::Embed, context: 256, ..spec })
 }
 
-fn models() -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../models"))
-}
-
 fn sentence_weights() -> PathBuf {
     models().join("sentence/1.0.0/sentence-q8_0.gguf")
 }
@@ -26,19 +22,12 @@ fn sentence_weights() -> PathBuf {
 fn sentence(weights: PathBuf) -> LoadSpec {
     LoadSpec {
         kind: GraphKind::Embed,
-        weights,
         context: 256,
         bundle: "sentence@1.0.0".into(),
-        parallel: 8,
-        threads: 1,
         tokenizer: Some(models().join("sentence/1.0.0/tokenizer.json")),
-        gpu: None,
-        chat_template: None,
-        prefix: None,
         warm_up: vec!["Where is my order?".into()],
-        fingerprint: Vec::new(),
         tolerance: 0.0,
-        record: Vec::new(),
+        ..spec_of(weights)
     }
 }
 

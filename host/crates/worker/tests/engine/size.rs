@@ -1,11 +1,9 @@
 //! What a worker is expected to need, against what it holds.
 
-use crate::worker::{Worker, greedy, text};
+use crate::worker::{Worker, greedy, models, spec_of, text};
 use bobbin_bundle::{BlobStore, Repository};
-use bobbin_inference::GraphKind;
 use bobbin_inference::wire::LoadSpec;
 use bobbin_worker::supervisor::WorkerSpec;
-use std::path::Path;
 
 /// `VmRSS` of a process, in bytes.
 fn resident(pid: u32) -> u64 {
@@ -16,27 +14,18 @@ fn resident(pid: u32) -> u64 {
 
 #[test]
 fn a_worker_holds_no_more_than_its_bundle_says_it_needs_and_not_much_less() {
-    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../models");
     let state = tempfile::tempdir().unwrap();
-    let bundle = Repository::open(&models).unwrap().find("storyteller", &"1.0.0".parse().unwrap()).unwrap();
+    let bundle = Repository::open(&models()).unwrap().find("storyteller", &"1.0.0".parse().unwrap()).unwrap();
     let bundle = bundle.verify(&BlobStore::open(state.path()).unwrap()).unwrap();
     let need = WorkerSpec::new(&bundle).unwrap().need_bytes();
     let limits = bundle.manifest().limits;
     let mut worker = Worker::ready(LoadSpec {
         bundle: bundle.id(),
-        kind: GraphKind::Generate,
-        weights: bundle.weights().to_owned(),
-        tokenizer: None,
-        gpu: None,
         context: limits.context,
         parallel: limits.parallel,
-        threads: 1,
-        chat_template: None,
-        prefix: None,
         warm_up: Vec::new(),
-        fingerprint: Vec::new(),
         tolerance: 0.0,
-        record: Vec::new(),
+        ..spec_of(bundle.weights().to_owned())
     });
     // Prompts of many sequences at once fill whole batches, and so all that is computed with.
     // They begin differently, so that they share nothing.

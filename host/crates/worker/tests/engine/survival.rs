@@ -2,7 +2,7 @@
 
 use crate::hostile::holds;
 use crate::pieces::{Pieces, changes};
-use crate::worker::{Answer, Worker, context, greedy, shared, text};
+use crate::worker::{Answer, Worker, context, greedy, models, shared, spec_of, text};
 use bobbin_bundle::gguf::preflight_reader;
 use bobbin_inference::wire::{FromWorker, Greeting, LoadSpec, ToWorker};
 use bobbin_inference::{GraphKind, Work};
@@ -10,7 +10,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 const STORYTELLER: &str = "storyteller/1.0.0/storyteller-q8_0.gguf";
 const SENTENCE: &str = "sentence/1.0.0/sentence-q8_0.gguf";
@@ -20,31 +20,12 @@ const MUTANTS: u32 = 50;
 /// Changes that are tried for them: most are refused before.
 const TRIED: u32 = 2000;
 
-fn model(name: &str) -> PathBuf {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../models")).join(name)
-}
-
 fn spec(weights: PathBuf, context: u32, prompt: &str) -> LoadSpec {
-    LoadSpec {
-        bundle: "test@1.0.0".into(),
-        kind: GraphKind::Generate,
-        weights,
-        tokenizer: None,
-        gpu: None,
-        context,
-        parallel: 4,
-        threads: 1,
-        chat_template: None,
-        prefix: None,
-        warm_up: vec![prompt.into()],
-        fingerprint: Vec::new(),
-        tolerance: 0.0,
-        record: Vec::new(),
-    }
+    LoadSpec { context, parallel: 4, warm_up: vec![prompt.into()], tolerance: 0.0, ..spec_of(weights) }
 }
 
 fn sound() -> Worker {
-    Worker::ready(spec(model(STORYTELLER), 256, "Once upon a time"))
+    Worker::ready(spec(models().join(STORYTELLER), 256, "Once upon a time"))
 }
 
 fn story(worker: &mut Worker, session: u64) -> Answer {
@@ -151,13 +132,13 @@ fn hostile_files_take_nobody_with_them() {
 
 #[test]
 fn files_that_no_preflight_has_seen_take_nobody_with_them() {
-    let pieces = Pieces::of(&fs::read(model(STORYTELLER)).unwrap()).unwrap();
+    let pieces = Pieces::of(&fs::read(models().join(STORYTELLER)).unwrap()).unwrap();
     let filled = |byte: u8| {
         let mut pieces = pieces.clone();
         pieces.data.fill(byte);
         pieces.changed(&[], |_| &pieces)
     };
-    let cut = |len: usize| fs::read(model(STORYTELLER)).unwrap()[..len].to_vec();
+    let cut = |len: usize| fs::read(models().join(STORYTELLER)).unwrap()[..len].to_vec();
     let folder = tempfile::tempdir().unwrap();
     let trial = Trial::new();
     for (name, bytes) in [
@@ -177,9 +158,9 @@ fn files_that_no_preflight_has_seen_take_nobody_with_them() {
 /// `hostile.rs` of the bundle's tests says how to run others.
 #[test]
 fn changed_files_that_pass_the_preflight_take_nobody_with_them() {
-    let original = fs::read(model(STORYTELLER)).unwrap();
+    let original = fs::read(models().join(STORYTELLER)).unwrap();
     let storyteller = Pieces::of(&original).unwrap();
-    let sentence = Pieces::of(&fs::read(model(SENTENCE)).unwrap()).unwrap();
+    let sentence = Pieces::of(&fs::read(models().join(SENTENCE)).unwrap()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("mutant.gguf");
     let trial = Trial::new();

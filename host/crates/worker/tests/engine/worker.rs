@@ -42,12 +42,22 @@ pub(crate) fn ids(golden: &serde_json::Value, field: &str) -> Vec<i32> {
     golden[field].as_array().unwrap().iter().map(|id| i32::try_from(id.as_i64().unwrap()).unwrap()).collect()
 }
 
+/// The repository's own models.
+pub(crate) fn models() -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../models"))
+}
+
 /// What to load: the small story model with its full context.
 pub(crate) fn spec(file: &str) -> Option<LoadSpec> {
-    Some(LoadSpec {
+    Some(spec_of(shared(file)?))
+}
+
+/// The same of other weights.
+pub(crate) fn spec_of(weights: PathBuf) -> LoadSpec {
+    LoadSpec {
         bundle: "test@1.0.0".into(),
         kind: GraphKind::Generate,
-        weights: shared(file)?,
+        weights,
         tokenizer: None,
         gpu: None,
         context: 512,
@@ -59,7 +69,7 @@ pub(crate) fn spec(file: &str) -> Option<LoadSpec> {
         fingerprint: Vec::new(),
         tolerance: 0.05,
         record: Vec::new(),
-    })
+    }
 }
 
 /// Greedy options that report each token's id.

@@ -3,7 +3,7 @@
 
 mod embedder;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 mod threads;
 
 pub(super) use embedder::Embedder;

@@ -4,15 +4,27 @@
 
 use super::*;
 use bobbin_inference::GraphKind;
+use std::path::PathBuf;
 
 /// What any of the models has in its vocabulary.
 const TOKENS: [Token; 4] = [5, 6, 7, 8];
 
-fn spec(kind: GraphKind, file: &str) -> LoadSpec {
+/// One of the repository's models.
+pub(in super::super) fn model(file: &str) -> PathBuf {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../models")).join(file)
+}
+
+/// The one that tells stories.
+pub(in super::super) fn storyteller() -> PathBuf {
+    model("storyteller/1.0.0/storyteller-q8_0.gguf")
+}
+
+/// What to load of these weights, with four sequences and one thread.
+pub(in super::super) fn spec(weights: PathBuf) -> LoadSpec {
     LoadSpec {
         bundle: "test@1.0.0".into(),
-        kind,
-        weights: Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../models")).join(file),
+        kind: GraphKind::Generate,
+        weights,
         tokenizer: None,
         gpu: None,
         context: 256,
@@ -28,7 +40,7 @@ fn spec(kind: GraphKind, file: &str) -> LoadSpec {
 }
 
 fn decoder() -> Decoder {
-    let spec = spec(GraphKind::Generate, "storyteller/1.0.0/storyteller-q8_0.gguf");
+    let spec = spec(storyteller());
     Model::load(&spec).unwrap().decoder(&spec, 0).unwrap()
 }
 
@@ -168,7 +180,7 @@ fn only_rows_that_were_asked_for_logits_have_some() {
 
 #[test]
 fn texts_that_do_not_fit_one_batch_are_refused_and_sound_ones_are_embedded() {
-    let spec = spec(GraphKind::Embed, "sentence/1.0.0/sentence-q8_0.gguf");
+    let spec = LoadSpec { kind: GraphKind::Embed, ..spec(model("sentence/1.0.0/sentence-q8_0.gguf")) };
     let model = Model::load(&spec).unwrap();
     let mut embedder = model.embedder(&spec).unwrap();
     let (rows, texts) = (embedder.rows(), embedder.texts());

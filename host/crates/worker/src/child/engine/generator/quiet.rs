@@ -3,6 +3,8 @@
 //! The bound is on whole turns of the engine's loop, with everything that the real one does. What still grows with an
 //! answer grows by doubling: its list of tokens, and buffers that meet a longer token than all before.
 
+use super::super::super::model::tests::storyteller;
+use super::super::super::sampler::tests::sampling;
 use super::super::turn;
 use super::tests::{context, of};
 use super::*;
@@ -13,7 +15,6 @@ use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
 use std::sync::mpsc::Receiver;
 
 /// Tokens before anything is counted, and while it is.
@@ -39,8 +40,7 @@ struct Engine {
 
 impl Engine {
     fn new() -> Self {
-        let weights = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../models/storyteller/1.0.0/storyteller-q8_0.gguf");
-        let (generator, inbox) = of(PathBuf::from(weights), 256, 4);
+        let (generator, inbox) = of(storyteller(), 256, 4);
         let (ours, host) = UnixStream::pair().unwrap();
         host.set_nonblocking(true).unwrap();
         let out = Outbox::of(File::from(OwnedFd::from(ours))).unwrap();
@@ -113,18 +113,7 @@ impl Engine {
 }
 
 fn options(temperature: f32, top_k: u32) -> Options {
-    let sampling = Sampling {
-        temperature,
-        top_k,
-        top_p: 0.95,
-        min_p: 0.0,
-        repeat_penalty: 1.0,
-        repeat_last_n: 64,
-        presence_penalty: 0.0,
-        frequency_penalty: 0.0,
-        logit_bias: Vec::new(),
-        seed: Some(7),
-    };
+    let sampling = Sampling { temperature, top_k, seed: Some(7), ..sampling() };
     Options { max_tokens: WHOLE, sampling, stop: Vec::new(), constraint: None, logprobs: None, stream: true }
 }
 

@@ -3,9 +3,10 @@
 
 mod cancel;
 
+use super::super::super::model::tests::spec;
 use super::*;
 use bobbin_inference::wire::read_frame;
-use bobbin_inference::{GraphKind, Priority, Scope};
+use bobbin_inference::{Priority, Scope};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, sync_channel};
 
@@ -19,22 +20,7 @@ struct Started {
 
 /// A generator of these weights, and what its helpers tell it.
 pub(super) fn of(weights: PathBuf, context: u32, parallel: u32) -> (Generator, Receiver<Event>) {
-    let spec = LoadSpec {
-        bundle: "test@1.0.0".into(),
-        kind: GraphKind::Generate,
-        weights,
-        tokenizer: None,
-        gpu: None,
-        context,
-        parallel,
-        threads: 1,
-        chat_template: None,
-        prefix: None,
-        warm_up: Vec::new(),
-        fingerprint: Vec::new(),
-        tolerance: 0.05,
-        record: Vec::new(),
-    };
+    let spec = LoadSpec { context, parallel, ..spec(weights) };
     let model = Model::load(&spec).unwrap();
     let decoder = model.decoder(&spec, 0).unwrap();
     let (events, helpers) = sync_channel(16);
