@@ -1,7 +1,7 @@
 //! Files that benchmarks write for themselves are files like any other.
 
 use bobbin_bundle::gguf::preflight_reader;
-use bobbin_synthetic::{Architecture, Error, Quant, SHAPES, Shape, write};
+use bobbin_synthetic::{Architecture, Error, Quant, SHAPES, Shape, StateSpace, write, write_state_space};
 
 fn tiny(architecture: Architecture, tied: bool) -> Shape {
     Shape {
@@ -33,6 +33,17 @@ fn a_synthetic_file_passes_the_preflight_in_every_quantisation() {
             let name = if architecture == Architecture::Llama { "llama" } else { "qwen2" };
             assert_eq!(found, (name, 128, 300), "{quant}");
         }
+    }
+}
+
+#[test]
+fn models_that_keep_a_state_pass_it_too() {
+    for (kind, name) in [(StateSpace::Mamba, "mamba"), (StateSpace::Jamba, "jamba")] {
+        let mut file = Vec::new();
+        let size = write_state_space(&mut file, kind, 1).unwrap();
+        assert_eq!(size, file.len() as u64);
+        let summary = preflight_reader(file.as_slice(), size).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!((summary.architecture.as_str(), summary.context_length), (name, StateSpace::CONTEXT));
     }
 }
 

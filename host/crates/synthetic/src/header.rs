@@ -16,6 +16,8 @@ pub(crate) const BEFORE_PIECES: u32 = 259;
 pub(crate) enum Content {
     /// Noise, quantised.
     Matrix,
+    /// What is left of a state, by token: exponents below zero.
+    Decays,
     /// The factors of a norm.
     Ones,
     /// Biases.
@@ -26,8 +28,10 @@ pub(crate) enum Content {
 pub(crate) struct Tensor {
     pub(crate) name: String,
     /// The row's length first.
-    dims: Vec<u64>,
+    pub(crate) dims: Vec<u64>,
     pub(crate) content: Content,
+    /// Blocks of the noise that it leaves out, so that it is another one's.
+    pub(crate) skip: usize,
 }
 
 impl Tensor {
@@ -45,7 +49,7 @@ impl Tensor {
         let count: u64 = self.dims.iter().product();
         match self.content {
             Content::Matrix => count / quant.block() * quant.block_bytes(),
-            Content::Ones | Content::Zeros => count * size_of::<f32>() as u64,
+            Content::Decays | Content::Ones | Content::Zeros => count * size_of::<f32>() as u64,
         }
     }
 
@@ -63,10 +67,16 @@ pub(crate) fn tensors(shape: &Shape) -> Vec<Tensor> {
         name: format!("{name}.weight"),
         dims: vec![row, rows],
         content: Content::Matrix,
+        skip: 0,
     };
-    let norm = |name: String| Tensor { name: format!("{name}.weight"), dims: vec![width], content: Content::Ones };
-    let bias =
-        |name: String, count: u64| Tensor { name: format!("{name}.bias"), dims: vec![count], content: Content::Zeros };
+    let norm =
+        |name: String| Tensor { name: format!("{name}.weight"), dims: vec![width], content: Content::Ones, skip: 0 };
+    let bias = |name: String, count: u64| Tensor {
+        name: format!("{name}.bias"),
+        dims: vec![count],
+        content: Content::Zeros,
+        skip: 0,
+    };
     let mut all = vec![matrix("token_embd".into(), width, vocabulary), norm("output_norm".into())];
     if !shape.tied {
         all.push(matrix("output".into(), width, vocabulary));
@@ -105,7 +115,7 @@ pub(crate) fn of_words(name: &str, pieces: &[String]) -> Vec<u8> {
     head(keys, &[], Quant::Q8_0)
 }
 
-fn head(keys: Vec<(String, Value)>, tensors: &[Tensor], quant: Quant) -> Vec<u8> {
+pub(crate) fn head(keys: Vec<(String, Value)>, tensors: &[Tensor], quant: Quant) -> Vec<u8> {
     let mut out = b"GGUF".to_vec();
     out.extend(3_u32.to_le_bytes());
     out.extend((tensors.len() as u64).to_le_bytes());
@@ -127,21 +137,29 @@ fn head(keys: Vec<(String, Value)>, tensors: &[Tensor], quant: Quant) -> Vec<u8>
 }
 
 /// A value with its type before it, as GGUF has them.
-struct Value(Vec<u8>);
+pub(crate) struct Value(Vec<u8>);
 
 impl Value {
-    fn number(value: u32) -> Self {
+    pub(crate) fn number(value: u32) -> Self {
         Self([4_u32.to_le_bytes(), value.to_le_bytes()].concat())
     }
 
-    fn float(value: f32) -> Self {
+    pub(crate) fn float(value: f32) -> Self {
         Self([6_u32.to_le_bytes(), value.to_le_bytes()].concat())
     }
 
-    fn text(value: &str) -> Self {
+    pub(crate) fn text(value: &str) -> Self {
         let mut out = 8_u32.to_le_bytes().to_vec();
         put_text(&mut out, value);
         Self(out)
+    }
+
+    pub(crate) fn numbers(values: &[u32]) -> Self {
+        Self::list(4, values.len() as u32, values.iter().flat_map(|value| value.to_le_bytes()).collect())
+    }
+
+    pub(crate) fn yes() -> Self {
+        Self([&7_u32.to_le_bytes()[..], &[1]].concat())
     }
 
     /// `kind` is the type of the items.
@@ -168,8 +186,13 @@ fn keys(shape: &Shape) -> Vec<(String, Value)> {
         of_model("rope.freq_base", Value::float(shape.rope_base)),
         of_model("attention.layer_norm_rms_epsilon", Value::float(shape.epsilon)),
     ];
-    keys.extend(words(shape.vocabulary, |id| format!("{WORD_BEGIN}word{id}")));
+    keys.extend(numbered_words(shape.vocabulary));
     keys
+}
+
+/// A vocabulary of words that nobody says.
+pub(crate) fn numbered_words(count: u32) -> Vec<(String, Value)> {
+    words(count, |id| format!("{WORD_BEGIN}word{id}"))
 }
 
 /// Unknown, begin, end, a token for each byte, and others.

@@ -9,9 +9,11 @@ mod header;
 mod noise;
 mod quant;
 mod shape;
+mod state_space;
 
 pub use quant::{Quant, UnknownQuant};
 pub use shape::{Architecture, SHAPES, Shape, UnknownShape};
+pub use state_space::StateSpace;
 
 use header::Tensor;
 use noise::Noise;
@@ -74,13 +76,25 @@ pub fn write(out: &mut impl Write, shape: &Shape, quant: Quant, seed: u64) -> Re
     if let Some(tensor) = tensors.iter().find(|tensor| !tensor.fits(quant)) {
         return Err(Error::Rows { tensor: tensor.name.clone(), row: tensor.row(), quant });
     }
-    let mut head = header::of(shape, &tensors, quant);
-    let size = (head.len() as u64).next_multiple_of(ALIGNMENT);
+    Ok(write_all(out, header::of(shape, &tensors, quant), &tensors, quant, seed)?)
+}
+
+/// Writes a GGUF file of a small model whose layers keep a state of what they have seen, its matrices in `Q8_0`, and
+/// returns its size in bytes.
+///
+/// # Errors
+/// When the file cannot be written.
+pub fn write_state_space(out: &mut impl Write, kind: StateSpace, seed: u64) -> io::Result<u64> {
+    let tensors = state_space::tensors(kind);
+    write_all(out, header::head(state_space::keys(kind), &tensors, Quant::Q8_0), &tensors, Quant::Q8_0, seed)
+}
+
+fn write_all(out: &mut impl Write, mut head: Vec<u8>, tensors: &[Tensor], quant: Quant, seed: u64) -> io::Result<u64> {
     pad(&mut head);
     out.write_all(&head)?;
     let noise = Noise::new(quant, seed);
-    let mut written = size;
-    for tensor in &tensors {
+    let mut written = head.len() as u64;
+    for tensor in tensors {
         written += body(out, tensor, quant, &noise)?;
     }
     out.flush()?;
@@ -107,11 +121,15 @@ pub fn write_words(out: &mut impl Write, name: &str, pieces: &[String]) -> io::R
 fn body(out: &mut impl Write, tensor: &Tensor, quant: Quant, noise: &Noise) -> io::Result<u64> {
     let bytes = tensor.bytes(quant);
     let source = noise.of(tensor.content);
+    // Whole blocks, which are at most as long as these.
+    let from = tensor.skip * quant.block_bytes() as usize % source.len().max(1);
+    let mut rest = source.get(from..).unwrap_or(source);
     let mut left = bytes;
     while left > 0 {
-        let part = usize::try_from(left).map_or(source, |left| source.get(..left).unwrap_or(source));
+        let part = usize::try_from(left).map_or(rest, |left| rest.get(..left).unwrap_or(rest));
         out.write_all(part)?;
         left -= part.len() as u64;
+        rest = source;
     }
     let gap = bytes.next_multiple_of(ALIGNMENT) - bytes;
     io::copy(&mut io::Read::take(io::repeat(0), gap), out)?;

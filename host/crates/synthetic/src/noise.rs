@@ -16,6 +16,7 @@ const HALF_16: [u8; 2] = 0x0100_u16.to_le_bytes();
 /// What tensors are filled with.
 pub(crate) struct Noise {
     matrix: Vec<u8>,
+    decays: Vec<u8>,
     ones: Vec<u8>,
     zeros: Vec<u8>,
 }
@@ -27,13 +28,15 @@ impl Noise {
         for _ in 0..BLOCKS {
             block(quant, &mut random, &mut matrix);
         }
+        let decays = (0..VECTOR).flat_map(|_| decay(&mut random).to_le_bytes()).collect();
         let ones = std::iter::repeat_n(1_f32.to_le_bytes(), VECTOR).flatten().collect();
-        Self { matrix, ones, zeros: vec![0; VECTOR * size_of::<f32>()] }
+        Self { matrix, decays, ones, zeros: vec![0; VECTOR * size_of::<f32>()] }
     }
 
     pub(crate) fn of(&self, content: Content) -> &[u8] {
         match content {
             Content::Matrix => &self.matrix,
+            Content::Decays => &self.decays,
             Content::Ones => &self.ones,
             Content::Zeros => &self.zeros,
         }
@@ -64,6 +67,12 @@ fn block(quant: Quant, random: &mut Random, out: &mut Vec<u8>) {
             out.extend(random.bytes::<128>());
         }
     }
+}
+
+/// Between -1 and 0: what a state keeps of itself from token to token grows with it.
+fn decay(random: &mut Random) -> f32 {
+    let [byte] = random.bytes();
+    -(f32::from(byte) + 1.0) / 256.0
 }
 
 /// A linear congruential generator, of which the upper bits are taken.

@@ -28,6 +28,8 @@ mod score;
 #[cfg(test)]
 mod size;
 #[cfg(test)]
+mod state_space;
+#[cfg(test)]
 mod survival;
 #[cfg(test)]
 mod tokenizer;

@@ -150,7 +150,8 @@ fn files_that_no_preflight_has_seen_take_nobody_with_them() {
     ] {
         let file = folder.path().join("model.gguf");
         fs::write(&file, bytes).unwrap();
-        println!("{name}: {:?}", trial.end(spec(file, 256, "Once upon a time")));
+        println!("{name}");
+        println!("  {:?}", trial.end(spec(file, 256, "Once upon a time")));
     }
     trial.nobody_else_noticed();
 }
@@ -179,8 +180,10 @@ fn changed_files_that_pass_the_preflight_take_nobody_with_them() {
         fs::write(&file, &bytes).unwrap();
         let kind = if summary.encoder_only { GraphKind::Embed } else { GraphKind::Generate };
         let spec = spec(file.clone(), summary.context_length.min(256), "Once upon a time");
+        // Before it is tried: one that takes this process with it is named, too.
+        println!("{changes:?}");
         let end = trial.end(LoadSpec { kind, ..spec });
-        println!("{changes:?}: {end:?}");
+        println!("  {end:?}");
         let end = format!("{end:?}").split('(').next().unwrap().to_owned();
         *ends.borrow_mut().entry(end).or_default() += 1;
         mutants.set(mutants.get() + 1);
