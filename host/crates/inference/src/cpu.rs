@@ -10,13 +10,27 @@ use std::time::Duration;
 pub struct CpuBudget {
     /// In nanoseconds.
     left: AtomicU64,
+    /// What the guest itself has spent, in nanoseconds.
+    computed: AtomicU64,
 }
 
 impl CpuBudget {
     /// So much, and nothing spent yet.
     #[must_use]
     pub fn new(budget: Duration) -> Self {
-        Self { left: AtomicU64::new(nanos(budget)) }
+        Self { left: AtomicU64::new(nanos(budget)), computed: AtomicU64::new(0) }
+    }
+
+    /// Takes what the guest itself has spent.
+    pub fn compute(&self, used: Duration) {
+        self.computed.fetch_add(nanos(used), Ordering::Relaxed);
+        self.spend(used);
+    }
+
+    /// What the guest itself has spent so far.
+    #[must_use]
+    pub fn computed(&self) -> Duration {
+        Duration::from_nanos(self.computed.load(Ordering::Relaxed))
     }
 
     /// Takes what was spent; what is more than was left makes no debt.
@@ -60,8 +74,10 @@ mod tests {
         let budget = CpuBudget::new(Duration::from_millis(10));
         budget.spend(Duration::from_millis(4));
         assert_eq!((budget.left(), budget.is_over()), (Duration::from_millis(6), false));
-        budget.spend(Duration::from_secs(1));
+        assert_eq!(budget.computed(), Duration::ZERO);
+        budget.compute(Duration::from_secs(1));
         assert!(budget.is_over());
+        assert_eq!(budget.computed(), Duration::from_secs(1));
         assert!(!CpuBudget::new(Duration::MAX).is_over());
     }
 

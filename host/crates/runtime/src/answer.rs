@@ -1,14 +1,18 @@
 //! What comes back from a component: an answer that cannot end cleanly unless it is whole.
 
+use crate::background::late;
 use crate::guard::CancelGuard;
 use bobbin_inference::Cause;
 use bytes::Bytes;
-use futures::future::poll_immediate;
+use futures::future::{BoxFuture, poll_immediate};
+use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -96,6 +100,9 @@ pub struct AnswerBody {
     /// Bytes still owed, where the head said how many there are.
     owed: Option<u64>,
     guard: CancelGuard,
+    /// Fires past the request's deadline, to which a guest that computes for long may come later; `None` until the guest is
+    /// waited for. It is looked at when it fires, and not with every part of an answer: that takes a lock.
+    late: Option<FuturesUnordered<BoxFuture<'static, ()>>>,
     state: Progress,
 }
 
@@ -117,7 +124,7 @@ impl AnswerBody {
     ) -> Self {
         let state = if first.is_some() { Progress::Streaming } else { Progress::Over };
         let early = first.into_iter().map(Ok).collect();
-        let mut body = Self { early, inner, ended, owed: length, guard, state };
+        let mut body = Self { early, inner, ended, owed: length, guard, late: None, state };
         if body.state == Progress::Over {
             body.guard.disarm();
         }
@@ -172,6 +179,15 @@ impl AnswerBody {
         Poll::Ready(None)
     }
 
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(context) = &self.guard.0 else { return Poll::Pending };
+        let late = self.late.get_or_insert_with(|| {
+            let context = Arc::clone(context);
+            FuturesUnordered::from_iter([async move { late(&context).await }.boxed()])
+        });
+        late.poll_next_unpin(cx).map(|_fired| ())
+    }
+
     /// Counts what goes out.
     fn pass(&mut self, frame: &Frame<Bytes>) {
         if let (Some(owed), Some(data)) = (&mut self.owed, frame.data_ref()) {
@@ -200,7 +216,13 @@ impl Body for AnswerBody {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenAnswer>>> {
         let next = match self.early.pop_front() {
             Some(next) => Some(next),
-            None => ready!(self.poll_next(cx)),
+            None => match self.poll_next(cx) {
+                Poll::Ready(next) => next,
+                Poll::Pending => {
+                    ready!(self.poll_late(cx));
+                    ready!(self.break_off(Cause::DeadlineExceeded))
+                }
+            },
         };
         if let Some(Ok(frame)) = &next {
             self.pass(frame);
@@ -217,5 +239,44 @@ impl Body for AnswerBody {
         let whole = || self.early.iter().map(length).sum::<Option<u64>>();
         let known = if self.state == Progress::Over { whole() } else { None };
         known.map_or_else(SizeHint::default, SizeHint::with_exact)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::background::tests::context;
+    use http_body_util::{BodyExt, StreamBody};
+
+    #[tokio::test]
+    async fn an_answer_whose_guest_does_not_notice_its_deadline_ends_there() {
+        let context = context();
+        let (_guest, ended) = oneshot::channel();
+        let first = Frame::data(Bytes::from_static(b"once"));
+        let rest = StreamBody::new(futures::stream::pending()).boxed_unsync();
+        let guard = CancelGuard(Some(Arc::clone(&context)));
+        let mut answer = AnswerBody::new(Some(first), rest, ended, None, guard);
+        assert!(matches!(answer.frame().now_or_never(), Some(Some(Ok(_)))));
+        assert!(answer.frame().now_or_never().is_none(), "there is time left");
+        context.end(Cause::DeadlineExceeded);
+        let end = answer.frame().now_or_never();
+        assert!(matches!(end, Some(Some(Err(BrokenAnswer(Cause::DeadlineExceeded))))), "{end:?}");
+        assert!(answer.frame().await.is_none());
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_ends_otherwise_waits_for_its_store() {
+        let context = context();
+        let (guest, ended) = oneshot::channel();
+        let first = Frame::data(Bytes::from_static(b"once"));
+        let rest = http_body_util::Empty::new().map_err(|never| match never {}).boxed_unsync();
+        let guard = CancelGuard(Some(Arc::clone(&context)));
+        let mut answer = AnswerBody::new(Some(first), rest, ended, None, guard);
+        assert!(matches!(answer.frame().now_or_never(), Some(Some(Ok(_)))));
+        context.end(Cause::ClientGone);
+        assert!(answer.frame().now_or_never().is_none(), "its store is not gone");
+        guest.send(Ended::Broken(Cause::ClientGone)).unwrap();
+        let end = answer.frame().await;
+        assert!(matches!(end, Some(Err(BrokenAnswer(Cause::ClientGone)))), "{end:?}");
     }
 }

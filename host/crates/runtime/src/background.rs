@@ -6,8 +6,11 @@
 
 use bobbin_inference::{Cause, RequestContext};
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
-use tokio::runtime::{Builder, Runtime};
+use std::task::{Context, Poll};
+use std::time::Instant;
+use tokio::runtime::{Builder, Handle, Runtime};
 
 /// What a thread does first, so that the system lets others go before it.
 pub type GiveWay = fn() -> io::Result<()>;
@@ -32,11 +35,14 @@ impl Background {
     }
 
     /// Drives a guest's task to its end, and ends its request at its deadline: these threads may come to that late, and
-    /// whoever waits for an answer waits no longer than the request may take.
+    /// whoever waits for an answer waits no longer than the request may take. Called on the host's threads, which do
+    /// what the task starts.
     pub(crate) fn take(&self, task: impl Future<Output: Send> + Send + 'static, context: &Arc<RequestContext>) {
         let Some(runtime) = &self.0 else { return };
-        let (over, context) = (runtime.spawn(task), Arc::clone(context));
-        tokio::spawn(async move {
+        let host = Handle::current();
+        let over = runtime.spawn(Guest { task: Some(Box::pin(task)), host: host.clone() });
+        let context = Arc::clone(context);
+        host.spawn(async move {
             tokio::select! {
                 // However it ended, whoever asked hears of it elsewhere.
                 _ended = over => {}
@@ -46,11 +52,42 @@ impl Background {
     }
 }
 
-/// Returns once the request is past its deadline; never where it ends otherwise, or not at all. Then the store is gone before
-/// anybody hears of the end, which past the deadline nobody waits for.
+/// A task that is polled on these threads. Whatever it starts belongs to the host: tasks, connections that others use too,
+/// timers and sockets must not wait for threads that everybody goes before. It must not block in place: tokio would go on
+/// with the host's handle and these threads' tasks.
+struct Guest<F> {
+    /// `None` only while it is dropped.
+    task: Option<Pin<Box<F>>>,
+    host: Handle,
+}
+
+impl<F: Future> Future for Guest<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let _host = this.host.enter();
+        match &mut this.task {
+            Some(task) => task.as_mut().poll(cx),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<F> Drop for Guest<F> {
+    fn drop(&mut self) {
+        let _host = self.host.enter();
+        self.task = None;
+    }
+}
+
+/// Returns once the request is past its deadline, and never where it ends otherwise: then the store is gone before anybody
+/// hears of the end. Past the deadline nobody waits for that.
 pub(crate) async fn late(context: &RequestContext) {
     context.cancel.cancelled().await;
-    if context.cause.get() != Some(&Cause::DeadlineExceeded) {
+    // A call within a request ends with it, and then has no cause of its own.
+    let is_late = context.cause.get() == Some(&Cause::DeadlineExceeded) || Instant::now() >= context.deadlines.hard;
+    if !is_late {
         std::future::pending::<()>().await;
     }
 }
@@ -61,5 +98,51 @@ impl Drop for Background {
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
         }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use bobbin_inference::{Account, BundleLog, CauseSlot, Deadlines, RequestId, TraceParent};
+    use std::time::Duration;
+    use tokio::sync::oneshot;
+    use tokio_util::sync::CancellationToken;
+
+    /// Of a request that has a minute.
+    pub(crate) fn context() -> Arc<RequestContext> {
+        Arc::new(RequestContext {
+            id: RequestId::new(),
+            trace: TraceParent::start(),
+            trigger: "test".into(),
+            principal: None,
+            sticky_key: None,
+            deadlines: Deadlines::after(Duration::from_secs(60), Duration::from_secs(1)),
+            account: Account::new(1 << 20),
+            cancel: CancellationToken::new(),
+            cause: CauseSlot::default(),
+            bundles: BundleLog::default(),
+        })
+    }
+
+    fn thread() -> Option<String> {
+        std::thread::current().name().map(str::to_owned)
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn what_a_guest_of_these_threads_starts_is_done_by_the_threads_of_the_host() {
+        let background = Background::start(|| Ok(())).unwrap();
+        let (told_tx, told) = oneshot::channel();
+        let guest = async move {
+            let own = thread();
+            let host = tokio::spawn(async { thread() }).await.unwrap();
+            let blocking = tokio::task::spawn_blocking(thread).await.unwrap();
+            told_tx.send((own, host, blocking)).unwrap();
+        };
+        background.take(guest, &context());
+        let (own, host, blocking) = told.await.unwrap();
+        assert_eq!(own.as_deref(), Some("background"));
+        assert_ne!(host, own);
+        assert_ne!(blocking, own);
     }
 }

@@ -52,18 +52,18 @@ impl Meter {
 
 /// A future whose polls may use so much CPU time together, besides what the host spends on it elsewhere.
 pub(crate) struct Budgeted<F> {
-    inner: Pin<Box<F>>,
+    inner: F,
     budget: Arc<CpuBudget>,
     meter: Meter,
 }
 
-impl<F: Future> Budgeted<F> {
+impl<F: Future + Unpin> Budgeted<F> {
     pub(crate) fn new(inner: F, budget: Arc<CpuBudget>) -> Self {
-        Self { inner: Box::pin(inner), budget, meter: Meter::default() }
+        Self { inner, budget, meter: Meter::default() }
     }
 }
 
-impl<F: Future> Future for Budgeted<F> {
+impl<F: Future + Unpin> Future for Budgeted<F> {
     type Output = Result<F::Output, CpuBudgetExceeded>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -72,8 +72,8 @@ impl<F: Future> Future for Budgeted<F> {
         if this.budget.is_over() {
             return Poll::Ready(Err(CpuBudgetExceeded));
         }
-        let (poll, used) = this.meter.poll(this.inner.as_mut(), cx);
-        this.budget.spend(used);
+        let (poll, used) = this.meter.poll(Pin::new(&mut this.inner), cx);
+        this.budget.compute(used);
         match poll {
             Poll::Ready(output) => Poll::Ready(Ok(output)),
             Poll::Pending if this.budget.is_over() => Poll::Ready(Err(CpuBudgetExceeded)),
@@ -87,18 +87,22 @@ impl<F: Future> Future for Budgeted<F> {
 const AT_ONCE: Duration = Duration::from_millis(1);
 const SHARE: u32 = 4;
 
-/// A future that is not driven any further here once it has computed for long: then what is left of it comes out as
-/// the error.
+/// A future that is not driven any further here once its guest has computed for long: then what is left of it comes out as
+/// the error. Within it a [`Budgeted`] counts what the guest computes.
 pub(crate) struct Brief<F> {
     inner: Option<Pin<Box<F>>>,
-    used: Duration,
+    budget: Arc<CpuBudget>,
     since: Instant,
-    meter: Meter,
 }
 
 impl<F: Future> Brief<F> {
-    pub(crate) fn new(inner: F) -> Self {
-        Self { inner: Some(Box::pin(inner)), used: Duration::ZERO, since: Instant::now(), meter: Meter::default() }
+    pub(crate) fn new(inner: F, budget: Arc<CpuBudget>) -> Self {
+        Self { inner: Some(Box::pin(inner)), budget, since: Instant::now() }
+    }
+
+    fn is_long(&self) -> bool {
+        let computed = self.budget.computed();
+        computed > AT_ONCE && computed > AT_ONCE + self.since.elapsed() / SHARE
     }
 }
 
@@ -106,13 +110,10 @@ impl<F: Future> Future for Brief<F> {
     type Output = Result<F::Output, Pin<Box<F>>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let Some(inner) = &mut this.inner else { return Poll::Pending };
-        let (poll, used) = this.meter.poll(inner.as_mut(), cx);
-        this.used += used;
-        match poll {
+        let Some(inner) = &mut self.inner else { return Poll::Pending };
+        match inner.as_mut().poll(cx) {
             Poll::Ready(output) => Poll::Ready(Ok(output)),
-            Poll::Pending if this.used > AT_ONCE + this.since.elapsed() / SHARE => match this.inner.take() {
+            Poll::Pending if self.is_long() => match self.inner.take() {
                 Some(rest) => Poll::Ready(Err(rest)),
                 None => Poll::Pending,
             },
@@ -124,6 +125,7 @@ impl<F: Future> Future for Brief<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::pin::pin;
 
     fn budget(milliseconds: u64) -> Arc<CpuBudget> {
         Arc::new(CpuBudget::new(Duration::from_millis(milliseconds)))
@@ -139,14 +141,14 @@ mod tests {
             tokio::task::yield_now().await;
             went_on.set(true);
         };
-        assert_eq!(Budgeted::new(guest, budget).await, Err(CpuBudgetExceeded));
+        assert_eq!(Budgeted::new(pin!(guest), budget).await, Err(CpuBudgetExceeded));
         assert!(!went_on.get());
     }
 
     #[tokio::test]
     async fn waiting_costs_nothing() {
         let wait = tokio::time::sleep(Duration::from_millis(200));
-        assert_eq!(Budgeted::new(wait, budget(50)).await, Ok(()));
+        assert_eq!(Budgeted::new(pin!(wait), budget(50)).await, Ok(()));
     }
 
     async fn work(turns: u32) -> u32 {
@@ -160,13 +162,18 @@ mod tests {
 
     #[tokio::test]
     async fn work_is_counted_over_all_polls() {
-        assert_eq!(Budgeted::new(work(u32::MAX), budget(20)).await, Err(CpuBudgetExceeded));
+        assert_eq!(Budgeted::new(pin!(work(u32::MAX)), budget(20)).await, Err(CpuBudgetExceeded));
+    }
+
+    fn brief<F: Future>(guest: F) -> Brief<impl Future<Output = Result<F::Output, CpuBudgetExceeded>>> {
+        let budget = budget(60_000);
+        Brief::new(Budgeted::new(Box::pin(guest), Arc::clone(&budget)), budget)
     }
 
     #[tokio::test]
     async fn what_computes_for_long_is_given_back_and_goes_on_elsewhere() {
-        let Err(rest) = Brief::new(work(20)).await else { panic!("it took 40 ms of processor time in one go") };
-        assert_eq!(rest.await, 20);
+        let Err(rest) = brief(work(20)).await else { panic!("it took 40 ms of processor time in one go") };
+        assert_eq!(rest.await, Ok(20));
     }
 
     #[tokio::test]
@@ -175,6 +182,6 @@ mod tests {
             tokio::time::sleep(Duration::from_millis(50)).await;
             work(1).await
         };
-        assert_eq!(Brief::new(wait).await.ok(), Some(1));
+        assert_eq!(brief(wait).await.ok(), Some(Ok(1)));
     }
 }

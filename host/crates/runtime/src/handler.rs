@@ -9,7 +9,7 @@ use crate::guard::CancelGuard;
 use crate::reuse::{Idle, Instance};
 use crate::state::State;
 use crate::store_task::{self, Work, failed};
-use bobbin_inference::{Cause, RequestContext};
+use bobbin_inference::{Cause, CpuBudget, RequestContext};
 use futures::FutureExt;
 use futures::channel::oneshot::Sender;
 use futures::future::{Either, pending, select};
@@ -107,13 +107,14 @@ impl Handler {
         let (ended_tx, ended) = oneshot::channel();
         let (answer_tx, answer) = futures::channel::oneshot::channel();
         let call = call.map(|request| Asked { proxy: Arc::clone(&self.1), request, answer: answer_tx });
-        let run = store_task::run(Arc::clone(&self.0), call);
+        let cpu = Arc::new(CpuBudget::new(self.0.guest_cpu));
+        let run = store_task::run(Arc::clone(&self.0), call, Arc::clone(&cpu));
         let run = async move {
             // Nobody listens where the client left before the answer began.
             let _ = ended_tx.send(run.await);
         };
         // A panic of the host's own then ends this request, and not its connection.
-        let mut task = Brief::new(AssertUnwindSafe(run).catch_unwind());
+        let mut task = Brief::new(AssertUnwindSafe(run).catch_unwind(), cpu);
         let background = Arc::clone(&self.0.background);
         // Made after the task, so gone before it: where this future is dropped, the cause is noted while the store lives.
         let answer = pin!(self.answer(&context, &retirements, answer, ended));

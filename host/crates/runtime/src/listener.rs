@@ -9,7 +9,7 @@ use crate::reuse::Instance;
 use crate::spin::redis::v3_types::Error;
 use crate::state::State;
 use crate::store_task::{self, Work, failed, not_made};
-use bobbin_inference::Cause;
+use bobbin_inference::{Cause, CpuBudget};
 use bytes::Bytes;
 use futures::FutureExt;
 use std::panic::AssertUnwindSafe;
@@ -102,8 +102,9 @@ impl Listener {
         let charge = call.context.account.charge(2 * bytes);
         let charge = charge.map_err(|over| Unhandled::NoInstance(over.to_string()))?;
         let call = call.map(|Message(payload)| Delivered { entry: Arc::clone(&self.entry), payload });
-        let run = store_task::run(Arc::clone(&self.component), call);
-        let end = match Brief::new(AssertUnwindSafe(run).catch_unwind()).await {
+        let cpu = Arc::new(CpuBudget::new(self.component.guest_cpu));
+        let run = store_task::run(Arc::clone(&self.component), call, Arc::clone(&cpu));
+        let end = match Brief::new(AssertUnwindSafe(run).catch_unwind(), cpu).await {
             Ok(end) => end,
             Err(rest) => {
                 // It computes for long: on threads that wait for everybody else.

@@ -10,6 +10,7 @@ use crate::reuse::{Idle, Instance};
 use crate::state::{NoState, State};
 use bobbin_inference::{Cause, CpuBudget, RequestContext};
 use bobbin_release::Pins;
+use std::pin::pin;
 use std::sync::Arc;
 use wasmtime::{PoolConcurrencyLimitError, Store};
 
@@ -24,11 +25,10 @@ pub(crate) trait Work: Send {
     fn drive(self, component: &Linked, instance: &mut Instance) -> impl Future<Output = Ended> + Send;
 }
 
-/// Has the work done. The store is gone, with all that the guest held, before anybody hears of the end; or it waits for
-/// the next piece.
-pub(crate) async fn run<W: Work>(component: Arc<Linked>, call: Call<W>) -> Ended {
+/// Has the work done. The store is gone, with all that the guest held, before anybody hears of the end, unless the deadline
+/// was that (`background::late`); or it waits for the next piece. `cpu` is what the guest may spend.
+pub(crate) async fn run<W: Work>(component: Arc<Linked>, call: Call<W>, cpu: Arc<CpuBudget>) -> Ended {
     let Call { request: work, context, pins, permit, application, chained } = call;
-    let cpu = Arc::new(CpuBudget::new(component.guest_cpu));
     let idle = W::idle(&component);
     let mut instance = match instance(&component, idle, (&context, &cpu), pins, (application, chained)) {
         Ok(instance) => instance,
@@ -36,16 +36,19 @@ pub(crate) async fn run<W: Work>(component: Arc<Linked>, call: Call<W>) -> Ended
     };
 
     let hard = tokio::time::Instant::from_std(context.deadlines.hard);
-    let end = tokio::select! {
-        biased;
-        () = context.cancel.cancelled() => {
-            Ended::Broken(context.cause.get().cloned().unwrap_or(Cause::ClientGone))
+    let end = {
+        let driven = pin!(work.drive(&component, &mut instance));
+        tokio::select! {
+            biased;
+            () = context.cancel.cancelled() => {
+                Ended::Broken(context.cause.get().cloned().unwrap_or(Cause::ClientGone))
+            }
+            end = Budgeted::new(driven, cpu) => match end {
+                Ok(end) => end,
+                Err(CpuBudgetExceeded) => Ended::Broken(Cause::CpuBudgetExceeded),
+            },
+            () = tokio::time::sleep_until(hard) => Ended::Broken(Cause::DeadlineExceeded),
         }
-        end = Budgeted::new(work.drive(&component, &mut instance), cpu) => match end {
-            Ok(end) => end,
-            Err(CpuBudgetExceeded) => Ended::Broken(Cause::CpuBudgetExceeded),
-        },
-        () = tokio::time::sleep_until(hard) => Ended::Broken(Cause::DeadlineExceeded),
     };
     let end = explain(end, &instance.store);
     if let Ended::Broken(cause) = &end {

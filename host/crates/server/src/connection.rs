@@ -88,17 +88,24 @@ pub(crate) struct Ends {
     pub(crate) abort: CancellationToken,
 }
 
-/// What a connection is told by its listener.
+/// What a connection is told: by its listener, and by the clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Told {
     Stop,
     Abort,
+    /// It is time to look at it.
+    Look,
+}
+
+/// What it will be told. None of these is looked at whenever the connection moves a byte: only when it fires.
+type Tellers = FuturesUnordered<BoxFuture<'static, Told>>;
+
+fn look_after(pause: Duration) -> BoxFuture<'static, Told> {
+    tokio::time::sleep(pause).map(|()| Told::Look).boxed()
 }
 
 impl Ends {
-    /// What comes of the two. All connections share the tokens, so none may look at them whenever it moves a byte: this
-    /// does when they fire.
-    fn told(self) -> FuturesUnordered<BoxFuture<'static, Told>> {
+    fn tellers(self) -> Tellers {
         let Self { stop, abort } = self;
         let stop = stop.cancelled_owned().map(|()| Told::Stop).boxed();
         let abort = abort.cancelled_owned().map(|()| Told::Abort).boxed();
@@ -192,9 +199,8 @@ where
     let socket = Socket { stream: TokioIo::new(stream), connection: Arc::clone(&connection) };
     let mut served = pin!(builder.serve_connection(socket, service));
     let period = limits.header_timeout.max(Duration::from_millis(LOOKS.into()));
-    let mut looks = tokio::time::interval(period / LOOKS);
-    looks.reset();
-    let mut told = ends.told();
+    let mut tellers = ends.tellers();
+    tellers.push(look_after(period / LOOKS));
     let (mut ending, mut begun, mut silent, mut most_silent) = (false, 0, 0, 2 * LOOKS);
     loop {
         tokio::select! {
@@ -205,7 +211,7 @@ where
                 }
                 return;
             }
-            Some(told) = told.next() => {
+            Some(told) = tellers.next() => if told != Told::Look {
                 if !ending {
                     (ending, most_silent) = (true, most_silent.min(silent + LOOKS));
                     served.as_mut().graceful_shutdown();
@@ -215,8 +221,8 @@ where
                     let _ = tokio::time::timeout(LAST_WORDS, served).await;
                     return;
                 }
-            }
-            _ = looks.tick() => {
+            } else {
+                tellers.push(look_after(period / LOOKS));
                 let seen = connection.look(&mut begun, period);
                 silent = if seen == Seen::Silent { silent + 1 } else { 0 };
                 if seen == Seen::Stuck || silent >= most_silent {
