@@ -33,7 +33,7 @@ pub(crate) struct Operator<'a> {
     pub(crate) config: RuntimeConfigFile,
     pub(crate) keys: Arc<Keys>,
     pub(crate) threads: Threads,
-    outputs: Outputs<'a>,
+    outputs: Arc<Outputs<'a>>,
 }
 
 /// An application that can answer.
@@ -65,12 +65,22 @@ impl<'a> Operator<'a> {
     /// # Errors
     /// What is wrong with them.
     pub(crate) fn new(args: &'a Serve, app: &App) -> Result<Self> {
-        let config = args.runtime_config_file.as_deref().map(RuntimeConfigFile::load).transpose()?.unwrap_or_default();
+        let config = runtime_config(args)?;
         let state_dir = state_dir(args, &config, app);
         let keys = keys::open(args, &state_dir)?;
-        let outputs = Outputs::open(args, &config, &state_dir)?;
+        let outputs = Arc::new(Outputs::open(args, &config, &state_dir)?);
         let threads = Threads::of(args, &config);
         Ok(Self { args, config, keys, threads, outputs })
+    }
+
+    /// The same with another runtime configuration, to see whether an application can be served with it: what components
+    /// print stays where it goes.
+    ///
+    /// # Errors
+    /// What is wrong with the API keys that it leads to.
+    pub(crate) fn configured(&self, config: RuntimeConfigFile, app: &App) -> Result<Self> {
+        let keys = keys::open(self.args, &state_dir(self.args, &config, app))?;
+        Ok(Self { args: self.args, config, keys, threads: self.threads, outputs: Arc::clone(&self.outputs) })
     }
 
     /// The state folder of an application.
@@ -114,6 +124,14 @@ impl<'a> Operator<'a> {
         };
         Ok(Site { served, runtime })
     }
+}
+
+/// The runtime configuration, where the command line names one.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn runtime_config(args: &Serve) -> Result<RuntimeConfigFile> {
+    Ok(args.runtime_config_file.as_deref().map(RuntimeConfigFile::load).transpose()?.unwrap_or_default())
 }
 
 fn state_dir(args: &Serve, config: &RuntimeConfigFile, app: &App) -> PathBuf {
@@ -215,7 +233,8 @@ fn routes(app: &App, components: &Components<'_>) -> Result<Vec<RouteEntry<Handl
                     let problem = Problem::new(ProblemKind::Unsupported, error.to_string(), help);
                     app.problem_at(trigger.place, problem)
                 })?;
-                Answerer::Component { id: component.as_str().into(), handler, calls: loaded.calls() }
+                let plain = app.bobbin.plain_requests.contains(component);
+                Answerer::Component { id: component.as_str().into(), handler, calls: loaded.calls(), plain }
             }
             Answers::Static(fixed) => {
                 let headers = fixed.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));

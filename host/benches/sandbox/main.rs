@@ -2,13 +2,14 @@
 //!
 //! Measures requests/s and latency of `/hello` at 8 and 32 connections, in both ways to run it: an instance for each
 //! request, which is the default here, and instances that answer one request after another
-//! (`reuse_instances` in `[application.trigger.bobbin]`), which is wasmtime's default. With
-//! `--peer wasmtime=PATH`, wasmtime takes its turn in each round.
+//! (`reuse_instances` in `[application.trigger.bobbin]`), which is wasmtime's default; those once more without Spin's headers
+//! (`plain_requests`). With `--peer wasmtime=PATH`, wasmtime takes its turn in each round.
 //!
 //! How to read it: a ratio is the median over the rounds of Bobbin's figure by its peer's in the same round. The clients
-//! share the machine's cores with the server under test. Bobbin's answers carry a request id and are counted in its
-//! metrics; wasmtime does neither. Bobbin also tells each guest seven headers, as Spin does, and the guest reads them: what that
-//! costs is in the rows where wasmtime's clients send it the same seven. The access log is off, as it is by default. Run it with
+//! share the machine's cores with the server under test. Both guests read the same request: Bobbin tells its guests seven
+//! headers, as Spin does, so wasmtime's clients send it the same seven, and none where Bobbin tells none. A row of its own has
+//! wasmtime without them beside a Bobbin with them. Bobbin's answers carry a request id and are counted in its metrics;
+//! wasmtime does neither. The access log is off, as it is by default. Run it with
 //! `cargo xtask bench sandbox [--peer wasmtime=PATH] [--rounds N]`.
 
 #![allow(clippy::print_stdout, missing_docs, reason = "a benchmark prints its table")]
@@ -35,7 +36,8 @@ name = "sandbox"
 version = "0.1.0"
 
 [application.trigger.bobbin]
-reuse_instances = ["reused"]
+reuse_instances = ["reused", "plain"]
+plain_requests = ["plain"]
 
 [[trigger.http]]
 route = "/hello"
@@ -45,10 +47,17 @@ component = "hello"
 route = "/reused"
 component = "reused"
 
+[[trigger.http]]
+route = "/plain"
+component = "plain"
+
 [component.hello]
 source = "{root}/guest-components/target/wasm32-wasip2/release/hello.wasm"
 
 [component.reused]
+source = "{root}/guest-components/target/wasm32-wasip2/release/hello.wasm"
+
+[component.plain]
 source = "{root}/guest-components/target/wasm32-wasip2/release/hello.wasm"
 "#;
 
@@ -85,6 +94,8 @@ struct Way {
     what: &'static str,
     ours: (SocketAddr, &'static str),
     theirs: Option<(SocketAddr, &'static str)>,
+    /// What the host tells the guest here, and the clients there.
+    told: &'static [(&'static str, &'static str)],
 }
 
 fn main() -> ExitCode {
@@ -110,11 +121,19 @@ async fn run() -> Result<()> {
             what: "an instance for each request",
             ours: (host.app_addr(), "/hello"),
             theirs: peers.as_ref().map(|peers| at(&peers.0)),
+            told: &TOLD,
         },
         Way {
             what: "instances reused",
             ours: (host.app_addr(), "/reused"),
             theirs: peers.as_ref().map(|peers| at(&peers.1)),
+            told: &TOLD,
+        },
+        Way {
+            what: "instances reused, plain requests",
+            ours: (host.app_addr(), "/plain"),
+            theirs: peers.as_ref().map(|peers| at(&peers.1)),
+            told: &[],
         },
     ];
     let mut report = Report::default();
@@ -128,7 +147,7 @@ async fn run() -> Result<()> {
         Some((fresh, reused)) => format!("; wasmtime {:.0} and {:.0}", peak(fresh.pid()?)?, peak(reused.pid()?)?),
         None => String::new(),
     };
-    report.note("peak memory in MiB", format!("{:.0} for both ways{theirs}", peak(host.pid()?)?));
+    report.note("peak memory in MiB", format!("{:.0} for all ways{theirs}", peak(host.pid()?)?));
     report.finish()
 }
 
@@ -141,12 +160,12 @@ async fn serve(program: &Path, more: &[&str]) -> Result<Peer> {
 }
 
 async fn measure(way: &Way, connections: usize, rounds: usize, report: &mut Report) -> Result<()> {
-    let (mut ours, mut theirs, mut told) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut ours, mut theirs, mut untold) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..rounds {
         let turns = [
             (Some(way.ours), &[][..], &mut ours),
-            (way.theirs, &[][..], &mut theirs),
-            (way.theirs, &TOLD[..], &mut told),
+            (way.theirs, way.told, &mut theirs),
+            (way.theirs.filter(|_| !way.told.is_empty()), &[][..], &mut untold),
         ];
         for (server, headers, windows) in in_turn(round, turns) {
             if let Some(server) = server {
@@ -158,7 +177,10 @@ async fn measure(way: &Way, connections: usize, rounds: usize, report: &mut Repo
     let what = format!("{}, {connections} connections", way.what);
     let rate: fn(&Window) -> f64 = |window| window.rate;
     report.beside(&what, "requests/s", Bound::AtLeast(1.0), &of(&ours, rate), &of(&theirs, rate));
-    report.beside("- beside it with Spin's headers", "requests/s", Bound::None, &of(&ours, rate), &of(&told, rate));
+    if !way.told.is_empty() {
+        let name = "- beside it without Spin's headers";
+        report.beside(name, "requests/s", Bound::None, &of(&ours, rate), &of(&untold, rate));
+    }
     for (name, share) in [("p50", 0.5), ("p99", 0.99)] {
         let latency = |windows: &[Window]| windows.iter().map(|window| window.latency.at(share)).collect::<Vec<f64>>();
         report.beside(&format!("- latency, {name}"), "ms", Bound::None, &latency(&ours), &latency(&theirs));

@@ -138,6 +138,7 @@ impl App {
             repository: files::absolute(&root, config.repository()),
             limits: config.limits,
             reuse_instances: config.reuse_instances.into_iter().map(|id| id.value).collect(),
+            plain_requests: config.plain_requests.into_iter().map(|id| id.value).collect(),
             access: config.access,
             releases: declared(config.releases),
             overrides: config

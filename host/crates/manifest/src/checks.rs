@@ -28,9 +28,12 @@ pub(crate) fn all(document: &Document, found: &Findings<'_>, profile: Option<&st
     redis_templates(document, found);
     crate::grants::check(document, found);
     chosen_profile(document, found, profile);
-    for id in &document.application.bobbin.reuse_instances {
-        if !document.components.contains_key(&id.value) {
-            undeclared(document, found, id.place, &id.value, "`reuse_instances` names it");
+    let config = &document.application.bobbin;
+    for (named, by) in
+        [(&config.reuse_instances, "`reuse_instances` names it"), (&config.plain_requests, "`plain_requests` names it")]
+    {
+        for id in named.iter().filter(|id| !document.components.contains_key(&id.value)) {
+            undeclared(document, found, id.place, &id.value, by);
         }
     }
 }

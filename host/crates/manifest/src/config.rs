@@ -24,6 +24,8 @@ pub struct BobbinConfig {
     pub limits: Limits,
     /// The components whose instances answer one request after another, instead of one each.
     pub reuse_instances: BTreeSet<ComponentId>,
+    /// The components that are told of a request what the client sent, without Spin's headers.
+    pub plain_requests: BTreeSet<ComponentId>,
     /// Who may ask, and how they are refused, where a trigger does not say otherwise.
     pub access: AccessSettings,
     /// The releases of every trigger whose component is granted the name.
@@ -99,6 +101,7 @@ pub(crate) struct ConfigDoc {
     pub(crate) repository: Option<String>,
     pub(crate) limits: Limits,
     pub(crate) reuse_instances: Vec<At<ComponentId>>,
+    pub(crate) plain_requests: Vec<At<ComponentId>>,
     pub(crate) access: AccessSettings,
     pub(crate) releases: BTreeMap<GraphName, ReleaseDoc>,
     /// By trigger id.
@@ -125,13 +128,15 @@ impl ConfigDoc {
 pub(crate) fn read(mut table: Table<'_>) -> ConfigDoc {
     let repository = table.string("repository").and_then(|path| repository(&table, path));
     let limits = table.table("limits").map(limits).unwrap_or_default();
-    let reuse_instances = table.strings("reuse_instances").into_iter().map(|id| id.map(ComponentId::new)).collect();
+    let mut components =
+        |key| table.strings(key).into_iter().map(|id| id.map(ComponentId::new)).collect::<Vec<At<ComponentId>>>();
+    let (reuse_instances, plain_requests) = (components("reuse_instances"), components("plain_requests"));
     let access = access(&mut table);
     let releases = table.table("releases").map(|table| releases::read(&table)).unwrap_or_default();
     let overrides = table.table("triggers").map(|table| overrides(&table)).unwrap_or_default();
     let example = table.table("example").and_then(example);
     table.finish();
-    ConfigDoc { repository, limits, reuse_instances, access, releases, overrides, example }
+    ConfigDoc { repository, limits, reuse_instances, plain_requests, access, releases, overrides, example }
 }
 
 fn example(mut table: Table<'_>) -> Option<Example> {

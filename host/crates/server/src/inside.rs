@@ -107,7 +107,7 @@ impl<H: Handle> Inside<H> {
         };
         let component = self.app.table.component(id);
         let component = component.ok_or_else(|| CallError::UnknownComponent(format!("{id:.100}")))?;
-        spin_headers::prepare_chained(head);
+        spin_headers::prepare_chained(head, component.plain);
         Ok(Found::Component(Arc::clone(component)))
     }
 }

@@ -31,6 +31,15 @@ pub struct Sockets {
 }
 
 impl Sockets {
+    /// The same sockets once more, for a host that may not come up.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn again(&self) -> io::Result<Self> {
+        let app = self.app.as_ref().map(std::net::TcpListener::try_clone).transpose()?;
+        Ok(Self { app, admin: self.admin.try_clone()?, admin_token: self.admin_token.clone() })
+    }
+
     /// Listeners on these sockets. `app` is where the next application listens, if it does: the old one may have had no
     /// routes. Must be called within a runtime.
     ///

@@ -49,6 +49,8 @@ pub enum Answerer<H> {
         handler: H,
         /// Which parts of the application the component may ask.
         calls: Calls,
+        /// It is told of a request what the client sent, without Spin's headers.
+        plain: bool,
     },
     /// The host itself. It takes no permit: there is nothing to wait for.
     Fixed(FixedAnswer),
@@ -87,6 +89,8 @@ pub(crate) struct Component<H> {
     pub(crate) handler: H,
     /// The triggers whose components may be asked on behalf of a request to this one.
     pub(crate) reaches: Vec<Arc<str>>,
+    /// It does without Spin's headers.
+    pub(crate) plain: bool,
 }
 
 /// Who answers a public route.
@@ -104,8 +108,8 @@ pub(crate) struct Target<H> {
     pub(crate) answers: Answers<H>,
     /// As the manifest writes it.
     pub(crate) raw: String,
-    /// What its requests are told of it.
-    pub(crate) told: OfRoute,
+    /// What its requests are told of it; `None` for a component that does without.
+    pub(crate) told: Option<OfRoute>,
 }
 
 /// Every public route, and every component that a trigger runs.
@@ -175,8 +179,8 @@ impl<H> RouteTable<H> {
         for (entry, reaches) in entries.into_iter().zip(reaches) {
             let RouteEntry { trigger_id, answerer, route, access } = entry;
             let answers = match answerer {
-                Answerer::Component { id, handler, .. } => {
-                    let component = Component { trigger_id: Arc::clone(&trigger_id), id, handler, reaches };
+                Answerer::Component { id, handler, plain, .. } => {
+                    let component = Component { trigger_id: Arc::clone(&trigger_id), id, handler, reaches, plain };
                     let component = Arc::new(component);
                     components.entry(Arc::clone(&component.id)).or_insert_with(|| Arc::clone(&component));
                     Answers::Component(component)
@@ -201,6 +205,8 @@ impl<H> RouteTable<H> {
                 trigger: Arc::clone(&trigger_id),
                 reason: "a route has no control characters".to_owned(),
             })?;
+            let plain = matches!(&answers, Answers::Component(component) if component.plain);
+            let told = (!plain).then_some(told);
             names.extend([raw.clone(), trigger_id.to_string()]);
             // A parsed spec converts into itself.
             let Ok(()) = router.add(spec, Target { trigger_id, access, answers, raw, told });

@@ -63,7 +63,7 @@ pub(crate) enum TargetError {
     NoPath,
 }
 
-/// Makes the target absolute, drops what a client may not say, and adds Spin's headers.
+/// Makes the target absolute, drops what a client may not say, and adds Spin's headers, unless the component does without.
 pub(crate) fn prepare<H>(
     head: &mut request::Parts,
     route: &RouteMatch<'_, '_, H>,
@@ -75,25 +75,26 @@ pub(crate) fn prepare<H>(
         return Err(TargetError::NoPath);
     }
     let host = authority.clone();
-    describe(head, scheme, (authority, host.as_str()), &Seen::of(route), client);
+    describe(head, scheme, (authority, host.as_str()), Seen::of(route).as_ref(), client);
     Ok(())
 }
 
 /// The same for a request of a component to its application's own routes.
 pub(crate) fn prepare_own<H>(head: &mut request::Parts, route: &RouteMatch<'_, '_, H>) {
     head.headers.remove(HOST);
-    describe(head, Scheme::HTTP, (Authority::from_static(NO_HOST), NO_HOST), &Seen::of(route), NO_CLIENT);
+    describe(head, Scheme::HTTP, (Authority::from_static(NO_HOST), NO_HOST), Seen::of(route).as_ref(), NO_CLIENT);
 }
 
-/// The same for a request to a component by its name, which has no route: as if one matched every path, as in Spin.
-pub(crate) fn prepare_chained(head: &mut request::Parts) {
+/// The same for a request to a component by its name, which has no route: as if one matched every path, as in Spin. `plain`
+/// is for one that does without Spin's headers.
+pub(crate) fn prepare_chained(head: &mut request::Parts, plain: bool) {
     head.headers.remove(HOST);
     let authority = head.uri.authority().cloned().unwrap_or_else(|| Authority::from_static(NO_HOST));
     let path = head.uri.path().to_owned();
     let every = HeaderValue::from_static("/...");
     let route = OfRoute { matched: every.clone(), raw: every, prefix: HeaderValue::from_static("") };
-    let seen = Seen { path_info: &path, route: &route, params: &[] };
-    describe(head, Scheme::HTTP, (authority, NO_HOST), &seen, NO_CLIENT);
+    let seen = (!plain).then_some(Seen { path_info: &path, route: &route, params: &[] });
+    describe(head, Scheme::HTTP, (authority, NO_HOST), seen.as_ref(), NO_CLIENT);
 }
 
 /// What a component sees of its route.
@@ -104,8 +105,10 @@ struct Seen<'a> {
 }
 
 impl<'a> Seen<'a> {
-    fn of<H>(route: &'a RouteMatch<'_, '_, H>) -> Self {
-        Self { path_info: &route.path_info, route: &route.target.told, params: &route.params }
+    /// `None` where the component does without.
+    fn of<H>(route: &'a RouteMatch<'_, '_, H>) -> Option<Self> {
+        let told = route.target.told.as_ref()?;
+        Some(Self { path_info: &route.path_info, route: told, params: &route.params })
     }
 }
 
@@ -113,11 +116,11 @@ fn describe(
     head: &mut request::Parts,
     scheme: Scheme,
     (authority, host): (Authority, &str),
-    seen: &Seen<'_>,
+    seen: Option<&Seen<'_>>,
     client: HeaderValue,
 ) {
     let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-    let full_url = format!("{scheme}://{host}{path}");
+    let told = seen.map(|seen| (seen, format!("{scheme}://{host}{path}")));
     let uri = Uri::builder().scheme(scheme).authority(authority).path_and_query(path).build();
     // Built of parts that were parsed before; it stays relative if they still do not fit.
     if let Ok(uri) = uri {
@@ -125,6 +128,7 @@ fn describe(
     }
     let headers = &mut head.headers;
     strip(headers);
+    let Some((seen, full_url)) = told else { return };
     headers.reserve(OURS.len());
     let OfRoute { matched, raw, prefix } = seen.route;
     set(headers, PATH_INFO, seen.path_info.to_owned());

@@ -43,7 +43,7 @@ App {
             components: {},
             middleware: [],
             place: Place {
-                line: 57,
+                line: 58,
                 column: 1,
             },
         },
@@ -62,7 +62,7 @@ App {
             components: {},
             middleware: [],
             place: Place {
-                line: 62,
+                line: 63,
                 column: 1,
             },
         },
@@ -81,7 +81,7 @@ App {
             components: {},
             middleware: [],
             place: Place {
-                line: 67,
+                line: 68,
                 column: 1,
             },
         },
@@ -98,7 +98,7 @@ App {
             components: {},
             middleware: [],
             place: Place {
-                line: 72,
+                line: 73,
                 column: 1,
             },
         },
@@ -117,7 +117,7 @@ App {
             components: {},
             middleware: [],
             place: Place {
-                line: 76,
+                line: 77,
                 column: 1,
             },
         },
@@ -136,7 +136,7 @@ App {
             components: {},
             middleware: [],
             place: Place {
-                line: 80,
+                line: 81,
                 column: 1,
             },
         },
@@ -155,7 +155,7 @@ App {
             components: {},
             middleware: [],
             place: Place {
-                line: 84,
+                line: 85,
                 column: 1,
             },
         },
@@ -182,7 +182,7 @@ App {
             components: {},
             middleware: [],
             place: Place {
-                line: 89,
+                line: 90,
                 column: 1,
             },
         },
@@ -221,7 +221,7 @@ App {
                     inherit: None,
                     digest: None,
                     place: Place {
-                        line: 97,
+                        line: 98,
                         column: 28,
                     },
                 },
@@ -237,13 +237,13 @@ App {
                     ),
                     digest: None,
                     place: Place {
-                        line: 97,
+                        line: 98,
                         column: 52,
                     },
                 },
             ],
             place: Place {
-                line: 93,
+                line: 94,
                 column: 1,
             },
         },
@@ -254,7 +254,7 @@ App {
                 Channel {
                     name: "orders",
                     place: Place {
-                        line: 101,
+                        line: 102,
                         column: 11,
                     },
                     address_at: Some(
@@ -272,7 +272,7 @@ App {
             components: {},
             middleware: [],
             place: Place {
-                line: 100,
+                line: 101,
                 column: 1,
             },
         },
@@ -289,12 +289,12 @@ App {
         "chained": Component {
             id: "chained",
             place: Place {
-                line: 145,
+                line: 146,
                 column: 12,
             },
             source: "<root>/files/app.wasm",
             source_place: Place {
-                line: 146,
+                line: 147,
                 column: 10,
             },
             digest: None,
@@ -317,12 +317,12 @@ App {
         "inline-inline": Component {
             id: "inline-inline",
             place: Place {
-                line: 78,
+                line: 79,
                 column: 13,
             },
             source: "<root>/files/app.wasm",
             source_place: Place {
-                line: 78,
+                line: 79,
                 column: 24,
             },
             digest: None,
@@ -345,12 +345,12 @@ App {
         "inline-legacy-haf01133f": Component {
             id: "inline-legacy-haf01133f",
             place: Place {
-                line: 98,
+                line: 99,
                 column: 52,
             },
             source: "<root>/files/app.wasm",
             source_place: Place {
-                line: 98,
+                line: 99,
                 column: 63,
             },
             digest: None,
@@ -373,12 +373,12 @@ App {
         "inline-v1-inline-d-h0269f8e3": Component {
             id: "inline-v1-inline-d-h0269f8e3",
             place: Place {
-                line: 82,
+                line: 83,
                 column: 13,
             },
             source: "<root>/files/app.wasm",
             source_place: Place {
-                line: 82,
+                line: 83,
                 column: 24,
             },
             digest: None,
@@ -401,12 +401,12 @@ App {
         "legacy": Component {
             id: "legacy",
             place: Place {
-                line: 141,
+                line: 142,
                 column: 12,
             },
             source: "<root>/files/app.wasm",
             source_place: Place {
-                line: 142,
+                line: 143,
                 column: 10,
             },
             digest: None,
@@ -432,12 +432,12 @@ App {
         "lonely": Component {
             id: "lonely",
             place: Place {
-                line: 148,
+                line: 149,
                 column: 12,
             },
             source: "<root>/files/app.wasm",
             source_place: Place {
-                line: 149,
+                line: 150,
                 column: 10,
             },
             digest: None,
@@ -469,12 +469,12 @@ App {
         "part": Component {
             id: "part",
             place: Place {
-                line: 138,
+                line: 139,
                 column: 12,
             },
             source: "<root>/files/app.wasm",
             source_place: Place {
-                line: 139,
+                line: 140,
                 column: 10,
             },
             digest: None,
@@ -497,12 +497,12 @@ App {
         "storyteller": Component {
             id: "storyteller",
             place: Place {
-                line: 104,
+                line: 105,
                 column: 12,
             },
             source: "<root>/files/app.wasm",
             source_place: Place {
-                line: 106,
+                line: 107,
                 column: 10,
             },
             digest: None,
@@ -536,7 +536,7 @@ App {
                         "files/assets",
                     ),
                     place: Place {
-                        line: 113,
+                        line: 114,
                         column: 10,
                     },
                 },
@@ -545,7 +545,7 @@ App {
                         "files/assets/*.png",
                     ),
                     place: Place {
-                        line: 113,
+                        line: 114,
                         column: 26,
                     },
                 },
@@ -555,7 +555,7 @@ App {
                         destination: "/assets",
                     },
                     place: Place {
-                        line: 113,
+                        line: 114,
                         column: 48,
                     },
                 },
@@ -616,7 +616,7 @@ App {
                         inherit: None,
                         digest: None,
                         place: Place {
-                            line: 132,
+                            line: 133,
                             column: 1,
                         },
                     },
@@ -631,7 +631,7 @@ App {
                         inherit: None,
                         digest: None,
                         place: Place {
-                            line: 133,
+                            line: 134,
                             column: 1,
                         },
                     },
@@ -662,7 +662,7 @@ App {
                         inherit: None,
                         digest: None,
                         place: Place {
-                            line: 134,
+                            line: 135,
                             column: 1,
                         },
                     },
@@ -677,7 +677,7 @@ App {
                         inherit: None,
                         digest: None,
                         place: Place {
-                            line: 135,
+                            line: 136,
                             column: 1,
                         },
                     },
@@ -693,7 +693,7 @@ App {
                         inherit: None,
                         digest: None,
                         place: Place {
-                            line: 136,
+                            line: 137,
                             column: 1,
                         },
                     },
@@ -716,12 +716,12 @@ App {
         "with-id-component": Component {
             id: "with-id-component",
             place: Place {
-                line: 87,
+                line: 88,
                 column: 13,
             },
             source: "<root>/files/app.wasm",
             source_place: Place {
-                line: 87,
+                line: 88,
                 column: 24,
             },
             digest: None,
@@ -752,7 +752,7 @@ App {
             ),
             secret: false,
             place: Place {
-                line: 54,
+                line: 55,
                 column: 1,
             },
         },
@@ -761,7 +761,7 @@ App {
             default: None,
             secret: true,
             place: Place {
-                line: 55,
+                line: 56,
                 column: 1,
             },
         },
@@ -784,6 +784,9 @@ App {
         },
         reuse_instances: {
             "lonely",
+            "part",
+        },
+        plain_requests: {
             "part",
         },
         access: AccessSettings {
@@ -812,7 +815,7 @@ App {
                 exact_versions: None,
                 retires: None,
                 place: Place {
-                    line: 40,
+                    line: 41,
                     column: 9,
                 },
             },
@@ -849,7 +852,7 @@ App {
                     ),
                 ),
                 place: Place {
-                    line: 41,
+                    line: 42,
                     column: 8,
                 },
             },
@@ -873,7 +876,7 @@ App {
                     exact_versions: None,
                     retires: None,
                     place: Place {
-                        line: 48,
+                        line: 49,
                         column: 9,
                     },
                 },
@@ -904,7 +907,7 @@ App {
                     exact_versions: None,
                     retires: None,
                     place: Place {
-                        line: 51,
+                        line: 52,
                         column: 8,
                     },
                 },
@@ -960,21 +963,21 @@ tests/good/maximal.toml:5:11: the application's version "1.2" is no semantic ver
   help: write three numbers, such as 1.0.0
 tests/good/maximal.toml:14:8: `base` is no longer a setting of the http trigger, and "/" changes nothing
   help: remove the line
-tests/good/maximal.toml:107:31: the model "story" is granted twice
+tests/good/maximal.toml:108:31: the model "story" is granted twice
   help: remove one of the two
-tests/good/maximal.toml:143:23: `allowed_http_hosts` is the older form of `allowed_outbound_hosts`: "example.com:8080"
+tests/good/maximal.toml:144:23: `allowed_http_hosts` is the older form of `allowed_outbound_hosts`: "example.com:8080"
   help: write in `allowed_outbound_hosts`: "http://example.com:8080", "https://example.com:8080"
-tests/good/maximal.toml:148:12: no trigger leads to the component "lonely"
+tests/good/maximal.toml:149:12: no trigger leads to the component "lonely"
   help: name it in a trigger, or remove it
 
 supported:
-tests/good/maximal.toml:93:1: the executor `wagi` is not supported yet: trigger "http:/legacy:legacy" asks for it
+tests/good/maximal.toml:94:1: the executor `wagi` is not supported yet: trigger "http:/legacy:legacy" asks for it
   help: build the component for wasi:http, and remove `executor`
-tests/good/maximal.toml:93:1: further components are not supported yet: trigger "http:/legacy:legacy" has some
+tests/good/maximal.toml:94:1: further components are not supported yet: trigger "http:/legacy:legacy" has some
   help: remove `components`; a trigger's own component is named by `component`
-tests/good/maximal.toml:132:1: dependencies of the kind `registry` are not supported yet: the dependency "a:b/c" of component "storyteller" is a:b ^1.2.3
+tests/good/maximal.toml:133:1: dependencies of the kind `registry` are not supported yet: the dependency "a:b/c" of component "storyteller" is a:b ^1.2.3
   help: download the component, and write its path: { path = "part.wasm" }
-tests/good/maximal.toml:134:1: dependencies of the kind `registry` are not supported yet: the dependency "p:q" of component "storyteller" is >=0.1.0
+tests/good/maximal.toml:135:1: dependencies of the kind `registry` are not supported yet: the dependency "p:q" of component "storyteller" is >=0.1.0
   help: download the component, and write its path: { path = "part.wasm" }
-tests/good/maximal.toml:136:1: dependencies of the kind `url` are not supported yet: the dependency "t:u" of component "storyteller" is https://example.com/u.wasm
+tests/good/maximal.toml:137:1: dependencies of the kind `url` are not supported yet: the dependency "t:u" of component "storyteller" is https://example.com/u.wasm
   help: download the component, and write its path: { path = "part.wasm" }

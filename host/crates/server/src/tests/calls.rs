@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 
 fn component(id: &str, route: RoutePath, calls: &[&str], fake: Fake) -> RouteEntry<Fake> {
     let calls = Calls { any: false, components: calls.iter().map(|id| (*id).to_owned()).collect() };
-    let answerer = Answerer::Component { id: id.into(), handler: fake, calls };
+    let answerer = Answerer::Component { id: id.into(), handler: fake, calls, plain: false };
     RouteEntry { trigger_id: format!("trigger {id}").into(), route, access: Access::default(), answerer }
 }
 
@@ -53,6 +53,35 @@ async fn a_call_is_the_same_request_and_needs_no_further_permit() {
     let response = get(host.app, "/").await;
     let id = response.headers().get("bobbin-request-id").map(|id| id.to_str().unwrap().to_owned()).unwrap_or_default();
     assert_eq!(text(response).await, format!("200 {id} trigger front /a/b true"));
+}
+
+#[tokio::test]
+async fn one_that_does_without_spins_headers_gets_none_by_its_name_or_by_its_route() {
+    let names = |call: &Call| -> Vec<String> {
+        call.request.headers().keys().map(ToString::to_string).filter(|name| name.starts_with("spin-")).collect()
+    };
+    let back = Fake::new(move |call: Call| {
+        let told = names(&call).join(",");
+        async move { Ok(Response::new(Pieces::of(format!("told {told:?}").leak()))) }
+    });
+    let mut plain = component("plain", RoutePath::Public("/plain".into()), &[], back.clone());
+    if let Answerer::Component { plain, .. } = &mut plain.answerer {
+        *plain = true;
+    }
+    let told = component("told", RoutePath::Private, &[], back);
+    let asks = |front: &str, back: &'static str| {
+        component(front, RoutePath::Public(format!("/{front}")), &[back], asking(back))
+    };
+    let host = Host::builder()
+        .component(plain)
+        .component(told)
+        .component(asks("asks-plain", "plain"))
+        .component(asks("asks-told", "told"))
+        .start()
+        .await;
+    assert_eq!(text(get(host.app, "/plain").await).await, "told \"\"");
+    assert_eq!(text(get(host.app, "/asks-plain").await).await, "200 told \"\"");
+    assert!(text(get(host.app, "/asks-told").await).await.contains("spin-path-info"));
 }
 
 #[tokio::test]

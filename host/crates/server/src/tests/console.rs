@@ -15,7 +15,12 @@ async fn every_trigger_is_shown_with_its_path_its_component_and_its_need_of_keys
         trigger_id: "inner".into(),
         route: RoutePath::Private,
         access: Access::default(),
-        answerer: Answerer::Component { id: "inner".into(), handler: Fake::text("x"), calls: Calls::default() },
+        answerer: Answerer::Component {
+            id: "inner".into(),
+            handler: Fake::text("x"),
+            calls: Calls::default(),
+            plain: false,
+        },
     };
     let fixed = FixedAnswer::new(200, [], "").unwrap();
     let host = Host::builder()

@@ -139,7 +139,7 @@ pub(super) fn entry<H>(route: &str, handler: H) -> RouteEntry<H> {
         trigger_id: format!("trigger {route}").into(),
         route: RoutePath::Public(route.to_owned()),
         access: Access::default(),
-        answerer: Answerer::Component { id: "component".into(), handler, calls: Calls::default() },
+        answerer: Answerer::Component { id: "component".into(), handler, calls: Calls::default(), plain: false },
     }
 }
 
@@ -182,7 +182,7 @@ impl Builder {
     /// The same, for a component that may ask the whole application.
     pub(super) fn asking(self, route: &str, access: Access, handler: Fake) -> Self {
         let calls = Calls { any: true, ..Calls::default() };
-        let answerer = Answerer::Component { id: format!("component {route}").into(), handler, calls };
+        let answerer = Answerer::Component { id: format!("component {route}").into(), handler, calls, plain: false };
         let (trigger_id, route) = (format!("trigger {route}").into(), RoutePath::Public(route.to_owned()));
         self.component(RouteEntry { trigger_id, route, access, answerer })
     }

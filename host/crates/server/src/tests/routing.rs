@@ -1,7 +1,7 @@
 //! Spin's routing, and Spin's request headers.
 
 use super::host::{Fake, Host, Pieces, entry, get, json, raw, request, send, text};
-use crate::routes::{RouteEntry, RouteError, RoutePath, RouteTable};
+use crate::routes::{Answerer, RouteEntry, RouteError, RoutePath, RouteTable};
 use http::{Response, StatusCode};
 use http_body_util::Full;
 use tokio::sync::mpsc;
@@ -121,12 +121,21 @@ fn no_path_makes_the_router_panic() {
 
 /// The headers that a component sees.
 async fn seen_headers(route: &str, ask: http::Request<Full<bytes::Bytes>>) -> (http::request::Parts, u16) {
+    seen_by(false, route, ask).await
+}
+
+/// `plain`: by one that does without Spin's headers.
+async fn seen_by(plain: bool, route: &str, ask: http::Request<Full<bytes::Bytes>>) -> (http::request::Parts, u16) {
     let (seen, mut sees) = mpsc::unbounded_channel();
     let fake = Fake::new(move |call| {
         seen.send(call.request.into_parts().0).unwrap();
         async { Ok(Response::new(Pieces::of("x"))) }
     });
-    let host = Host::builder().route(route, fake).start().await;
+    let mut entry = entry(route, fake);
+    if let Answerer::Component { plain: wanted, .. } = &mut entry.answerer {
+        *wanted = plain;
+    }
+    let host = Host::builder().component(entry).start().await;
     assert_eq!(send(host.app, ask).await.status(), StatusCode::OK);
     (sees.recv().await.unwrap(), host.app.port())
 }
@@ -165,6 +174,16 @@ async fn a_client_cannot_smuggle_in_what_the_host_says() {
     assert!(!head.headers.contains_key("spin-path-match-admin"));
     assert!(!head.headers.contains_key("connection"));
     assert_eq!(head.headers["spin-flavour"], "kept");
+}
+
+#[tokio::test]
+async fn a_component_that_does_without_sees_what_the_client_sent_and_nothing_in_spins_place() {
+    let ask = request("/users/7/a?k=v").header("spin-client-addr", "10.0.0.1:1").header("x-own", "kept");
+    let (head, _) = seen_by(true, "/users/:user_id/...", ask.body(Full::default()).unwrap()).await;
+    assert_eq!(head.uri, "http://tales.test/users/7/a?k=v");
+    assert_eq!(head.headers["x-own"], "kept");
+    let spins = head.headers.keys().filter(|name| name.as_str().starts_with("spin-")).count();
+    assert_eq!(spins, 0, "{:?}", head.headers);
 }
 
 #[tokio::test]

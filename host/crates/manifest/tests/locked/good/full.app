@@ -315,6 +315,7 @@ App {
         reuse_instances: {
             "hello",
         },
+        plain_requests: {},
         access: AccessSettings {
             keys: None,
             errors: None,

@@ -77,6 +77,7 @@ App {
             database_bytes: 1073741824,
         },
         reuse_instances: {},
+        plain_requests: {},
         access: AccessSettings {
             keys: None,
             errors: None,
