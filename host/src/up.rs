@@ -57,6 +57,8 @@ pub(crate) fn start_on(
     sockets: Option<Sockets>,
     changes: Option<&mut Changes<'_>>,
 ) -> Result<Ended> {
+    // Here, since a worker begins in the same `main` and may have no thread besides its own.
+    bobbin_worker::memory::return_soon();
     app.check_supported()?;
     for warning in &app.warnings {
         say(format_args!("warning: {warning}"));
@@ -187,7 +189,7 @@ const SAME_STOP: Duration = Duration::from_secs(1);
 ///
 /// A terminal that is closed (SIGHUP) begins a drain, too, unless the host was started so that it outlives its terminal. It
 /// may tell so more than once, by the shell and by the kernel, so that never ends a drain.
-fn stop_on_signal(stop: CancellationToken, again: Again) -> Result<impl Future<Output = ()>> {
+pub(crate) fn stop_on_signal(stop: CancellationToken, again: Again) -> Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let hangup = if ignores_hangup() { None } else { Some(signal(SignalKind::hangup())?) };

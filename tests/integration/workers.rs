@@ -16,6 +16,23 @@ async fn a_worker_is_a_child_that_names_its_bundle() -> Result {
 }
 
 #[tokio::test]
+async fn every_thread_of_a_worker_is_in_its_cage() -> Result {
+    let host = TestHost::stories().start().await?;
+    host.post_json("/story", &json!({"prompt": "Once upon a time", "max_tokens": 4})).await?;
+    let [worker] = host.workers()?[..] else { panic!("{:?}", host.workers()?) };
+    let mut threads = 0;
+    for thread in std::fs::read_dir(format!("/proc/{worker}/task"))? {
+        let status = std::fs::read_to_string(thread?.path().join("status"))?;
+        for line in ["Seccomp:\t2", "NoNewPrivs:\t1", "CapEff:\t0000000000000000"] {
+            ensure!(status.contains(line), "a thread without {line:?}:\n{status}");
+        }
+        threads += 1;
+    }
+    assert!(threads > 1, "it computes with helpers");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_worker_killed_mid_stream_costs_its_streams_and_nothing_else() -> Result {
     let host = TestHost::stories().start().await?;
     let ask = json!({"prompt": "Once upon a time", "max_tokens": 240, "stream": true, "temperature": 1.5});

@@ -35,6 +35,11 @@ unsafe extern "C" {
 /// # Errors
 /// When the parent is gone already, or the kernel refuses.
 pub(super) fn harden() -> io::Result<()> {
+    let threads = std::fs::read_dir("/proc/self/task")?.count();
+    if threads != 1 {
+        // The cage would be closed around one of them.
+        return Err(io::Error::other(format!("a worker begins with one thread, and this process has {threads}")));
+    }
     // SAFETY: ignoring a signal installs no handler, and no other thread runs yet.
     unsafe {
         libc::signal(libc::SIGINT, libc::SIG_IGN);
