@@ -1,6 +1,6 @@
 //! Variables: where their values come from, what components get to see of them, and what is said when there are none.
 
-use bobbin_tests::{Result, TestApp, TestHost, TestHostBuilder, fixture_component};
+use bobbin_tests::{Result, TestApp, TestHost, TestHostBuilder, eventually, fixture_component};
 use serde_json::{Value, json};
 use std::fs;
 
@@ -144,4 +144,29 @@ async fn a_wrong_runtime_configuration_is_refused_with_line_and_column() -> Resu
     let error = host(&app, "t").arg("--runtime-config-file").arg("no/such.toml").refused().await?;
     assert!(error.contains("no/such.toml"), "{error}");
     Ok(())
+}
+
+#[tokio::test]
+async fn watch_follows_the_runtime_configuration_and_goes_on_with_the_last_one_that_could_be_served() -> Result {
+    let app = app()?;
+    let config = app.path().join("rc.toml");
+    let put = |text: &str| -> Result {
+        let made = app.path().join("being-written");
+        fs::write(&made, format!("[[variables_provider]]\ntype = \"static\"\n{text}\n"))?;
+        Ok(fs::rename(made, &config)?)
+    };
+    let user = |user: &str| json!({"ok": format!("https://{user}@example.com/")});
+    put(r#"values = { user = "one", token = "t" }"#)?;
+    let host = TestHost::watch(&app.manifest()).arg("--runtime-config-file").arg(&config.display().to_string());
+    let host = host.start().await?;
+    assert_eq!(ask(&host, "/s3/variables/v3?name=url").await?, user("one"));
+    for (wrong, part) in [("valus = {}", "`valus`"), (r#"values = { user = "none" }"#, "\"token\"")] {
+        put(wrong)?;
+        eventually(async || Ok(host.log().contains(part).then_some(()))).await?;
+        assert_eq!(ask(&host, "/s3/variables/v3?name=url").await?, user("one"), "after {wrong}");
+    }
+    put(r#"values = { user = "two", token = "t" }"#)?;
+    // A connection that the old host closes while it drains is no answer yet.
+    let told = async || ask(&host, "/s3/variables/v3?name=url").await.ok();
+    eventually(async || Ok(told().await.filter(|told| *told == user("two")).map(|_two| ()))).await
 }

@@ -1,48 +1,56 @@
 //! `bobbin watch`: an application that is built and loaded anew when its files change, without a request lost.
 //!
 //! Where only components, routes, channels and what they are granted are others, the next requests and messages meet the
-//! new ones, and those in flight finish with what they began with; models stay loaded. Where releases or limits are others,
-//! the host drains and another one takes its place in the same process: whoever connects meanwhile waits. What cannot be built or loaded
-//! is reported, and the last application that could be goes on.
+//! new ones, and those in flight finish with what they began with; models stay loaded. Where releases, limits or the runtime
+//! configuration are others, the host drains and another one takes its place in the same process: whoever connects
+//! meanwhile waits. What cannot be built or loaded is reported, and the last application that could be goes on.
 
 mod sources;
 
 use crate::builds;
 use crate::bundles;
 use crate::cli;
-use crate::site::{Operator, Site};
+use crate::site::{self, Operator, Site};
 use crate::source;
 use crate::terminal::say;
 use crate::up::{self, Again, Ended};
 use anyhow::Result;
 use bobbin_manifest::{App, GraphName, Manifest, Trigger, TriggerId};
 use bobbin_runtime::Handler;
-use bobbin_server::{Limits, Replacer};
+use bobbin_server::{Limits, Replacer, Sockets};
 use sources::Sources;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
 
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_millis(100);
 
 pub(crate) fn run(args: &cli::Watch) -> Result<ExitCode> {
     let mut changes = Changes::new(args);
-    let mut sockets = None;
-    let mut app = loop {
-        match changes.make() {
-            Ok(app) => break Box::new(app),
-            Err(error) => report(&error),
-        }
-        while !changes.wait() {
-            std::thread::sleep(LOOK);
-        }
-    };
+    let mut kept: Option<Sockets> = None;
+    let mut app = None;
     loop {
-        match up::start_on(&args.up.serve, &app, Again::AnySignal, sockets.take(), Some(&mut changes))? {
-            Ended::Stopped => return Ok(ExitCode::SUCCESS),
-            Ended::Changed(next, kept) => (app, sockets) = (next, Some(kept)),
+        let Some(next) = app.take().or_else(|| changes.made()) else {
+            if changes.come()? {
+                continue;
+            }
+            return Ok(ExitCode::SUCCESS);
+        };
+        let sockets = kept.as_ref().map(Sockets::again).transpose()?;
+        match up::start_on(&args.up.serve, &next, Again::AnySignal, sockets, Some(&mut changes)) {
+            Ok(Ended::Stopped) => return Ok(ExitCode::SUCCESS),
+            Ok(Ended::Changed(next, sockets)) => (app, kept) = (Some(next), Some(sockets)),
+            // Whoever connects meanwhile waits for the next one that can be served.
+            Err(error) if kept.is_some() => {
+                report(&error);
+                if !changes.come()? {
+                    return Ok(ExitCode::SUCCESS);
+                }
+            }
+            Err(error) => return Err(error),
         }
     }
 }
@@ -61,6 +69,27 @@ impl<'a> Changes<'a> {
     fn new(args: &'a cli::Watch) -> Self {
         let sources = Sources::only(&args.up.file);
         Self { args, sources, unsettled: None, to_build: !args.skip_build }
+    }
+
+    /// The application, where it can be loaded; what is wrong with it is reported.
+    fn made(&mut self) -> Option<Box<App>> {
+        self.make().map(Box::new).inspect_err(report).ok()
+    }
+
+    /// Waits for a change while no host runs. False when a signal ends that.
+    fn come(&mut self) -> Result<bool> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(async {
+            let stop = CancellationToken::new();
+            let _signals = tokio::spawn(up::stop_on_signal(stop.clone(), Again::AnySignal)?);
+            while !self.wait() {
+                tokio::select! {
+                    () = stop.cancelled() => return Ok(false),
+                    () = tokio::time::sleep(LOOK) => {}
+                }
+            }
+            Ok(true)
+        })
     }
 
     /// Builds what must be built, and loads the application.
@@ -143,10 +172,16 @@ impl<'a> Changes<'a> {
                     continue;
                 }
             };
-            if !same_host(&app, first) {
-                say(format_args!(
-                    "releases, limits or whether there are routes have changed: requests in flight finish, then the host starts anew"
-                ));
+            let changed = match tokio::task::block_in_place(|| reconfigured(operator, &app)) {
+                Ok(true) => Some("the runtime configuration"),
+                Ok(false) => (!same_host(&app, first)).then_some("releases, limits or whether there are routes"),
+                Err(error) => {
+                    report(&error);
+                    continue;
+                }
+            };
+            if let Some(changed) = changed {
+                say(format_args!("{changed} changed: requests in flight finish, then the host starts anew"));
                 return Box::new(app);
             }
             let replaced = tokio::task::block_in_place(|| {
@@ -174,6 +209,17 @@ fn same_host(one: &App, other: &App) -> bool {
     };
     let bounds = |app: &App| (app.bobbin.limits.clone(), app.bobbin.repository.clone(), app.answers_requests());
     bounds(one) == bounds(other) && releases(one) == releases(other)
+}
+
+/// Whether the runtime configuration is another one than the host's, with which the application can be served too.
+fn reconfigured(operator: &Operator<'_>, app: &App) -> Result<bool> {
+    let config = site::runtime_config(operator.args)?;
+    if config == operator.config {
+        return Ok(false);
+    }
+    // What is wrong with it must be known before the host ends that serves.
+    operator.configured(config, app)?.prepare(app, &site::limits(app, operator.args))?;
+    Ok(true)
 }
 
 fn report(error: &anyhow::Error) {
