@@ -7,10 +7,7 @@ use crate::release::Exit;
 use crate::threads;
 use bobbin_bundle::VerifiedBundle;
 use bobbin_inference::wire::Loaded;
-use bobbin_inference::{
-    Account, BundleLog, CauseSlot, Class, Deadlines, Graph, Priority, RequestContext, RequestId, Scope, Session,
-    TraceParent,
-};
+use bobbin_inference::{Class, Deadlines, Graph, Priority, RequestContext, Scope, Session};
 use bobbin_worker::supervisor::{
     Gpu, Search, Supervisor, SupervisorConfig, Worker, WorkerSpec, available_memory, cores,
 };
@@ -91,16 +88,8 @@ impl Alone {
     /// A session of whoever started it, which ends when `cancel` does.
     pub(crate) fn session(&self, cancel: CancellationToken) -> Box<dyn Session> {
         let context = RequestContext {
-            id: RequestId::new(),
-            trace: TraceParent::start(),
-            trigger: "command-line".into(),
-            principal: None,
-            sticky_key: None,
-            deadlines: Deadlines::after(PATIENCE, Duration::ZERO),
-            account: Account::new(ACCOUNT),
             cancel,
-            cause: CauseSlot::default(),
-            bundles: BundleLog::default(),
+            ..RequestContext::new("command-line".into(), Deadlines::after(PATIENCE, Duration::ZERO), ACCOUNT)
         };
         let scope = Scope { route: "command-line".into(), principal: None, adapter: None };
         self.worker.open(Arc::new(context), scope, Priority::Request)

@@ -33,24 +33,21 @@ pub(crate) fn run(args: &cli::Watch) -> Result<ExitCode> {
     let mut kept: Option<Sockets> = None;
     let mut app = None;
     loop {
-        let Some(next) = app.take().or_else(|| changes.made()) else {
-            if changes.come()? {
-                continue;
-            }
-            return Ok(ExitCode::SUCCESS);
-        };
-        let sockets = kept.as_ref().map(Sockets::again).transpose()?;
-        match up::start_on(&args.up.serve, &next, Again::AnySignal, sockets, Some(&mut changes)) {
-            Ok(Ended::Stopped) => return Ok(ExitCode::SUCCESS),
-            Ok(Ended::Changed(next, sockets)) => (app, kept) = (Some(next), Some(sockets)),
-            // Whoever connects meanwhile waits for the next one that can be served.
-            Err(error) if kept.is_some() => {
-                report(&error);
-                if !changes.come()? {
-                    return Ok(ExitCode::SUCCESS);
+        if let Some(next) = app.take().or_else(|| changes.made()) {
+            let sockets = kept.as_ref().map(Sockets::again).transpose()?;
+            match up::start_on(&args.up.serve, &next, Again::AnySignal, sockets, Some(&mut changes)) {
+                Ok(Ended::Stopped) => return Ok(ExitCode::SUCCESS),
+                Ok(Ended::Changed(next, sockets)) => {
+                    (app, kept) = (Some(next), Some(sockets));
+                    continue;
                 }
+                // Whoever connects meanwhile waits for the next one that can be served.
+                Err(error) if kept.is_some() => report(&error),
+                Err(error) => return Err(error),
             }
-            Err(error) => return Err(error),
+        }
+        if !changes.come()? {
+            return Ok(ExitCode::SUCCESS);
         }
     }
 }

@@ -241,6 +241,24 @@ pub struct RequestContext {
 }
 
 impl RequestContext {
+    /// Of a request that begins now, that nobody has shown anything for, and that ends with nothing else. It may take so long,
+    /// and the host may hold so many bytes for it.
+    #[must_use]
+    pub fn new(trigger: Arc<str>, deadlines: Deadlines, bytes: u64) -> Self {
+        Self {
+            id: RequestId::new(),
+            trace: TraceParent::start(),
+            trigger,
+            principal: None,
+            sticky_key: None,
+            deadlines,
+            account: Account::new(bytes),
+            cancel: CancellationToken::new(),
+            cause: CauseSlot::default(),
+            bundles: BundleLog::default(),
+        }
+    }
+
     /// The context of a call that a component makes to another one of its application. It is the same request: it ends
     /// with it, and holds what it holds; but a call that breaks off, or is given up, ends nothing else.
     #[must_use]
@@ -307,18 +325,7 @@ mod tests {
 
     #[test]
     fn a_call_ends_with_its_request_and_alone() {
-        let request = RequestContext {
-            id: RequestId::new(),
-            trace: TraceParent::start(),
-            trigger: "t".into(),
-            principal: None,
-            sticky_key: None,
-            deadlines: Deadlines::after(Duration::from_secs(1), Duration::ZERO),
-            account: Account::new(100),
-            cancel: CancellationToken::new(),
-            cause: CauseSlot::default(),
-            bundles: BundleLog::default(),
-        };
+        let request = RequestContext::new("t".into(), Deadlines::after(Duration::from_secs(1), Duration::ZERO), 100);
         let (broken, other) = (request.call(), request.call());
         broken.end(Cause::GuestTrapped("why".into()));
         assert!(!request.cancel.is_cancelled() && !other.cancel.is_cancelled());

@@ -206,12 +206,9 @@ impl Drop for Metered {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        Account, BundleLog, CauseSlot, Deadlines, Metadata, OptionsPatch, Prompt, RequestId, TraceParent, Values,
-    };
+    use crate::{Deadlines, Metadata, OptionsPatch, Prompt, Values};
     use futures::FutureExt;
     use std::sync::Mutex;
-    use tokio_util::sync::CancellationToken;
 
     /// Answers with what it was given, in order.
     struct Script(Vec<Result<Output, InferenceError>>);
@@ -244,18 +241,11 @@ mod tests {
     }
 
     fn metered(script: Vec<Result<Output, InferenceError>>) -> (Metered, Arc<Records>) {
-        let context = Arc::new(RequestContext {
-            id: RequestId::new(),
-            trace: TraceParent::start(),
-            trigger: "story".into(),
-            principal: None,
-            sticky_key: None,
-            deadlines: Deadlines::after(Duration::from_secs(60), Duration::from_secs(1)),
-            account: Account::new(1 << 20),
-            cancel: CancellationToken::new(),
-            cause: CauseSlot::default(),
-            bundles: BundleLog::default(),
-        });
+        let context = Arc::new(RequestContext::new(
+            "story".into(),
+            Deadlines::after(Duration::from_secs(60), Duration::from_secs(1)),
+            1 << 20,
+        ));
         let records = Arc::new(Records::default());
         let meter = Meter {
             graph: "story".into(),

@@ -7,15 +7,14 @@
 use crate::table::ReleaseId;
 use crate::version::{Hold, Version};
 use bobbin_inference::{
-    Account, BundleLog, CauseSlot, Deadlines, FinishReason, Generated, Graph, InferenceError, Options, Output,
-    Priority, Prompt, RequestContext, RequestId, Scope, TraceParent, Work,
+    Deadlines, FinishReason, Generated, Graph, InferenceError, Options, Output, Priority, Prompt, RequestContext,
+    Scope, Work,
 };
 use parking_lot::Mutex;
 use serde::Serialize;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 
 /// Answers that wait to be scored.
 const QUEUE: usize = 32;
@@ -264,18 +263,8 @@ async fn follow(
 }
 
 async fn compare(graph: &dyn Graph, trigger: &Arc<str>, job: Job) -> Result<Comparison, InferenceError> {
-    let context = Arc::new(RequestContext {
-        id: RequestId::new(),
-        trace: TraceParent::start(),
-        trigger: Arc::clone(trigger),
-        principal: None,
-        sticky_key: None,
-        deadlines: Deadlines::after(JOB_TIME, Duration::ZERO),
-        account: Account::new(JOB_BYTES),
-        cancel: CancellationToken::new(),
-        cause: CauseSlot::default(),
-        bundles: BundleLog::default(),
-    });
+    let context =
+        Arc::new(RequestContext::new(Arc::clone(trigger), Deadlines::after(JOB_TIME, Duration::ZERO), JOB_BYTES));
     let Job { prompt, options, answer, vocabulary } = job;
     // Prefixes are shared with nobody: a shadow learns nothing about who asked.
     let open = || {

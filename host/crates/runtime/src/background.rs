@@ -104,25 +104,17 @@ impl Drop for Background {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use bobbin_inference::{Account, BundleLog, CauseSlot, Deadlines, RequestId, TraceParent};
+    use bobbin_inference::Deadlines;
     use std::time::Duration;
     use tokio::sync::oneshot;
-    use tokio_util::sync::CancellationToken;
 
     /// Of a request that has a minute.
     pub(crate) fn context() -> Arc<RequestContext> {
-        Arc::new(RequestContext {
-            id: RequestId::new(),
-            trace: TraceParent::start(),
-            trigger: "test".into(),
-            principal: None,
-            sticky_key: None,
-            deadlines: Deadlines::after(Duration::from_secs(60), Duration::from_secs(1)),
-            account: Account::new(1 << 20),
-            cancel: CancellationToken::new(),
-            cause: CauseSlot::default(),
-            bundles: BundleLog::default(),
-        })
+        Arc::new(RequestContext::new(
+            "test".into(),
+            Deadlines::after(Duration::from_secs(60), Duration::from_secs(1)),
+            1 << 20,
+        ))
     }
 
     fn thread() -> Option<String> {

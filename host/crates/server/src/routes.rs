@@ -108,8 +108,8 @@ pub(crate) struct Target<H> {
     pub(crate) answers: Answers<H>,
     /// As the manifest writes it.
     pub(crate) raw: String,
-    /// What its requests are told of it; `None` for a component that does without.
-    pub(crate) told: Option<OfRoute>,
+    /// What its requests are told of it.
+    pub(crate) told: OfRoute,
 }
 
 /// Every public route, and every component that a trigger runs.
@@ -205,8 +205,6 @@ impl<H> RouteTable<H> {
                 trigger: Arc::clone(&trigger_id),
                 reason: "a route has no control characters".to_owned(),
             })?;
-            let plain = matches!(&answers, Answers::Component(component) if component.plain);
-            let told = (!plain).then_some(told);
             names.extend([raw.clone(), trigger_id.to_string()]);
             // A parsed spec converts into itself.
             let Ok(()) = router.add(spec, Target { trigger_id, access, answers, raw, told });

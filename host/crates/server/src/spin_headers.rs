@@ -1,6 +1,6 @@
 //! What Spin tells a component about its request, in headers that only the host may set.
 
-use crate::routes::RouteMatch;
+use crate::routes::{Answers, RouteMatch};
 use http::header::{CONNECTION, HOST, HeaderName, HeaderValue};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Uri, Version, request};
@@ -107,8 +107,8 @@ struct Seen<'a> {
 impl<'a> Seen<'a> {
     /// `None` where the component does without.
     fn of<H>(route: &'a RouteMatch<'_, '_, H>) -> Option<Self> {
-        let told = route.target.told.as_ref()?;
-        Some(Self { path_info: &route.path_info, route: told, params: &route.params })
+        let plain = matches!(&route.target.answers, Answers::Component(component) if component.plain);
+        (!plain).then_some(Self { path_info: &route.path_info, route: &route.target.told, params: &route.params })
     }
 }
 

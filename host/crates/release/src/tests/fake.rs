@@ -6,9 +6,9 @@ use crate::{
     Workshop,
 };
 use bobbin_inference::{
-    Account, BundleLog, CauseSlot, Class, Deadlines, FinishReason, Generated, Graph, GraphInfo, GraphKind,
-    InferenceError, InferenceRecord, Metadata, OptionsPatch, Output, Priority, Prompt, Recorder, RequestContext,
-    RequestId, Scope, Session, TokenLogprob, TraceParent, Usage, Values, Work,
+    Class, Deadlines, FinishReason, Generated, Graph, GraphInfo, GraphKind, InferenceError, InferenceRecord, Metadata,
+    OptionsPatch, Output, Priority, Prompt, Recorder, RequestContext, Scope, Session, TokenLogprob, Usage, Values,
+    Work,
 };
 use futures::FutureExt;
 use futures::future::BoxFuture;
@@ -21,7 +21,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, watch};
-use tokio_util::sync::CancellationToken;
 
 /// What a bundle of the workshop does.
 #[derive(Clone)]
@@ -513,18 +512,11 @@ pub(super) fn candidate(bundle: &str, percent: f64) -> Command {
 }
 
 pub(super) fn context(trigger: &str) -> Arc<RequestContext> {
-    Arc::new(RequestContext {
-        id: RequestId::new(),
-        trace: TraceParent::start(),
-        trigger: trigger.into(),
-        principal: None,
-        sticky_key: None,
-        deadlines: Deadlines::after(Duration::from_secs(600), Duration::from_secs(1)),
-        account: Account::new(1 << 20),
-        cancel: CancellationToken::new(),
-        cause: CauseSlot::default(),
-        bundles: BundleLog::default(),
-    })
+    Arc::new(RequestContext::new(
+        trigger.into(),
+        Deadlines::after(Duration::from_secs(600), Duration::from_secs(1)),
+        1 << 20,
+    ))
 }
 
 pub(super) fn tell_a_story(stream: bool) -> Work {

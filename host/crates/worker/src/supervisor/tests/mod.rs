@@ -16,8 +16,8 @@ use bobbin_inference::wire::{
     write_frame,
 };
 use bobbin_inference::{
-    Account, Cause, CauseSlot, Class, Deadlines, FinishReason, Generated, Graph, GraphInfo, GraphKind, InferenceError,
-    OptionsPatch, Output, Priority, Prompt, RequestContext, RequestId, Scope, Session, TraceParent, Usage, Work,
+    Cause, Class, Deadlines, FinishReason, Generated, Graph, GraphInfo, GraphKind, InferenceError, OptionsPatch,
+    Output, Priority, Prompt, RequestContext, Scope, Session, Usage, Work,
 };
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
@@ -333,18 +333,7 @@ fn context() -> Arc<RequestContext> {
 }
 
 fn limited(soft: Duration, account: u64) -> Arc<RequestContext> {
-    Arc::new(RequestContext {
-        id: RequestId::new(),
-        trace: TraceParent::start(),
-        trigger: "story".into(),
-        principal: None,
-        sticky_key: None,
-        deadlines: Deadlines::after(soft, Duration::from_secs(1)),
-        account: Account::new(account),
-        cancel: CancellationToken::new(),
-        cause: CauseSlot::default(),
-        bundles: bobbin_inference::BundleLog::default(),
-    })
+    Arc::new(RequestContext::new("story".into(), Deadlines::after(soft, Duration::from_secs(1)), account))
 }
 
 fn scope() -> Scope {
