@@ -98,8 +98,9 @@ pub struct Sampling {
     pub presence_penalty: f32,
     /// 0 is none.
     pub frequency_penalty: f32,
-    /// Token id and bias; ids are checked against the vocabulary by the worker.
-    pub logit_bias: Vec<(i32, f32)>,
+    /// Token id to bias; ids are checked against the vocabulary by the worker. No token twice: of several biases llama.cpp
+    /// adds all or the first, depending on the order of its candidates.
+    pub logit_bias: BTreeMap<i32, f32>,
     /// `None` draws a fresh seed.
     pub seed: Option<u32>,
 }
@@ -293,22 +294,26 @@ fn check_stops(stops: &[String]) -> Result<(), InferenceError> {
     Ok(())
 }
 
-fn logit_bias(biases: Option<&BTreeMap<String, f32>>) -> Result<Vec<(i32, f32)>, InferenceError> {
-    let Some(biases) = biases else { return Ok(Vec::new()) };
+fn logit_bias(biases: Option<&BTreeMap<String, f32>>) -> Result<BTreeMap<i32, f32>, InferenceError> {
+    let Some(biases) = biases else { return Ok(BTreeMap::new()) };
     if biases.len() > MAX_LOGIT_BIASES {
         return Err(invalid(format!(
             "option \"logit_bias\" has {} entries; at most {MAX_LOGIT_BIASES} are allowed",
             biases.len()
         )));
     }
-    let entry = |(token, bias): (&String, &f32)| {
+    let mut of_tokens = BTreeMap::new();
+    for (token, bias) in biases {
         let id: i32 = token
             .parse()
             .map_err(|error| invalid(format!("option \"logit_bias\": \"{token}\" is no token id: {error}")))?;
         in_range("logit_bias", *bias, -100.0..=100.0)?;
-        Ok((id, *bias))
-    };
-    biases.iter().map(entry).collect()
+        // "7" and "07" are two keys.
+        if of_tokens.insert(id, *bias).is_some() {
+            return Err(invalid(format!("option \"logit_bias\" names token {id} twice; leave one of the two out")));
+        }
+    }
+    Ok(of_tokens)
 }
 
 fn constraint(
@@ -376,6 +381,7 @@ mod tests {
             r#"{"presence_penalty": 3}"#,
             r#"{"logit_bias": {"5": 101}}"#,
             r#"{"logit_bias": {"five": 1}}"#,
+            r#"{"logit_bias": {"5": 1, "05": 2}}"#,
             r#"{"stop": ""}"#,
             r#"{"top_logprobs": 21}"#,
             r#"{"grammar": "root ::= \"a\"", "json_schema": {}}"#,

@@ -74,7 +74,7 @@ fn options() -> Options {
         repeat_last_n: -1,
         presence_penalty: 0.0,
         frequency_penalty: 0.0,
-        logit_bias: vec![(5, -100.0), (6, 1.5)],
+        logit_bias: [(5, -100.0), (6, 1.5)].into(),
         seed: Some(42),
     };
     Options {

@@ -214,7 +214,7 @@ mod tests {
                 repeat_last_n: 0,
                 presence_penalty: 0.0,
                 frequency_penalty: 0.0,
-                logit_bias: Vec::new(),
+                logit_bias: std::collections::BTreeMap::new(),
                 seed: None,
             },
             stop: stop.iter().map(|stop| (*stop).to_owned()).collect(),

@@ -87,7 +87,7 @@ impl Sampler {
         let seen = if penalised { usize::try_from(last_n).unwrap_or(usize::MAX) } else { 0 };
         let looked_at = if greedy { Ok(1) } else { usize::try_from(sampling.top_k) };
         let shortlist = looked_at.ok().filter(|looked_at| *looked_at > 0).map(|looked_at| {
-            let biased = sampling.logit_bias.iter().map(|(token, _)| *token).collect();
+            let biased = sampling.logit_bias.keys().copied().collect();
             Shortlist::new(looked_at, biased, seen)
         });
         let mut sampler = Self::Chain(LlamaSampler::chain(chain, true), shortlist);
@@ -171,7 +171,7 @@ pub(super) fn refill<'a>(scratch: &mut Scratch, candidates: impl Iterator<Item =
 }
 
 fn biases(sampling: &Sampling, vocabulary: Token) -> Result<Vec<LlamaLogitBias>, InferenceError> {
-    let bias = |(token, bias): &(Token, f32)| {
+    let bias = |(token, bias): (&Token, &f32)| {
         if !(0..vocabulary).contains(token) {
             return Err(InferenceError::new(
                 Reason::InvalidOption,
@@ -251,6 +251,7 @@ pub(super) mod tests {
     use super::*;
     use crate::memory::counting::during;
     use proptest::prelude::*;
+    use std::collections::BTreeMap;
 
     /// Greedy, and nothing else.
     pub(in super::super) fn sampling() -> Sampling {
@@ -263,7 +264,7 @@ pub(super) mod tests {
             repeat_last_n: 64,
             presence_penalty: 0.0,
             frequency_penalty: 0.0,
-            logit_bias: Vec::new(),
+            logit_bias: BTreeMap::new(),
             seed: None,
         }
     }
@@ -306,9 +307,9 @@ pub(super) mod tests {
 
     #[test]
     fn a_bias_moves_the_choice_and_its_token_is_checked() {
-        let biased = Sampling { logit_bias: vec![(0, 5.0)], ..sampling() };
+        let biased = Sampling { logit_bias: [(0, 5.0)].into(), ..sampling() };
         assert_eq!(choose(&biased, &[], &[0.0, 1.0]).unwrap(), 0);
-        let wrong = Sampling { logit_bias: vec![(2, 5.0)], ..sampling() };
+        let wrong = Sampling { logit_bias: [(2, 5.0)].into(), ..sampling() };
         assert_eq!(choose(&wrong, &[], &[0.0, 1.0]).unwrap_err().reason, Reason::InvalidOption);
     }
 
@@ -327,7 +328,7 @@ pub(super) mod tests {
     fn a_choice_asks_for_no_memory_once_its_lists_have_grown() {
         let logits: Vec<f32> = (0..20_000_u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 8) as f32 / 1e6).collect();
         let warm = Sampling { temperature: 0.8, seed: Some(7), ..sampling() };
-        let penalised = Sampling { presence_penalty: 1.0, logit_bias: vec![(3, 2.0)], ..warm.clone() };
+        let penalised = Sampling { presence_penalty: 1.0, logit_bias: [(3, 2.0)].into(), ..warm.clone() };
         // The likeliest; of a few; of a few that change; of all.
         for sampling in [sampling(), warm.clone(), penalised, Sampling { top_k: 0, ..warm }] {
             let mut sampler = Sampler::new(&sampling, 20_000, 256, &[1, 2, 3]).unwrap();

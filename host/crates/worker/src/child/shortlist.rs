@@ -131,7 +131,7 @@ mod tests {
 
     fn sampling() -> impl Strategy<Value = Sampling> {
         let penalties = (prop_oneof![Just(1.0_f32), 0.5..2.0_f32], -2.0..2.0_f32, -2.0..2.0_f32, -1..80_i32);
-        let bias = prop::collection::vec((0..5000_i32, -20.0..20.0_f32), 0..6);
+        let bias = prop::collection::btree_map(0..5000_i32, -20.0..20.0_f32, 0..6);
         (1..100_u32, 0.5..1.0_f32, 0.0..0.2_f32, penalties, bias, any::<u32>()).prop_map(
             |(
                 top_k,

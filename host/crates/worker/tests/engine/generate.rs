@@ -178,7 +178,7 @@ fn a_full_context_ends_with_length() {
     let Some(spec) = spec(STORIES) else { return };
     let mut worker = Worker::ready(spec);
     let options = Options { constraint: None, ..greedy(10_000) };
-    let never_end = vec![(1, -100.0), (2, -100.0)];
+    let never_end = [(1, -100.0), (2, -100.0)].into();
     let sampling = bobbin_inference::Sampling { logit_bias: never_end, ..options.sampling.clone() };
     let answer = worker.compute(1, text("Once upon a time", Options { sampling, ..options }));
     assert_eq!(answer.finish, Some(FinishReason::Length));
@@ -383,7 +383,7 @@ fn wrong_input_is_refused_and_stops_nothing() {
     let tokens = |tokens: Vec<i32>| Work::Generate { prompt: Prompt::Tokens(tokens), options: greedy(3) };
     let biased = |token| {
         let mut options = greedy(3);
-        options.sampling.logit_bias = vec![(token, 1.0)];
+        options.sampling.logit_bias = [(token, 1.0)].into();
         text("Once", options)
     };
     let chat = |messages: &str| Work::Generate {

@@ -31,7 +31,7 @@ fn tokens(number: i32, length: i32) -> Vec<i32> {
 /// Answers that number of tokens, whatever the model would rather do.
 fn after(prompt: Vec<i32>, answer: u32) -> Work {
     let mut options = greedy(answer);
-    options.sampling.logit_bias.push((END, -100.0));
+    options.sampling.logit_bias.insert(END, -100.0);
     Work::Generate { prompt: Prompt::Tokens(prompt), options }
 }
 

@@ -179,7 +179,7 @@ fn a_call_that_is_made_freely_comes_whole_with_the_last_piece() {
     let brace = brace.ids()[0];
     for seed in 0..8 {
         let mut options = wild(seed, &tools, Calls::Free);
-        options.sampling.logit_bias = vec![(brace, 100.0)];
+        options.sampling.logit_bias = [(brace, 100.0)].into();
         options.stop = vec!["first".into()];
         let call = worker.start_with(u64::from(seed), ask(options), 4, 600_000, "route");
         while worker.answer(call).finish.is_none() {
