@@ -12,7 +12,7 @@
 //!
 //! How to read it: each attack is held against the quiet before and after it; a ratio is that of all rounds' answers together.
 //! The clients share the machine's cores with host and worker. Run it with
-//! `cargo xtask bench hostile [--rounds N] [--seconds N] [--clients N] [--lasting MILLISECONDS]`.
+//! `cargo xtask bench hostile [--rounds N] [--seconds N] [--clients N] [--lasting MILLISECONDS] [--kind NAME]..`.
 
 #![allow(clippy::print_stdout, missing_docs, reason = "a benchmark prints its table")]
 
@@ -60,6 +60,15 @@ struct Options {
     /// How long a hostile guest goes on, in milliseconds.
     #[arg(long, default_value_t = 100)]
     lasting: u64,
+    /// Only attacks of this name; may be given several times.
+    #[arg(long = "kind", value_parser = KINDS.map(|kind| kind.name))]
+    kinds: Vec<String>,
+}
+
+impl Options {
+    fn kinds(&self) -> impl Iterator<Item = &'static Kind> {
+        KINDS.iter().filter(|kind| self.kinds.is_empty() || self.kinds.iter().any(|name| name == kind.name))
+    }
 }
 
 /// What was measured in all rounds.
@@ -93,7 +102,7 @@ async fn run() -> Result<()> {
     let measured = measure(&host, &options).await?;
     stop(host).await?;
     let mut report = Report::default();
-    for kind in &KINDS {
+    for kind in options.kinds() {
         show(kind, &measured, &options, &mut report);
     }
     let failed: Vec<_> = measured.hello.failed.iter().chain(&measured.story.failed).collect();
@@ -122,7 +131,7 @@ async fn measure(host: &TestHost, options: &Options) -> Result<Measured> {
     let mut spans = vec![Span::quiet(length).await];
     let mut attacks = BTreeMap::<&str, Attacked>::new();
     for round in 1..=options.rounds {
-        for kind in &KINDS {
+        for kind in options.kinds() {
             println!("    round {round}: {}", kind.name);
             let (span, attacked) = load.attack(host, &http, kind).await?;
             spans.push(span);

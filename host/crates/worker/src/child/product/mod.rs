@@ -11,6 +11,9 @@
 //!
 //! A single input, the next token of one sequence, is another matter ([`single`]): each weight is read once, and what counts
 //! is how steadily they come from memory.
+//!
+//! Threads take parts as they come to them. One that loses its core for a while, to the host or to a neighbour on the
+//! physical machine, leaves the rest to the others, who would wait for it in each of hundreds of products.
 
 #![allow(unsafe_code, reason = "ggml calls it, and is called")]
 
@@ -115,10 +118,6 @@ unsafe extern "C" fn __wrap_llamafile_sgemm(
     };
     #[cfg(test)]
     OURS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    if operation.inputs.rows == 1 {
-        operation.compute_single::<Fastest>(thread, threads);
-        return true;
-    }
     // SAFETY: the pool is valid while its threads compute, and all of them come to the same decision above.
     unsafe {
         let pool = (*params).pool;
@@ -128,7 +127,11 @@ unsafe extern "C" fn __wrap_llamafile_sgemm(
         }
         ggml_barrier(pool);
         let next = || usize::try_from(ggml_threadpool_chunk_add(pool, 1)).unwrap_or(usize::MAX);
-        operation.compute::<Fastest>(thread, threads, next);
+        if operation.inputs.rows == 1 {
+            operation.compute_single::<Fastest>(thread, threads, next);
+        } else {
+            operation.compute::<Fastest>(thread, threads, next);
+        }
         // The next product of this operation counts its parts anew.
         ggml_barrier(pool);
     }

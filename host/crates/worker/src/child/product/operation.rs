@@ -11,7 +11,7 @@ const INPUTS: usize = 1 << 20;
 /// Sixteens of rows of one part, at most.
 const MOST_STRIPS: usize = 8;
 /// Parts for each thread, so that one which is held up leaves its rest to others.
-const PARTS: usize = 4;
+pub(super) const PARTS: usize = 4;
 
 /// Rows of blocks.
 #[derive(Clone, Copy)]
@@ -19,7 +19,7 @@ pub(super) struct Matrix {
     data: *const Block,
     pub(super) rows: usize,
     /// Blocks of a row.
-    blocks: usize,
+    pub(super) blocks: usize,
     /// Blocks from one row to the next.
     stride: usize,
 }

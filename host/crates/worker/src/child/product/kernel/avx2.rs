@@ -106,7 +106,11 @@ impl Kernel for Avx2 {
         *block
     }
 
-    fn multiply_single(row: &[Block], column: &[Block]) -> f32 {
+    fn fetches_ahead() -> bool {
+        false
+    }
+
+    fn multiply_single<const AHEAD: bool>(row: &[Block], column: &[Block]) -> f32 {
         let product = |(weights, inputs): (&Block, &Block)| {
             let pairs = weights.numbers.iter().zip(&inputs.numbers);
             let sum: i32 = pairs.map(|(weight, input)| i32::from(*weight) * i32::from(*input)).sum();

@@ -100,8 +100,11 @@ pub(super) trait Kernel {
     /// One block of a column that is alone.
     fn pack_single(block: &Block) -> Self::Single;
 
+    /// Whether a column that is alone is computed faster where weights are asked for ahead of their use.
+    fn fetches_ahead() -> bool;
+
     /// The product of one row, not packed, and a column that is alone; they have as many blocks.
-    fn multiply_single(row: &[Block], column: &[Self::Single]) -> f32;
+    fn multiply_single<const AHEAD: bool>(row: &[Block], column: &[Self::Single]) -> f32;
 
     /// Runs something with this thread's scratch.
     fn with_scratch<T>(run: impl FnOnce(&mut Scratch<Self>) -> T) -> T;
