@@ -3,16 +3,15 @@
 
 #![allow(clippy::indexing_slicing, reason = "a key that is not there is null, which no comparison expects")]
 
-use crate::hostile_guests::impatient;
 use anyhow::{Context, ensure};
-use bobbin_tests::{Result, TestHost};
+use bobbin_tests::{Result, TestApp, TestHost};
 use futures::future::join_all;
 use serde_json::json;
 use std::cell::Cell;
 
 const MIB: u64 = 1 << 20;
-/// `account_bytes` and `guest_memory_bytes` of [`impatient`].
-const OF_A_GUEST: u64 = (16 + 64) * MIB;
+const ACCOUNT: u64 = 16 * MIB;
+const GUEST_MEMORY: u64 = 64 * MIB;
 /// What the host needs besides, for itself and for the neighbours.
 const SLACK: u64 = 32 * MIB;
 /// Hostile guests at once.
@@ -21,6 +20,13 @@ const GUESTS: u64 = 2;
 const WITHOUT_END: u64 = 600_000;
 /// Sessions whose history a worker keeps.
 const SESSIONS: u64 = 4096;
+
+/// Limits that an attack meets soon, and a deadline that neighbours keep on a busy machine.
+fn bounded() -> Result<TestApp> {
+    TestApp::fixtures(&format!(
+        "request_seconds = 5\ngrace_seconds = 1\nguest_cpu_seconds = 1\naccount_bytes = {ACCOUNT}\nguest_memory_bytes = {GUEST_MEMORY}"
+    ))
+}
 
 #[tokio::test]
 async fn giant_tensors_in_a_loop_cost_their_own_request_only() -> Result {
@@ -49,7 +55,7 @@ async fn json_bombs_in_options_cost_their_own_request_only() -> Result {
 
 /// `size` is what the benchmark gives to the kind.
 async fn costs_itself_only(kind: &str, size: u64) -> Result {
-    let app = impatient()?;
+    let app = bounded()?;
     let host = TestHost::of(&app.manifest()).start().await?;
     neighbours_are_answered(&host).await?;
     let memory = host.watch_memory()?;
@@ -82,7 +88,7 @@ async fn costs_itself_only(kind: &str, size: u64) -> Result {
         assert!(answer.json()?["code"].is_string(), "{}", answer.text());
     }
     let grown = memory.peak_growth()?;
-    assert!(grown < GUESTS * OF_A_GUEST + SLACK, "the host grew by {} MiB", grown / MIB);
+    assert!(grown < GUESTS * (ACCOUNT + GUEST_MEMORY) + SLACK, "the host grew by {} MiB", grown / MIB);
     nothing_is_left(&host).await?;
     // One that stops in time hears what came of it: no model takes what is too much for it.
     let told = host.get(&format!("/f3/attack/{kind}?size={size}&ms=100")).await?;

@@ -136,6 +136,31 @@ async fn other_limits_take_a_new_host_and_neither_a_stream_nor_a_new_request_is_
 }
 
 #[tokio::test]
+async fn a_host_that_does_not_come_up_anew_is_reported_and_comes_up_once_its_files_are_mended() -> Result {
+    let app = application("")?;
+    put(&app, "changing.wasm", component(GREETING)?)?;
+    let host = TestHost::watch(&app.manifest()).start().await?;
+    put(&app, "changing.wasm", "no component")?;
+    says(&host, "changing.wasm").await?;
+    let manifest = fs::read_to_string(app.manifest())?;
+    put(&app, "spin.toml", format!("{manifest}\n[application.trigger.bobbin.limits]\nmax_in_flight = 3\n"))?;
+    let reported = eventually(async || {
+        let log = host.log();
+        let next = log.split_once("the host starts anew").map(|(_, next)| next.contains("waiting for a change"));
+        Ok(next.filter(|reported| *reported))
+    });
+    reported.await?;
+    // It comes to a host that does not run yet.
+    let waiting = host.get("/changing");
+    let mended = async { put(&app, "changing.wasm", component(COUNTING)?) };
+    let (answer, mended) = tokio::join!(waiting, mended);
+    mended?;
+    assert_eq!(answer?.text(), "1");
+    assert_eq!(host.post_json("/story", &json!({"prompt": "Once", "max_tokens": 4})).await?.status(), 200);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_change_of_the_sources_is_built_and_a_build_that_fails_changes_nothing() -> Result {
     let app = application(BUILD)?;
     let path = |path: &str| repository_root().join(path).display().to_string();
