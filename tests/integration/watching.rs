@@ -156,8 +156,9 @@ async fn a_host_that_does_not_come_up_anew_is_reported_and_comes_up_once_its_fil
     let (answer, mended) = tokio::join!(waiting, mended);
     mended?;
     assert_eq!(answer?.text(), "1");
-    assert_eq!(host.post_json("/story", &json!({"prompt": "Once", "max_tokens": 4})).await?.status(), 200);
-    Ok(())
+    let ask = json!({"prompt": "Once", "max_tokens": 4});
+    // Its model is loaded meanwhile.
+    eventually(async || Ok((host.post_json("/story", &ask).await?.status() == 200).then_some(()))).await
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ impl Operation {
         }
     }
 
+    /// The same, with weights asked for ahead of their use or not.
     pub(super) fn compute_rows<K: Kernel, const AHEAD: bool>(
         &self,
         thread: usize,

@@ -91,8 +91,8 @@ impl Case {
         })
     }
 
-    /// The same, as what is computed where there is one input, by three threads in turn.
-    /// By three threads, one after the other: the first is there alone for all parts that nobody begins with.
+    /// The same, as what is computed where there is one input, by three threads one after the other: the first takes all
+    /// parts with which nobody begins.
     fn computed_by_single<K: Kernel, const AHEAD: bool>(&self) -> Vec<f32> {
         let mut parts = 3..;
         self.computed_with(|operation| {
